@@ -1,0 +1,30 @@
+//! The algorithms of zensaibo on matrices, graphs and points.
+//!
+//! Nothing here opens a file, knows Python or sets up logging. Everything large comes in through a
+//! [`matrix::RowBlocks`] source, is looked at by a [`matrix::Pass`] block by block, and leaves as something small.
+//!
+//! Three promises hold for every public function, unless its documentation says otherwise:
+//! the same bits for any number of threads; memory that does not grow with the matrix beyond what the
+//! result itself needs; and a parameter that is either used or refused.
+
+pub mod data;
+pub mod error;
+pub mod graph;
+pub mod hvg;
+pub mod knn;
+pub mod leiden;
+pub mod markers;
+pub mod matrix;
+pub mod normalize;
+pub mod options;
+pub mod parallel;
+pub mod pca;
+pub mod progress;
+pub mod qc;
+pub mod random;
+pub mod raster;
+pub mod stats;
+pub mod umap;
+
+pub use error::{DataFault, Error, Result};
+pub use progress::Ctx;
