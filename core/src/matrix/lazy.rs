@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{RowBlock, RowBlocks, Scratch};
-use crate::normalize::log1p_values;
+use crate::normalize::{divide_values, log1p_values};
 use crate::{DataFault, Error, Result};
 
 /// One step of a chain that changes stored values in place. Zeros stay zeros under each of them.
@@ -169,10 +169,7 @@ fn keep<T>(items: &mut Vec<T>, mask: &[bool]) {
 fn apply(steps: &[Step], row: usize, columns: &[u32], values: &mut [f32]) {
     for step in steps {
         match step {
-            Step::DivideRows(divisors) => {
-                let divisor = divisors[row];
-                values.iter_mut().for_each(|value| *value = (f64::from(*value) / divisor) as f32);
-            }
+            Step::DivideRows(divisors) => divide_values(values, divisors[row]),
             Step::DivideColumns(divisors) => {
                 for (&column, value) in columns.iter().zip(values.iter_mut()) {
                     *value = (f64::from(*value) / divisors[column as usize]) as f32;

@@ -1,1 +1,11 @@
-//! (being written)
+//! Statistics that several algorithms share: column moments in one read, medians, quantiles, row sums.
+//!
+//! Sums are f64; variances follow the convention of the R packages (divided by n - 1).
+
+mod moments;
+mod quantile;
+mod rows;
+
+pub use moments::{GeneMoments, MomentsPass, ValueMap, gene_moments, gene_moments_by};
+pub use quantile::{mad, median, quantile_sorted};
+pub use rows::row_sum;

@@ -1,0 +1,307 @@
+//! Sum, sum of squares and number of non-zeros of every column, in one read.
+
+use std::ops::Range;
+
+use crate::matrix::{Pass, RowBlock, RowBlocks, run};
+use crate::normalize::expm1_into;
+use crate::{Ctx, DataFault, Error, Result};
+
+/// What is known of each column after one read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GeneMoments {
+    /// Number of rows looked at.
+    pub n_rows: usize,
+    /// Sum of each column.
+    pub sum: Vec<f64>,
+    /// Sum of squares of each column.
+    pub sum_squares: Vec<f64>,
+    /// Number of values other than zero of each column (stored zeros do not count).
+    pub non_zeros: Vec<u64>,
+}
+
+impl GeneMoments {
+    fn zero(n_cols: usize) -> Self {
+        Self { n_rows: 0, sum: vec![0.0; n_cols], sum_squares: vec![0.0; n_cols], non_zeros: vec![0; n_cols] }
+    }
+
+    /// Mean of each column over all rows, zeros included. NaN without rows.
+    pub fn means(&self) -> Vec<f64> {
+        self.sum.iter().map(|sum| sum / self.n_rows as f64).collect()
+    }
+
+    /// Variance of each column, zeros included, divided by n - 1 (by n when there is one row).
+    pub fn variances(&self) -> Vec<f64> {
+        let n = self.n_rows as f64;
+        let correction = if self.n_rows > 1 { n / (n - 1.0) } else { 1.0 };
+        self.sum
+            .iter()
+            .zip(&self.sum_squares)
+            .map(|(sum, squares)| {
+                let mean = sum / n;
+                (squares / n - mean * mean) * correction
+            })
+            .collect()
+    }
+
+    /// Refuses sums that are NaN or infinite.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming `what`, what was expected of it, and the first column at fault.
+    pub fn check_finite(&self, what: &str, expected: &str) -> Result<()> {
+        match self.sum_squares.iter().position(|sum| !sum.is_finite()) {
+            None => Ok(()),
+            Some(column) => {
+                let found = format!("NaN, infinity or overflow in column {column}");
+                Err(Error::data(DataFault::NotFinite, what, expected, found))
+            }
+        }
+    }
+}
+
+/// What is done to a value before it is summed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ValueMap {
+    /// Nothing.
+    Identity,
+    /// e^(scale x) - 1: undoes a logarithm; `scale` is ln(base).
+    Expm1 {
+        /// ln(base) of the logarithm that was taken; 1 for the natural one.
+        scale: f64,
+    },
+}
+
+/// The pass behind [`gene_moments`]: compose it with others to read once.
+#[derive(Clone, Debug)]
+pub struct MomentsPass<'a> {
+    n_cols: usize,
+    map: ValueMap,
+    /// Group of each row, and which groups this pass sums; one group of all rows when absent.
+    groups: Option<(&'a [u32], Range<u32>)>,
+}
+
+impl<'a> MomentsPass<'a> {
+    /// All rows as one group.
+    pub fn new(n_cols: usize, map: ValueMap) -> Self {
+        Self { n_cols, map, groups: None }
+    }
+
+    /// Rows by group; those outside `wanted` are left out. `groups` has one entry per row of the source.
+    pub fn by_group(n_cols: usize, map: ValueMap, groups: &'a [u32], wanted: Range<u32>) -> Self {
+        Self { n_cols, map, groups: Some((groups, wanted)) }
+    }
+
+    fn n_groups(&self) -> usize {
+        self.groups.as_ref().map_or(1, |(_, wanted)| wanted.len())
+    }
+}
+
+/// Sums of one group over one block. Sum and sum of squares of a column share a cache line.
+#[derive(Debug)]
+pub struct PartialMoments {
+    group: usize,
+    n_rows: usize,
+    sums: Vec<[f64; 2]>,
+    non_zeros: Vec<u32>,
+}
+
+impl PartialMoments {
+    fn add_rows<'b>(&mut self, rows: impl Iterator<Item = (&'b [u32], &'b [f32])>, map: ValueMap) {
+        let mut buffer = Vec::new();
+        for (columns, values) in rows {
+            self.n_rows += 1;
+            match map {
+                ValueMap::Identity => {
+                    for (&column, &value) in columns.iter().zip(values) {
+                        self.add(column, f64::from(value));
+                    }
+                }
+                ValueMap::Expm1 { scale } => {
+                    buffer.resize(values.len(), 0.0);
+                    expm1_into(values, scale, &mut buffer);
+                    for (&column, &value) in columns.iter().zip(&buffer) {
+                        self.add(column, value);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add(&mut self, column: u32, value: f64) {
+        let sums = &mut self.sums[column as usize];
+        sums[0] += value;
+        sums[1] += value * value;
+        self.non_zeros[column as usize] += u32::from(value != 0.0);
+    }
+}
+
+impl Pass for MomentsPass<'_> {
+    type Partial = Vec<PartialMoments>;
+    type State = Vec<GeneMoments>;
+    type Output = Vec<GeneMoments>;
+
+    fn start(&self) -> Self::State {
+        vec![GeneMoments::zero(self.n_cols); self.n_groups()]
+    }
+
+    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
+        let fresh = |group| PartialMoments {
+            group,
+            n_rows: 0,
+            sums: vec![[0.0; 2]; self.n_cols],
+            non_zeros: vec![0; self.n_cols],
+        };
+        let Some((groups, wanted)) = &self.groups else {
+            let mut partial = fresh(0);
+            partial.add_rows((0..block.n_rows()).map(|i| block.row(i)), self.map);
+            return Ok(vec![partial]);
+        };
+        // Rows of one group after the other, so that the sums of one group at a time lie in the cache.
+        let mut rows: Vec<(u32, usize)> = (0..block.n_rows())
+            .map(|i| (groups[block.first_row + i], i))
+            .filter(|(group, _)| wanted.contains(group))
+            .collect();
+        rows.sort_unstable();
+        Ok(rows
+            .chunk_by(|a, b| a.0 == b.0)
+            .map(|same| {
+                let mut partial = fresh((same[0].0 - wanted.start) as usize);
+                partial.add_rows(same.iter().map(|&(_, i)| block.row(i)), self.map);
+                partial
+            })
+            .collect())
+    }
+
+    fn merge(&self, state: &mut Self::State, partials: Self::Partial) -> Result<()> {
+        for partial in partials {
+            let total = &mut state[partial.group];
+            total.n_rows += partial.n_rows;
+            for (column, sums) in partial.sums.iter().enumerate() {
+                total.sum[column] += sums[0];
+                total.sum_squares[column] += sums[1];
+                total.non_zeros[column] += u64::from(partial.non_zeros[column]);
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&self, state: Self::State) -> Result<Self::Output> {
+        Ok(state)
+    }
+}
+
+/// Sum, sum of squares and non-zeros of every column.
+///
+/// Nothing is random; the same bits for any number of threads. One read; 20 bytes per column and block at work.
+///
+/// # Errors
+/// Whatever the source returns, or [`Error::Interrupted`].
+pub fn gene_moments(source: &dyn RowBlocks, map: ValueMap, ctx: &Ctx) -> Result<GeneMoments> {
+    let mut all = run(source, &MomentsPass::new(source.n_cols(), map), "gene moments", ctx)?;
+    Ok(all.swap_remove(0))
+}
+
+/// As [`gene_moments`] for each group of rows: `groups[i]` is the group of row i, rows with a group of
+/// `n_groups` or more are left out. Reads once when the sums of all groups fit 16 MiB, else once per such portion.
+///
+/// # Errors
+/// [`Error::Data`] when `groups` is not as long as there are rows; otherwise as [`gene_moments`].
+pub fn gene_moments_by(
+    source: &dyn RowBlocks,
+    groups: &[u32],
+    n_groups: usize,
+    map: ValueMap,
+    ctx: &Ctx,
+) -> Result<Vec<GeneMoments>> {
+    /// Sums at work per block in flight.
+    const BYTES: usize = 16 << 20;
+    if groups.len() != source.n_rows() {
+        let expected = format!("{} entries", source.n_rows());
+        return Err(Error::data(DataFault::Shape, "row groups", expected, groups.len()));
+    }
+    let at_once = (BYTES / (20 * source.n_cols()).max(1)).max(1);
+    let mut all = Vec::with_capacity(n_groups);
+    for start in (0..n_groups).step_by(at_once) {
+        let wanted = start as u32..(start + at_once).min(n_groups) as u32;
+        let pass = MomentsPass::by_group(source.n_cols(), map, groups, wanted);
+        all.extend(run(source, &pass, "gene moments", ctx)?);
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Csr;
+    use crate::parallel::with_threads;
+
+    /// [[1, 0, 2], [0, 3, 0], [4, 0, 6], [0, 0, 0]], one of the zeros stored.
+    fn example() -> Csr {
+        Csr::new(4, 3, vec![0, 2, 3, 6, 6], vec![0, 2, 1, 0, 1, 2], vec![1.0, 2.0, 3.0, 4.0, 0.0, 6.0]).unwrap()
+    }
+
+    #[test]
+    fn moments_by_hand() {
+        let got = gene_moments(&example(), ValueMap::Identity, &Ctx::quiet()).unwrap();
+        assert_eq!((got.n_rows, got.sum.clone()), (4, vec![5.0, 3.0, 8.0]));
+        assert_eq!(got.sum_squares, [17.0, 9.0, 40.0]);
+        assert_eq!(got.non_zeros, [2, 1, 2]);
+        assert_eq!(got.means(), [1.25, 0.75, 2.0]);
+        assert_eq!(got.variances(), [(17.0 / 4.0 - 1.25 * 1.25) * (4.0 / 3.0), 2.25, 8.0]);
+    }
+
+    #[test]
+    fn groups_are_the_moments_of_their_rows() {
+        let by = gene_moments_by(&example(), &[1, 0, 1, 9], 2, ValueMap::Identity, &Ctx::quiet()).unwrap();
+        assert_eq!((by[0].n_rows, by[0].sum.clone()), (1, vec![0.0, 3.0, 0.0]));
+        assert_eq!((by[1].n_rows, by[1].sum.clone()), (2, vec![5.0, 0.0, 8.0]));
+        let wrong = gene_moments_by(&example(), &[1], 2, ValueMap::Identity, &Ctx::quiet()).unwrap_err();
+        assert!(wrong.to_string().contains("row groups"));
+    }
+
+    #[test]
+    fn expm1_undoes_the_logarithm() {
+        let mut logged = example();
+        logged.values.iter_mut().for_each(|v| *v = v.ln_1p());
+        let got = gene_moments(&logged, ValueMap::Expm1 { scale: 1.0 }, &Ctx::quiet()).unwrap();
+        for (a, b) in got.sum.iter().zip([5.0, 3.0, 8.0]) {
+            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        }
+        assert_eq!(got.non_zeros, [2, 1, 2]);
+    }
+
+    #[test]
+    fn any_number_of_threads_gives_the_same_bits() {
+        let (n, width) = (40_000, 50);
+        let indices = (0..n).flat_map(|_| 0..width as u32).collect::<Vec<_>>();
+        let values = (0..n * width).map(|i| 0.1 + (i % 89) as f32).collect();
+        let indptr = (0..=n as u64).map(|i| i * width as u64).collect();
+        let matrix = Csr::new(n, width, indptr, indices, values).unwrap();
+        let groups: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
+        let get = |threads| {
+            with_threads(Some(threads), || {
+                gene_moments_by(&matrix, &groups, 3, ValueMap::Expm1 { scale: 0.1 }, &Ctx::quiet())
+            })
+            .unwrap()
+        };
+        let one = get(1);
+        assert_eq!(one, get(2));
+        assert_eq!(one, get(8));
+    }
+
+    #[test]
+    fn nan_is_found() {
+        let mut matrix = example();
+        matrix.values[2] = f32::NAN;
+        let got = gene_moments(&matrix, ValueMap::Identity, &Ctx::quiet()).unwrap();
+        let text = got.check_finite("X", "finite values").unwrap_err().to_string();
+        assert!(text.contains("column 1"), "{text}");
+    }
+
+    #[test]
+    fn no_rows_and_no_columns() {
+        let got = gene_moments(&Csr::empty(0, 2), ValueMap::Identity, &Ctx::quiet()).unwrap();
+        assert!(got.means()[0].is_nan());
+        assert_eq!(gene_moments(&Csr::empty(3, 0), ValueMap::Identity, &Ctx::quiet()).unwrap().sum.len(), 0);
+    }
+}
