@@ -1,1 +1,44 @@
-//! placeholder
+//! The Python extension `zensaibo._core`: a thin layer. Algorithms live in `zensaibo-core`, files in `zensaibo-io`.
+//!
+//! One file per subject, each with a `register`. What all share: [`run`] (GIL, Ctrl-C, progress, errors),
+//! [`matrix`] (scipy and numpy matrices as sources), [`errors`] (one Python class per fault).
+
+mod counts;
+mod errors;
+mod hvg;
+mod io;
+mod leiden;
+mod markers;
+mod matrix;
+mod neighbors;
+mod options;
+mod pca;
+mod raster;
+mod recipe;
+mod run;
+mod simulate;
+mod umap;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    let registers = [
+        errors::register,
+        options::register,
+        matrix::register,
+        io::register,
+        counts::register,
+        hvg::register,
+        pca::register,
+        neighbors::register,
+        leiden::register,
+        umap::register,
+        markers::register,
+        raster::register,
+        simulate::register,
+        recipe::register,
+    ];
+    registers.iter().try_for_each(|register| register(module))
+}

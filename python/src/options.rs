@@ -1,0 +1,47 @@
+//! The defaults and manuals of all options structs, for the Python face and its tests.
+
+use pyo3::prelude::*;
+use zensaibo_core::options::Options;
+
+/// JSON of {"options name": {"defaults": {...}, "doc": {field: text}}}.
+fn describe<T: Options>() -> (String, serde_json::Value) {
+    let docs: serde_json::Map<String, serde_json::Value> =
+        T::fields().iter().map(|field| (field.name.to_string(), field.doc.trim().into())).collect();
+    let defaults = serde_json::to_value(T::default()).unwrap_or_default();
+    (T::NAME.to_string(), serde_json::json!({ "defaults": defaults, "doc": docs }))
+}
+
+/// Adds one struct to the description. Each slice lists its own here.
+macro_rules! described {
+    ($($kind:ty),* $(,)?) => {
+        fn all() -> Vec<(String, serde_json::Value)> {
+            vec![$(describe::<$kind>()),*]
+        }
+    };
+}
+
+// One line per options struct; keep sorted.
+described! {}
+
+/// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.
+#[pyfunction]
+fn option_defaults() -> String {
+    serde_json::Value::Object(all().into_iter().collect()).to_string()
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Named once here so that an empty list compiles too.
+    let _ = describe::<NoOptions>;
+    module.add_function(wrap_pyfunction!(option_defaults, module)?)
+}
+
+zensaibo_core::options! {
+    /// No options at all.
+    pub struct NoOptions("none") {}
+}
+
+impl NoOptions {
+    fn check(&self) -> zensaibo_core::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+"""The only module that knows where AnnData keeps things."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from .errors import DataError, EmptyDataError, MissingKeyError, ParameterError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+#: What the extension takes as values without a copy.
+_VALUE_TYPES = frozenset(np.dtype(t) for t in ("f4", "f8", "i4", "i8", "u1", "u2", "u4", "u8"))
+
+
+def check_adata(adata: Any, name: str = "adata") -> AnnData:
+    """``adata`` if it is an AnnData, else a `ParameterError` that says what came instead."""
+    from anndata import AnnData
+
+    if not isinstance(adata, AnnData):
+        raise ParameterError(f"parameter `{name}`: expected an AnnData, found {type(adata).__name__}")
+    return adata
+
+
+def start(adata: AnnData, copy: bool) -> AnnData:
+    """The object to change: a copy if asked for; a view is made real first, as scanpy does."""
+    check_adata(adata)
+    if copy:
+        return adata.copy()
+    if adata.is_view:
+        adata._init_as_actual(adata.copy())
+    return adata
+
+
+def as_matrix(matrix: Any, name: str = "X") -> Any:
+    """``matrix`` as csr, csc or C-ordered numpy array of a type that the extension takes.
+
+    No copy is made where none is needed. Unsorted or repeated column indices are put right in a copy.
+    """
+    if sparse.issparse(matrix):
+        if matrix.format not in ("csr", "csc"):
+            matrix = matrix.tocsr()
+        if not matrix.has_canonical_format:
+            matrix = matrix.copy()
+            matrix.sum_duplicates()
+        if matrix.dtype not in _VALUE_TYPES:
+            matrix = matrix.astype(_wider(matrix.dtype, name))
+        return matrix
+    array = np.asarray(matrix)
+    if array.ndim != 2:
+        raise DataError(f"`{name}`: expected two dimensions, found shape {array.shape}")
+    if array.dtype not in _VALUE_TYPES:
+        array = array.astype(_wider(array.dtype, name))
+    return np.ascontiguousarray(array)
+
+
+def _wider(dtype: np.dtype, name: str) -> np.dtype:
+    if dtype.kind == "b":
+        return np.dtype("u1")
+    if dtype.kind == "i":
+        return np.dtype("i4")
+    if dtype.kind == "f":
+        return np.dtype("f4") if dtype.itemsize < 4 else np.dtype("f8")
+    raise DataError(f"`{name}`: expected numbers, found dtype {dtype}")
+
+
+def get_matrix(
+    adata: AnnData, *, layer: str | None = None, use_raw: bool = False, obsm: str | None = None, allow_empty: bool = False
+) -> Any:
+    """X, a layer, ``raw.X`` or an obsm array, ready for the extension (see `as_matrix`)."""
+    if sum((layer is not None, use_raw, obsm is not None)) > 1:
+        raise ParameterError("parameters `layer`, `use_raw`, `obsm`: expected at most one of them, found several")
+    if layer is not None:
+        name, matrix = f"layers[{layer!r}]", _fetch(adata.layers, layer, "adata.layers")
+    elif obsm is not None:
+        name, matrix = f"obsm[{obsm!r}]", _fetch(adata.obsm, obsm, "adata.obsm")
+    elif use_raw:
+        if adata.raw is None:
+            raise MissingKeyError("key `raw` not found in adata: `use_raw=True` needs `adata.raw`")
+        name, matrix = "raw.X", adata.raw.X
+    else:
+        name, matrix = "X", adata.X
+        if matrix is None:
+            raise EmptyDataError("`adata.X`: expected a matrix, found None")
+    if adata.isbacked and not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
+        matrix = matrix[:] if not hasattr(matrix, "to_memory") else matrix.to_memory()
+    matrix = as_matrix(matrix, name)
+    if not allow_empty and 0 in matrix.shape:
+        raise EmptyDataError(f"`adata.{name}`: expected at least one cell and one gene, found shape {matrix.shape}")
+    return matrix
+
+
+def _fetch(mapping: Any, key: str, container: str) -> Any:
+    try:
+        return mapping[key]
+    except KeyError:
+        present = ", ".join(map(str, mapping.keys())) or "(nothing)"
+        raise MissingKeyError(f"key `{key}` not found in {container}; present: {present}") from None
+
+
+def get_obs(adata: AnnData, key: str) -> Any:
+    """A column of obs, or a `MissingKeyError` that lists the columns."""
+    return _fetch(adata.obs, key, "adata.obs")
+
+
+def get_var(adata: AnnData, key: str) -> Any:
+    """A column of var, or a `MissingKeyError` that lists the columns."""
+    return _fetch(adata.var, key, "adata.var")
+
+
+def get_obsm(adata: AnnData, key: str) -> Any:
+    """An obsm array, or a `MissingKeyError` that lists those present."""
+    return _fetch(adata.obsm, key, "adata.obsm")
+
+
+def get_obsp(adata: AnnData, key: str) -> Any:
+    """An obsp matrix, or a `MissingKeyError` that lists those present."""
+    return _fetch(adata.obsp, key, "adata.obsp")
+
+
+def get_uns(adata: AnnData, key: str) -> Any:
+    """An entry of uns, or a `MissingKeyError` that lists those present."""
+    return _fetch(adata.uns, key, "adata.uns")

@@ -1,0 +1,1 @@
+"""Pure functions: numpy and scipy in, arrays out. No AnnData."""

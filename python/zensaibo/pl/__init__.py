@@ -1,0 +1,1 @@
+"""Plots: matplotlib axes, points drawn in Rust."""

@@ -1,0 +1,1 @@
+"""Preprocessing, with scanpy's names, parameters and slots."""

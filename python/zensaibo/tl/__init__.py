@@ -1,0 +1,1 @@
+"""Tools: clustering, embedding, markers, with scanpy's names, parameters and slots."""
