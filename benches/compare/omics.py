@@ -1,0 +1,167 @@
+"""Same work, peers side by side: `make compare` or `python benches/compare/omics.py pbmc3k 10k 100k`.
+
+For every size: our chain and each peer's, from a file to Wilcoxon markers, each in a process of its own on the same
+threads, one after the other. Peers are pinned and installed into environments of their own under .bench/. Prints and
+writes to benches/results/: CPU-seconds and wall per stage, ours / peer, peak memory, and quality judged by one referee
+for all (ARI to the planted truth, kNN recall against exact search, modularity, trustworthiness of the embedding, overlap
+of gene sets with scanpy's).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+ENVIRONMENTS = ROOT / ".bench"
+RESULTS = ROOT / "benches" / "results"
+DATA = Path(os.environ.get("ZENSAIBO_DATA", ROOT.parent / "shared" / "data"))
+
+#: peer: packages, pinned.
+PEERS = {
+    "scanpy": ["scanpy==1.11.5", "pynndescent<0.7", "igraph==0.11.9", "scikit-misc==0.5.1"],
+    "crest": ["crest-sc==0.4.0", "scipy", "pyarrow"],
+    "brisc": ["brisc==0.2.3", "scipy"],
+}
+SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000}
+STAGES = ["read", "qc", "filter", "hvg_v3", "norm_log", "hvg", "pca", "knn", "leiden", "umap", "ttest", "wilcoxon"]
+
+
+def environment(peer: str) -> Path:
+    """The interpreter of a peer's own environment; made on first use."""
+    if peer == "zensaibo":
+        return Path(sys.executable)
+    home = ENVIRONMENTS / peer
+    python = home / "bin" / "python"
+    stamp = home / "packages.txt"
+    wanted = "\n".join(PEERS[peer])
+    if not stamp.exists() or stamp.read_text() != wanted:
+        subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEERS[peer]], check=True)
+        stamp.write_text(wanted)
+    return python
+
+
+def dataset(size: str) -> Path:
+    """The input: PBMC 3k as h5ad, or generated counts with known truth."""
+    path = ENVIRONMENTS / "data" / f"{size}.h5ad"
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    import zensaibo as zs
+
+    if size == "pbmc3k":
+        adata = zs.io.read(DATA / "pbmc3k/filtered_gene_bc_matrices/hg19")
+        adata.var_names_make_unique()
+        zs.io.write(adata, path)
+    else:
+        n_obs = SIZES[size]
+        subprocess.run(
+            [sys.executable, "-m", "zensaibo.datasets", "simulate", "--cells", str(n_obs), "--out", str(path)], check=True
+        )
+    return path
+
+
+def run(peer: str, size: str, threads: int) -> dict | None:
+    """One peer on one data set, in a process of its own; `None` when it failed (its error is printed)."""
+    out = ENVIRONMENTS / "runs" / f"{size}-{peer}-{threads}.json"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    arrays = out.with_suffix(".npz")
+    command = [str(environment(peer)), str(HERE / f"peer_{peer}.py"), str(dataset(size)), str(out), str(arrays), str(threads)]
+    print(f"{size} {peer}", file=sys.stderr, flush=True)
+    env = dict(os.environ)
+    if peer != "zensaibo":
+        env.pop("PYTHONPATH", None)
+    if subprocess.run(command, cwd=HERE, env=env).returncode != 0:
+        print(f"  {peer} failed on {size}", file=sys.stderr)
+        return None
+    result = json.loads(out.read_text())
+    result["arrays"] = str(arrays)
+    return result
+
+
+def table(size: str, results: dict[str, dict], quality: dict[str, dict]) -> str:
+    """Markdown: CPU-seconds (wall) per stage and peer, ours / peer, memory, quality."""
+    peers = list(results)
+    others = [peer for peer in peers if peer != "zensaibo"]
+    head = "| stage | " + " | ".join(f"{p} CPU-s (wall)" for p in peers) + " | " + " | ".join(f"ours / {p}" for p in others) + " |"
+    lines = [f"### {size}", "", head, "|" + "---|" * (1 + len(peers) + len(others))]
+
+    def row(name: str, value) -> None:
+        cells, ratios = [], []
+        for peer in peers:
+            entry = value(results[peer])
+            cells.append("-" if entry is None else f"{entry[0]:.2f} ({entry[1]:.2f})")
+        ours = value(results["zensaibo"]) if "zensaibo" in results else None
+        for peer in others:
+            entry = value(results[peer])
+            ratios.append("-" if ours is None or entry is None or entry[0] < 0.005 else f"{ours[0] / entry[0]:.2f}")
+        lines.append(f"| {name} | " + " | ".join(cells + ratios) + " |")
+
+    for stage in STAGES:
+        row(stage, lambda r, s=stage: (r["stages"][s]["cpu"], r["stages"][s]["wall"]) if s in r["stages"] else None)
+
+    def chain(r: dict):
+        if any(s not in r["stages"] for s in STAGES):
+            return None
+        return sum(r["stages"][s]["cpu"] for s in STAGES), sum(r["stages"][s]["wall"] for s in STAGES)
+
+    row("**all**", chain)
+    lines.append("| peak MB | " + " | ".join(f"{results[p]['peak_mb']:.0f}" for p in peers) + " | " + " | ".join(f"{results['zensaibo']['peak_mb'] / results[p]['peak_mb']:.2f}" for p in others) + " |" if "zensaibo" in results else "")
+    keys = sorted({key for scores in quality.values() for key in scores})
+    for key in keys:
+        cells = [f"{quality[p][key]:.4f}" if key in quality.get(p, {}) else "-" for p in peers]
+        lines.append(f"| {key} | " + " | ".join(cells + [""] * len(others)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sizes", nargs="*", default=["pbmc3k", "10k", "100k"], help="pbmc3k, 10k, 100k, 300k")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--peers", nargs="*", default=["zensaibo", *PEERS])
+    arguments = parser.parse_args()
+    sizes = arguments.sizes or ["pbmc3k", "10k", "100k"]
+    for size in sizes:
+        if size != "pbmc3k" and size not in SIZES:
+            parser.error(f"size: expected pbmc3k or one of {', '.join(SIZES)}, found {size}")
+        if size == "pbmc3k" and not (DATA / "pbmc3k").exists():
+            print(f"pbmc3k left out: not found under ZENSAIBO_DATA ({DATA})", file=sys.stderr)
+            continue
+        dataset(size)
+        results = {peer: result for peer in arguments.peers if (result := run(peer, size, arguments.threads))}
+        from quality import judge
+
+        quality = judge({peer: result["arrays"] for peer, result in results.items()}, simulated=size != "pbmc3k")
+        text = table(size, results, quality)
+        print(text)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        versions = {peer: result["version"] for peer, result in results.items()}
+        record = {
+            "size": size,
+            "threads": arguments.threads,
+            "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()},
+            "versions": versions,
+            "results": {peer: {k: v for k, v in r.items() if k != "arrays"} for peer, r in results.items()},
+            "quality": quality,
+        }
+        (RESULTS / f"omics-{size}.json").write_text(json.dumps(record, indent=1) + "\n")
+        (RESULTS / f"omics-{size}.md").write_text(f"{text}\nVersions: {versions}; {arguments.threads} threads on {_cpu_name()}.\n")
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or "unknown"
+
+
+if __name__ == "__main__":
+    main()
