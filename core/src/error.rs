@@ -164,3 +164,23 @@ impl Error {
         Self::Io { path: path.into(), action: action.into(), source }
     }
 }
+
+impl From<zensaibo_linalg::Failure> for Error {
+    /// Faults of dense linear algebra. Algorithms check their input first, so a shape is a defect of ours.
+    fn from(failure: zensaibo_linalg::Failure) -> Self {
+        use zensaibo_linalg::Failure;
+        match failure {
+            Failure::NotFinite { what, row, column, value } => {
+                Self::data(DataFault::NotFinite, what, "finite values", format!("{value} at ({row}, {column})"))
+            }
+            Failure::Singular { what, pivot } => {
+                let found = format!("a singular one (pivot {pivot})");
+                Self::data(DataFault::Invalid, what, "a system with one solution", found)
+            }
+            Failure::NotConverged { what } => {
+                Self::NotConverged { what: what.into(), iterations: 0, reached: f64::NAN, asked: f64::EPSILON }
+            }
+            shape @ Failure::Shape { .. } => Self::Internal(shape.to_string()),
+        }
+    }
+}
