@@ -33,7 +33,7 @@ pub struct Leiden {
 
 /// Leiden communities of a weighted undirected graph.
 ///
-/// `edges` is a symmetric matrix of n nodes: weights finite and at least 0, each edge in both of its rows. Zeros count
+/// `graph` (a [`Graph`](crate::graph::Graph) or borrowed [`Edges`]) is a symmetric matrix of n nodes: weights finite and at least 0, each edge in both of its rows. Zeros count
 /// as no edge, duplicates are summed, and the diagonal counts once in its row. `initial`, if given, holds a label
 /// below n for each node to start from; otherwise each node starts alone.
 ///
@@ -47,9 +47,14 @@ pub struct Leiden {
 ///
 /// # References
 /// Traag, Waltman, van Eck, Scientific Reports 9, 5233 (2019).
-pub fn leiden(edges: Edges<'_>, initial: Option<&[u32]>, options: &LeidenOptions, ctx: &Ctx) -> Result<Leiden> {
+pub fn leiden<'a>(
+    graph: impl Into<Edges<'a>>,
+    initial: Option<&[u32]>,
+    options: &LeidenOptions,
+    ctx: &Ctx,
+) -> Result<Leiden> {
     options.validate()?;
-    let mut graph = check(edges, options.use_weights, ctx)?;
+    let mut graph = check(graph.into(), options.use_weights, ctx)?;
     let n = graph.strength.len();
     let mut membership: Vec<u32> = match initial {
         Some(labels) => {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::data::{Csr, check_indptr};
+use crate::graph::Graph;
 use crate::{Ctx, DataFault, Error, Result};
 
 /// How far `A[i, j]` and `A[j, i]` may lie apart, relative to the larger, to count as one edge computed twice.
@@ -17,6 +18,12 @@ pub struct Edges<'a> {
     pub indices: &'a [u32],
     /// Weight of each stored edge, not negative.
     pub weights: &'a [f32],
+}
+
+impl<'a> From<&'a Graph> for Edges<'a> {
+    fn from(graph: &'a Graph) -> Self {
+        Self { indptr: &graph.indptr, indices: &graph.indices, weights: &graph.weights }
+    }
 }
 
 /// An edge weight: f32 in the caller's graph, f64 where weights have been summed.

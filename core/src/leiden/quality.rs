@@ -20,11 +20,17 @@ use crate::{Ctx, Error, Result};
 ///
 /// # References
 /// Newman and Girvan, Phys. Rev. E 69, 026113 (2004); Reichardt and Bornholdt, Phys. Rev. E 74, 016110 (2006).
-pub fn modularity(edges: Edges<'_>, membership: &[u32], resolution: f64, use_weights: bool, ctx: &Ctx) -> Result<f64> {
+pub fn modularity<'a>(
+    graph: impl Into<Edges<'a>>,
+    membership: &[u32],
+    resolution: f64,
+    use_weights: bool,
+    ctx: &Ctx,
+) -> Result<f64> {
     if !(resolution.is_finite() && resolution >= 0.0) {
         return Err(Error::parameter("resolution", "a finite number of at least 0", resolution));
     }
-    let graph = check(edges, use_weights, ctx)?;
+    let graph = check(graph.into(), use_weights, ctx)?;
     check_membership(membership, graph.strength.len(), "membership")?;
     value(&graph, membership, Objective::Modularity, resolution, ctx)
 }
