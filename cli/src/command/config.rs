@@ -1,0 +1,26 @@
+//! `zensaibo config STEP`: every option of a step with its manual and default.
+
+use clap::{Parser, ValueEnum};
+use zensaibo_core::Result;
+use zensaibo_core::progress::CancelToken;
+
+use crate::recipe::ClusterConfig;
+
+/// Prints every option of a step as TOML, with its meaning and its default.
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    /// The step whose options are printed.
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Step {
+    /// Options of `zensaibo cluster`.
+    Cluster,
+}
+
+pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
+    match args.step {
+        Step::Cluster => super::print(&ClusterConfig::template()),
+    }
+}

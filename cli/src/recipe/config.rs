@@ -1,0 +1,250 @@
+//! The options of `zensaibo cluster`: one section per stage.
+
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+use zensaibo_core::options::Options;
+use zensaibo_core::{Error, Result, options};
+
+use super::sections::{self, SectionDoc};
+
+/// Declares the sections once; from here come reading, printing, checking and provenance.
+macro_rules! cluster_config {
+    ($( $(#[doc = $doc:literal])* $section:ident : $options:ty, )*) => {
+        /// The options of every stage of the recipe.
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct ClusterConfig {
+            $( $(#[doc = $doc])* pub $section: $options, )*
+        }
+
+        impl ClusterConfig {
+            /// The sections with their manual.
+            pub fn sections() -> Vec<SectionDoc> {
+                vec![ $( sections::describe::<$options>(stringify!($section), concat!($($doc, "\n",)*)), )* ]
+            }
+
+            /// Reads a table of sections.
+            ///
+            /// # Errors
+            /// [`Error::Parameter`] naming `section.option`.
+            pub fn from_table(mut table: Table) -> Result<Self> {
+                let config = Self { $( $section: sections::take(&mut table, stringify!($section))?, )* };
+                sections::refuse_rest(&table, &[$( stringify!($section), )*])?;
+                Ok(config)
+            }
+
+            /// Checks every option.
+            ///
+            /// # Errors
+            /// [`Error::Parameter`] naming `section.option`.
+            pub fn validate(&self) -> Result<()> {
+                $( self.$section.validate().map_err(|error| sections::within(stringify!($section), error))?; )*
+                Ok(())
+            }
+        }
+    };
+}
+
+cluster_config! {
+    /// What is read: counts of cells x genes.
+    input: InputOptions,
+    /// Which cells and genes are kept. Cells are judged first, over all genes; then genes, over the kept cells.
+    filter: FilterOptions,
+    /// What is written besides the results.
+    output: OutputOptions,
+}
+
+options! {
+    /// What is read.
+    pub struct InputOptions("input") {
+        /// Layer of an h5ad file that holds the counts. Unset: X.
+        pub layer: Option<String> = None,
+        /// Refuse values that are not whole numbers, as normalised or log-transformed data are. Set it to false
+        /// for counts that were corrected for ambient RNA and are no longer whole. Negative values, NaN and
+        /// infinity are refused in any case.
+        pub whole_counts: bool = true,
+        /// Make names of genes and cells that occur more than once unique by appending -1, -2, ..., as scanpy
+        /// does; false: refuse them.
+        pub make_names_unique: bool = true,
+    }
+}
+
+impl InputOptions {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+options! {
+    /// Which cells and genes are kept; limits are inclusive.
+    pub struct FilterOptions("filter") {
+        /// Cells with fewer detected genes are removed. 0 keeps all; cells without a single count never pass.
+        pub min_genes: usize = 200,
+        /// Cells with more detected genes are removed (doublets often have many). Unset: no limit.
+        pub max_genes: Option<usize> = None,
+        /// Cells with fewer counts are removed. Unset: no limit.
+        pub min_counts: Option<f64> = None,
+        /// Cells with more counts are removed. Unset: no limit.
+        pub max_counts: Option<f64> = None,
+        /// Cells with a larger percentage (0 to 100) of mitochondrial counts are removed (dying cells have
+        /// many). Unset: no limit.
+        pub max_pct_mito: Option<f64> = None,
+        /// Genes whose names begin so count as mitochondrial. Unset: MT-, or mt- or Mt- where no gene has MT-.
+        pub mito_prefix: Option<String> = None,
+        /// Genes detected in fewer of the kept cells are removed. 0 keeps all; genes without a single count
+        /// never pass.
+        pub min_cells: usize = 3,
+    }
+}
+
+impl FilterOptions {
+    fn check(&self) -> Result<()> {
+        let limits = [("min_counts", self.min_counts), ("max_counts", self.max_counts)];
+        for (name, limit) in limits {
+            if let Some(limit) = limit
+                && !(limit >= 0.0)
+            {
+                return Err(Error::parameter(name, "a number of at least 0", limit));
+            }
+        }
+        if let Some(limit) = self.max_pct_mito
+            && !(0.0..=100.0).contains(&limit)
+        {
+            return Err(Error::parameter("max_pct_mito", "a percentage, 0 to 100", limit));
+        }
+        if let Some(most) = self.max_genes
+            && most < self.min_genes
+        {
+            return Err(Error::parameter("max_genes", format!("at least min_genes ({})", self.min_genes), most));
+        }
+        if let (Some(least), Some(most)) = (self.min_counts, self.max_counts)
+            && most < least
+        {
+            return Err(Error::parameter("max_counts", format!("at least min_counts ({least})"), most));
+        }
+        if self.mito_prefix.as_deref() == Some("") {
+            return Err(Error::parameter("mito_prefix", "at least one letter", "\"\""));
+        }
+        Ok(())
+    }
+}
+
+options! {
+    /// What is written besides the results.
+    pub struct OutputOptions("output") {
+        /// Write the log-normalised expression as X. Without it the file is smaller and has no X.
+        pub normalized: bool = true,
+        /// Write the raw counts as layers["counts"].
+        pub counts: bool = true,
+    }
+}
+
+impl OutputOptions {
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl ClusterConfig {
+    /// Reads a TOML file's text, then applies `SECTION.OPTION=VALUE` assignments over it.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for text that is no TOML (with the place), an unknown section or option (with the
+    /// nearest known one), a wrong type, a value out of range.
+    pub fn from_toml(text: &str, assignments: &[String]) -> Result<Self> {
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            Error::parameter("config", "TOML, as `zensaibo config cluster` prints it", format!("{} in line {line}", error.message()))
+        })?;
+        for assignment in assignments {
+            sections::assign(&mut table, assignment)?;
+        }
+        Self::from_table(table)
+    }
+
+    /// Every option with its manual and default, as TOML.
+    pub fn template() -> String {
+        let title = format!(
+            "Options of `zensaibo cluster` (zensaibo {}), each with its default.\n\
+             Keep what you change, delete the rest: what is absent has its default, what is unknown is refused.\n\
+             An option with a # before it is unset; take the # away and give a value to set it.",
+            env!("CARGO_PKG_VERSION")
+        );
+        sections::print(&title, &Self::sections())
+    }
+
+    /// All values as TOML text, section by section, without manual; unset options are left out.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+
+    /// All values as text: sections, each with its options. Unset options say so.
+    pub fn values(&self) -> Vec<(String, Vec<(String, String)>)> {
+        let table = Table::try_from(self).unwrap_or_default();
+        Self::sections()
+            .into_iter()
+            .map(|section| {
+                let values = table.get(section.name).and_then(Value::as_table);
+                let text = |name: &str| values.and_then(|values| values.get(name)).map_or("unset".to_string(), Value::to_string);
+                let fields = section.fields.iter().map(|field| (field.name.to_string(), text(field.name))).collect();
+                (section.name.to_string(), fields)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_template_reads_back_as_the_defaults() {
+        assert_eq!(ClusterConfig::from_toml(&ClusterConfig::template(), &[]).unwrap(), ClusterConfig::default());
+        assert_eq!(ClusterConfig::from_toml("", &[]).unwrap(), ClusterConfig::default());
+        ClusterConfig::default().validate().unwrap();
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let config = ClusterConfig::from_toml(
+            "[filter]\nmax_genes = 2500\nmax_pct_mito = 5\n[output]\ncounts = false\n",
+            &["input.layer=counts".into()],
+        )
+        .unwrap();
+        assert_eq!(config.filter.max_genes, Some(2500));
+        assert_eq!(config.filter.max_pct_mito, Some(5.0));
+        assert_eq!(config.input.layer.as_deref(), Some("counts"));
+        assert_eq!(ClusterConfig::from_toml(&config.to_toml(), &[]).unwrap(), config);
+    }
+
+    #[test]
+    fn every_option_has_a_manual() {
+        for section in ClusterConfig::sections() {
+            assert!(!section.doc.trim().is_empty() && !section.fields.is_empty(), "[{}]", section.name);
+            for field in section.fields {
+                assert!(field.doc.trim().len() > 10, "{}.{}", section.name, field.name);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let refused = |text: &str| ClusterConfig::from_toml(text, &[]).unwrap_err().to_string();
+        assert!(refused("[filter]\nmin_gene = 3").contains("did you mean `min_genes`?"));
+        assert!(refused("[fliter]\n").contains("did you mean `filter`?"));
+        assert!(refused("[filter]\nmax_pct_mito = 101").contains("filter.max_pct_mito"));
+        assert!(refused("[filter]\nmax_genes = 3").contains("min_genes (200)"));
+        assert!(refused("[filter]\nmin_counts = 9\nmax_counts = 3").contains("filter.max_counts"));
+        assert!(refused("[filter]\nmin_counts = -1").contains("filter.min_counts"));
+        assert!(refused("[filter]\nmito_prefix = \"\"").contains("filter.mito_prefix"));
+        assert!(refused("\n[filter\n").contains("line 2"));
+    }
+
+    #[test]
+    fn values_are_text() {
+        let values = ClusterConfig::default().values();
+        let filter = &values.iter().find(|(section, _)| section == "filter").unwrap().1;
+        assert!(filter.contains(&("min_genes".into(), "200".into())));
+        assert!(filter.contains(&("max_genes".into(), "unset".into())));
+    }
+}
