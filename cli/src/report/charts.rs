@@ -245,7 +245,7 @@ pub(super) fn dots(data: &DotData, clusters: &[Cluster]) -> String {
     let widest = data.genes.iter().map(|gene| gene.chars().count()).max().unwrap_or(0).min(18) as f64;
     let names = clusters.iter().map(|cluster| cluster.name.chars().count()).max().unwrap_or(0).min(24) as f64;
     let (left, top) = (names * 7.5 + 22.0, widest * 7.0 + 14.0);
-    let width = left + data.genes.len() as f64 * STEP + 12.0;
+    let width = left + (data.genes.len() as f64 * STEP + 12.0).max(300.0);
     let height = top + clusters.len() as f64 * STEP + 44.0;
     let mut svg = open(width, height, "Expression of the top markers over the clusters");
     svg = svg.replace("<svg ", &format!("<svg style=\"width:{}px\" ", px(width)));
