@@ -1,0 +1,24 @@
+//! The thin layer over HDF5 that every reader here uses.
+//!
+//! The library serves for structure (groups, attributes, types, chunk tables) under its global lock; the bulk
+//! of the bytes is read by `pread` at the chunk addresses and decoded on our own threads, with no lock held.
+//! Anything unusual (byte order, layouts, filters that we do not decode) falls back to the library.
+
+mod array;
+mod attribute;
+mod file;
+mod filters;
+mod strings;
+mod types;
+
+pub(crate) use array::{Buffers, NumberArray, zeroed};
+pub(crate) use attribute::{Attr, read_attr, reference_target, values_from_bytes};
+pub(crate) use file::{H5File, is_hdf5, listed};
+pub(crate) use filters::{Filter, shuffle};
+pub(crate) use strings::{StringLayout, parse_fixed, read_string_scalar, read_strings, read_variable_field};
+pub(crate) use types::{Field, TypeKind, kind_of, memory_type};
+
+/// Runs raw library calls under the library's lock, with its error printing silenced.
+pub(crate) fn locked<R>(job: impl FnOnce() -> R) -> R {
+    hdf5_metno::sync::sync(job)
+}

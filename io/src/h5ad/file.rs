@@ -1,0 +1,142 @@
+//! An h5ad file opened for reading.
+
+use std::path::Path;
+
+use zensaibo_core::data::Csr;
+use zensaibo_core::{Ctx, Error, Result};
+
+use super::element::{read_column, read_table, read_value};
+use crate::h5::{Attr, H5File, read_attr};
+use crate::rows::{FileRows, StoredMatrix};
+use crate::table::{Column, Table};
+use crate::value::Value;
+
+/// An h5ad file opened for reading; nothing is read until asked for. Takes no lock on the file.
+#[derive(Clone)]
+pub struct AnnDataFile {
+    pub(crate) file: H5File,
+}
+
+impl AnnDataFile {
+    /// Opens a file and checks that it is an h5ad.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be opened; [`Error::Format`] when it is not HDF5, is truncated, or has no
+    /// `obs` and `var`.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let file = H5File::open(path.as_ref())?;
+        if !file.exists("obs") || !file.exists("var") {
+            let present = crate::h5::listed(&file.members("")?);
+            return Err(file.fault("obs, var", "the tables of an h5ad file", format!("only {present}")));
+        }
+        Ok(Self { file })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    /// Cells and genes: from `X` where there is one, else from the tables.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when neither can be read.
+    pub fn shape(&self) -> Result<(usize, usize)> {
+        if self.file.exists("X") && !self.is_null("X") {
+            let stored = StoredMatrix::open(&self.file, "X")?;
+            return Ok((stored.n_rows, stored.n_cols));
+        }
+        let ctx = Ctx::quiet();
+        Ok((self.obs(&ctx)?.len(), self.var(&ctx)?.len()))
+    }
+
+    fn is_null(&self, key: &str) -> bool {
+        let encoding = self.file.dataset(key).ok().and_then(|dataset| read_attr(&dataset, "encoding-type")).and_then(Attr::text);
+        encoding.as_deref() == Some("null")
+    }
+
+    /// Whether the file has `key`, such as `raw/X` or `obsm/X_pca`.
+    pub fn has(&self, key: &str) -> bool {
+        self.file.exists(key)
+    }
+
+    /// Names under a slot such as `layers`, `obsm` or `uns`; none when the slot is absent.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the slot is damaged.
+    pub fn names(&self, slot: &str) -> Result<Vec<String>> {
+        if self.file.is_group(slot) { self.file.members(slot) } else { Ok(Vec::new()) }
+    }
+
+    /// The table of cells.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is damaged.
+    pub fn obs(&self, ctx: &Ctx) -> Result<Table> {
+        read_table(&self.file, "obs", ctx)
+    }
+
+    /// The table of genes.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is damaged.
+    pub fn var(&self, ctx: &Ctx) -> Result<Table> {
+        read_table(&self.file, "var", ctx)
+    }
+
+    /// One column of `obs` or `var`, without reading the others.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when there is none of that name; [`Error::Format`] when it is damaged.
+    pub fn column(&self, table: &str, name: &str, ctx: &Ctx) -> Result<Column> {
+        let key = format!("{table}/{name}");
+        if self.file.is_group(table) {
+            if self.file.exists(&key) {
+                return read_column(&self.file, &key, ctx);
+            }
+            return Err(Error::key(name, format!("{} of {}", table, self.path().display()), self.file.members(table)?));
+        }
+        let whole = read_table(&self.file, table, ctx)?;
+        let present: Vec<&String> = whole.columns.iter().map(|(present, _)| present).collect();
+        whole.column(name).cloned().ok_or_else(|| Error::key(name, table, present))
+    }
+
+    fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
+        // Before 0.7 the raw matrix lay at the root.
+        let slot = if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };
+        if !self.file.exists(slot) {
+            let container = self.path().display().to_string();
+            let mut present = vec!["X".to_string()];
+            present.extend(self.names("layers")?.into_iter().map(|name| format!("layers/{name}")));
+            present.extend(self.has("raw/X").then(|| "raw/X".to_string()));
+            present.retain(|name| self.has(name));
+            return Err(Error::key(slot, container, present));
+        }
+        StoredMatrix::open(&self.file, slot)
+    }
+
+    /// A matrix (`X`, `layers/<name>`, `raw/X`) as a source of row blocks read from the file.
+    ///
+    /// # Errors
+    /// [`Error::Key`] when there is no such matrix; [`Error::Format`] when it is damaged.
+    pub fn rows(&self, slot: &str, ctx: &Ctx) -> Result<FileRows> {
+        FileRows::new(self.matrix(slot)?, ctx)
+    }
+
+    /// A matrix (`X`, `layers/<name>`, `raw/X`) whole in memory, in parallel on the current pool: 8 bytes per
+    /// stored value and nothing beside it. Values become f32; unsorted columns are sorted, repeated ones added up.
+    ///
+    /// # Errors
+    /// As [`AnnDataFile::rows`]; [`Error::Limit`] when memory does not suffice.
+    pub fn csr(&self, slot: &str, ctx: &Ctx) -> Result<Csr> {
+        self.matrix(slot)?.read(ctx)
+    }
+
+    /// Any element by its path in the file (`obsm/X_pca`, `uns`, `raw/var`, ...), in the types of the file.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is absent, damaged, or of an encoding that zensaibo does not read.
+    pub fn value(&self, key: &str, ctx: &Ctx) -> Result<Value> {
+        read_value(&self.file, key, ctx)
+    }
+}

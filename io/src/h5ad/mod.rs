@@ -1,0 +1,12 @@
+//! h5ad: AnnData in HDF5, as anndata >= 0.7 writes it.
+//!
+//! Every element carries `encoding-type` and `encoding-version`; files of 0.7 carry fewer and keep the categories
+//! of a column beside it, under `__categories`. Reference: anndata's "on-disk format" documentation.
+
+mod element;
+mod file;
+
+
+
+pub use file::AnnDataFile;
+
