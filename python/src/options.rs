@@ -21,7 +21,9 @@ macro_rules! described {
 }
 
 // One line per options struct; keep sorted.
-described! {}
+described! {
+    zensaibo_core::pca::PcaOptions,
+}
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.
 #[pyfunction]

@@ -201,6 +201,9 @@ impl RowBlocks for Lazy<'_> {
     fn block_rows(&self, block: usize) -> Range<usize> {
         self.kept(block)
     }
+    fn is_cheap_to_read(&self) -> bool {
+        self.source.is_cheap_to_read() && self.steps.is_empty() && self.columns.is_none()
+    }
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
         let span = self.source.block_rows(block);
         let kept = self.kept(block);

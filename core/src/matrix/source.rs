@@ -44,6 +44,12 @@ pub trait RowBlocks: Sync {
     /// # Errors
     /// Whatever reading can meet: a truncated file, an index out of range, a value that cannot be held.
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>>;
+
+    /// Whether reading a block costs little beside looking at it: memory that is lent or converted, rather than
+    /// a file or a chain of transforms. Algorithms that read often gather other sources first.
+    fn is_cheap_to_read(&self) -> bool {
+        false
+    }
 }
 
 /// Gathers a source into one matrix in memory: 8 bytes per stored value and 8 per row.
@@ -94,6 +100,9 @@ impl RowBlocks for Csr {
     }
     fn block_rows(&self, block: usize) -> Range<usize> {
         block_range(block, self.n_rows, self.nnz())
+    }
+    fn is_cheap_to_read(&self) -> bool {
+        true
     }
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
         let rows = self.block_rows(block);

@@ -221,6 +221,9 @@ impl RowBlocks for SparseView<'_> {
     fn block_rows(&self, block: usize) -> Range<usize> {
         block_range(block, self.n_rows, self.values.len())
     }
+    fn is_cheap_to_read(&self) -> bool {
+        true
+    }
     fn read<'b>(&'b self, block: usize, scratch: &'b mut Scratch) -> Result<RowBlock<'b>> {
         let rows = self.block_rows(block);
         let (from, to) = (self.indptr[rows.start], self.indptr[rows.end]);
@@ -286,6 +289,9 @@ impl RowBlocks for DenseView<'_> {
     }
     fn block_rows(&self, block: usize) -> Range<usize> {
         block_range(block, self.n_rows, self.non_zeros)
+    }
+    fn is_cheap_to_read(&self) -> bool {
+        true
     }
     fn read<'b>(&'b self, block: usize, scratch: &'b mut Scratch) -> Result<RowBlock<'b>> {
         let rows = self.block_rows(block);

@@ -1,1 +1,3 @@
 """Pure functions: numpy and scipy in, arrays out. No AnnData."""
+
+from ._pca import PcaResult, pca

@@ -1,1 +1,3 @@
 """Preprocessing, with scanpy's names, parameters and slots."""
+
+from ._pca import pca
