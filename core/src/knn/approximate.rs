@@ -1,0 +1,266 @@
+//! Approximate search: clusters, and a bound that says which of them are worth a look.
+//!
+//! 1. Rows are sorted into clusters of a few hundred ([`Clusters`]) and copied in that order, so that what is
+//!    searched together lies together.
+//! 2. For each cluster, its rows are scanned against the other clusters, nearest first. Row x is scanned
+//!    against cluster b only while the distance from x to the plane half-way between its own centre and that of b,
+//!    which no row of b can beat, is below `effort` x [`REACH`] x the distance of the k-th neighbour so far.
+//!    With a factor of 1 this would be exact (for the clusters looked at); in many dimensions the bound is far
+//!    from tight, so a fraction of it loses little.
+//! 3. Exact distances put what was found in order.
+//!
+//! A further round over neighbours of neighbours was tried: at equal recall it cost more than a longer reach.
+//!
+//! Each cluster is one task that no other influences: the threads change nothing.
+
+use rayon::prelude::*;
+
+use super::best::{Best, Feed};
+use super::cluster::Clusters;
+use super::distance::Exact;
+use super::points::Prepared;
+use super::settle::{Candidate, settle, write_row};
+use super::tile::{LANES, Lane, QUERIES, QueryTile, Sink, pack, scan};
+use super::{KnnOptions, Neighbors};
+use crate::{Ctx, Result};
+
+/// Rows per cluster aimed at.
+const CLUSTER: usize = 256;
+/// Share of the distance of the k-th neighbour up to which a cluster's plane may lie, at effort 1.
+const REACH: f64 = 0.5;
+/// Clusters that one cluster's rows look at, at most, at effort 1.
+const PROBES: f64 = 128.0;
+pub(super) fn search(prepared: Prepared, exact: &Exact<'_>, options: &KnnOptions, ctx: &Ctx) -> Result<Neighbors> {
+    let (n, k) = (prepared.n, options.n_neighbors);
+    let clusters = {
+        let _stage = ctx.stage("clusters", 0);
+        Clusters::learn(&prepared, n.div_ceil(CLUSTER), options.seed, ctx)?
+    };
+    let sorted = Sorted::new(prepared, &clusters);
+    let mut found = Neighbors { n, k, indices: vec![0; n * k], distances: vec![0.0; n * k], exact: false };
+    // Each cluster writes a slice of its own, in cluster order.
+    let mut tasks: Vec<(usize, &mut [u32], &mut [f32])> = Vec::with_capacity(clusters.count());
+    let (mut indices, mut distances) = (found.indices.as_mut_slice(), found.distances.as_mut_slice());
+    for (cluster, span) in clusters.starts.windows(2).enumerate() {
+        let size = (span[1] - span[0]) * k;
+        let (own_indices, own_distances);
+        (own_indices, indices) = indices.split_at_mut(size);
+        (own_distances, distances) = distances.split_at_mut(size);
+        if size > 0 {
+            tasks.push((cluster, own_indices, own_distances));
+        }
+    }
+    let stage = ctx.stage("neighbours", n as u64);
+    tasks.into_par_iter().with_max_len(1).try_for_each(|(cluster, indices, distances)| {
+        let count = indices.len() / k;
+        search_cluster(&sorted, &clusters, cluster, exact, options, (indices, distances), ctx)?;
+        stage.advance(count as u64)
+    })?;
+    drop(sorted);
+    Ok(in_order_of_rows(&found, &clusters.order))
+}
+
+/// Back from cluster order to the order of the caller. The indices are the caller's already.
+fn in_order_of_rows(found: &Neighbors, order: &[u32]) -> Neighbors {
+    let (n, k) = (found.n, found.k);
+    let mut place = vec![0u32; n];
+    order.iter().enumerate().for_each(|(sorted, &row)| place[row as usize] = sorted as u32);
+    let mut indices = vec![0u32; n * k];
+    let mut distances = vec![0f32; n * k];
+    indices.par_chunks_mut(k).zip(distances.par_chunks_mut(k)).zip(&place).with_min_len(1024).for_each(
+        |((indices, distances), &from)| {
+            let span = from as usize * k..(from as usize + 1) * k;
+            indices.copy_from_slice(&found.indices[span.clone()]);
+            distances.copy_from_slice(&found.distances[span]);
+        },
+    );
+    Neighbors { n, k, indices, distances, exact: false }
+}
+
+/// The rows in cluster order, plain and packed.
+struct Sorted {
+    d: usize,
+    rows: Vec<f32>,
+    base: Vec<f32>,
+    panels: Vec<Lane>,
+    /// Where the panels of each cluster start.
+    panel_starts: Vec<usize>,
+}
+
+impl Sorted {
+    fn new(prepared: Prepared, clusters: &Clusters) -> Self {
+        let d = prepared.d;
+        let mut rows = vec![0f32; prepared.n * d];
+        rows.par_chunks_mut(d)
+            .zip(&clusters.order)
+            .with_min_len(1024)
+            .for_each(|(out, &row)| out.copy_from_slice(prepared.row(row as usize)));
+        let half: Vec<f32> = clusters.order.iter().map(|&row| prepared.half[row as usize]).collect();
+        let base: Vec<f32> = clusters.order.iter().map(|&row| prepared.base(row as usize) as f32).collect();
+        drop(prepared);
+        let mut panels = Vec::with_capacity((rows.len() / d / LANES + clusters.count()) * (d + 1));
+        let mut panel_starts = vec![0];
+        for span in clusters.starts.windows(2) {
+            let members = rows[span[0] * d..span[1] * d].chunks_exact(d).zip(half[span[0]..span[1]].iter().copied());
+            pack(d, members, &mut panels);
+            panel_starts.push(panels.len());
+        }
+        Self { d, rows, base, panels, panel_starts }
+    }
+
+    #[inline]
+    fn row(&self, row: usize) -> &[f32] {
+        &self.rows[row * self.d..(row + 1) * self.d]
+    }
+}
+
+/// Steps 2 and 3 for the rows of one cluster.
+fn search_cluster(
+    sorted: &Sorted,
+    clusters: &Clusters,
+    cluster: usize,
+    exact: &Exact<'_>,
+    options: &KnnOptions,
+    out: (&mut [u32], &mut [f32]),
+    ctx: &Ctx,
+) -> Result<()> {
+    let (d, k) = (sorted.d, options.n_neighbors);
+    let rows = clusters.starts[cluster]..clusters.starts[cluster + 1];
+    // The row itself is met too, and single precision may swap nearly equal ones: some to spare.
+    let keep = (k + (k / 4).max(4)).min(clusters.order.len());
+    let most = (options.effort * PROBES).ceil() as usize;
+    let probes = nearest_clusters(clusters, cluster, d, most, keep);
+    let planes = Planes::new(sorted, clusters, rows.clone(), cluster, &probes, d);
+    let reach = (options.effort * REACH) as f32;
+    let mut best = Best::new(rows.len(), keep);
+    let mut tile = QueryTile::new(d);
+    let mut active: Vec<u32> = Vec::with_capacity(rows.len());
+    // Distance of the last of the kept rows; infinite while there are too few.
+    let mut radius = vec![f32::INFINITY; rows.len()];
+    for (probe, &other) in probes.iter().enumerate() {
+        ctx.check()?;
+        active.clear();
+        active.extend((0..rows.len() as u32).filter(|&query| {
+            let plane = planes.distance(query as usize, probe);
+            plane <= reach * radius[query as usize]
+        }));
+        let lanes = &sorted.panels[sorted.panel_starts[other as usize]..sorted.panel_starts[other as usize + 1]];
+        for group in active.chunks(QUERIES) {
+            tile.clear();
+            let mut queries = [0u32; QUERIES];
+            for (place, &query) in group.iter().enumerate() {
+                queries[place] = query;
+                tile.set(place, sorted.row(rows.start + query as usize), best.threshold(query as usize));
+            }
+            let first = clusters.starts[other as usize] as u32;
+            scan(lanes, &mut tile, &mut Feed { best: &mut best, queries, first });
+        }
+        for &query in &active {
+            let threshold = best.tighten(query as usize);
+            let square = sorted.base[rows.start + query as usize] - 2.0 * threshold;
+            radius[query as usize] = square.max(0.0).sqrt();
+        }
+    }
+    let (indices, distances) = out;
+    let mut unit = vec![0f64; d];
+    let mut settled: Vec<Candidate> = Vec::new();
+    for (offset, row) in rows.enumerate() {
+        let row = clusters.order[row] as usize;
+        exact.unit_row(row, &mut unit);
+        let kept = best.entries(offset).iter().map(|entry| clusters.order[entry.row as usize] as usize);
+        settle(exact, row, &unit, kept, &mut settled);
+        let span = offset * k..(offset + 1) * k;
+        write_row(exact, row, &settled[..k - 1], &mut indices[span.clone()], &mut distances[span]);
+    }
+    Ok(())
+}
+
+/// The clusters to look at: itself first, then by distance of centres, at most `most`, but as many as it takes
+/// to meet `enough` rows.
+fn nearest_clusters(clusters: &Clusters, cluster: usize, d: usize, most: usize, enough: usize) -> Vec<u32> {
+    let centre = |index: usize| &clusters.centres[index * d..(index + 1) * d];
+    let size = |index: u32| clusters.starts[index as usize + 1] - clusters.starts[index as usize];
+    let here = centre(cluster);
+    let mut others: Vec<(f64, u32)> = (0..clusters.count() as u32)
+        .filter(|&other| other as usize != cluster && size(other) > 0)
+        .map(|other| (distance_square(here, centre(other as usize)), other))
+        .collect();
+    others.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let mut probes = vec![cluster as u32];
+    let mut rows = size(cluster as u32);
+    for (_, other) in others {
+        if probes.len() >= most && rows >= enough {
+            break;
+        }
+        probes.push(other);
+        rows += size(other);
+    }
+    probes
+}
+
+fn distance_square(x: &[f32], y: &[f32]) -> f64 {
+    x.iter().zip(y).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum()
+}
+
+/// Distance of each row of a cluster to the plane half-way between its own centre and each other one.
+struct Planes {
+    probes: usize,
+    distances: Vec<f32>,
+}
+
+impl Planes {
+    fn new(
+        sorted: &Sorted,
+        clusters: &Clusters,
+        rows: std::ops::Range<usize>,
+        cluster: usize,
+        probes: &[u32],
+        d: usize,
+    ) -> Self {
+        let centre = |index: u32| &clusters.centres[index as usize * d..(index as usize + 1) * d];
+        let mut panels = Vec::with_capacity(probes.len().div_ceil(LANES) * (d + 1));
+        pack(d, probes.iter().map(|&probe| (centre(probe), clusters.half[probe as usize])), &mut panels);
+        let gaps: Vec<f32> = probes
+            .iter()
+            .map(|&probe| distance_square(centre(cluster as u32), centre(probe)).sqrt() as f32)
+            .collect();
+        let mut distances = vec![0f32; rows.len() * probes.len()];
+        let mut tile = QueryTile::new(d);
+        for start in (0..rows.len()).step_by(QUERIES) {
+            tile.clear();
+            let end = (start + QUERIES).min(rows.len());
+            for query in start..end {
+                tile.set(query - start, sorted.row(rows.start + query), f32::NEG_INFINITY);
+            }
+            let scores = &mut distances[start * probes.len()..end * probes.len()];
+            scan(&panels, &mut tile, &mut All { width: probes.len(), scores });
+        }
+        for row in distances.chunks_exact_mut(probes.len()) {
+            // Probe 0 is the own cluster.
+            let own = row[0];
+            for (score, &gap) in row.iter_mut().zip(&gaps) {
+                *score = if gap > 0.0 { (own - *score) / gap } else { 0.0 };
+            }
+        }
+        Self { probes: probes.len(), distances }
+    }
+
+    #[inline]
+    fn distance(&self, query: usize, probe: usize) -> f32 {
+        self.distances[query * self.probes + probe]
+    }
+}
+
+/// Writes every score down.
+struct All<'a> {
+    width: usize,
+    scores: &'a mut [f32],
+}
+
+impl Sink for All<'_> {
+    #[inline]
+    fn offer(&mut self, query: usize, position: usize, score: f32) -> f32 {
+        self.scores[query * self.width + position] = score;
+        f32::NEG_INFINITY
+    }
+}

@@ -1,0 +1,213 @@
+//! The rows to search: a checked view, and the form the kernels work on.
+
+use rayon::prelude::*;
+
+use super::Metric;
+use super::distance::Exact;
+use crate::matrix::ValueSlice;
+use crate::{Ctx, DataFault, Error, Result};
+
+/// Rows of a dense matrix, borrowed: `n` rows of `d` finite values, row-major, f32 or f64.
+#[derive(Clone, Copy, Debug)]
+pub struct Points<'a> {
+    n: usize,
+    d: usize,
+    values: ValueSlice<'a>,
+}
+
+impl<'a> Points<'a> {
+    /// A checked view. Cost: one pass over the values.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for no rows or columns, a length that is not `n * d`, values that are neither f32 nor
+    /// f64, more than 2^32 - 17 rows, and NaN or infinity (naming row and column).
+    pub fn new(n: usize, d: usize, values: ValueSlice<'a>) -> Result<Self> {
+        if n == 0 || d == 0 {
+            let found = format!("{n} x {d}");
+            return Err(Error::data(DataFault::Empty, "points", "at least one row and one column", found));
+        }
+        if n.checked_mul(d) != Some(values.len()) {
+            let expected = format!("{n} x {d} values");
+            return Err(Error::data(DataFault::Shape, "points", expected, values.len()));
+        }
+        if n > (u32::MAX - 16) as usize {
+            return Err(Error::data(DataFault::Shape, "points", "fewer than 2^32 - 16 rows", n));
+        }
+        let fault = match values {
+            ValueSlice::F32(v) => v.par_iter().position_first(|x| !x.is_finite()),
+            ValueSlice::F64(v) => v.par_iter().position_first(|x| !x.is_finite()),
+            _ => return Err(Error::data(DataFault::Invalid, "points", "values of f32 or f64", "another type")),
+        };
+        if let Some(place) = fault {
+            let value = Self { n, d, values }.value(place);
+            let found = format!("{value} at row {}, column {}", place / d, place % d);
+            return Err(Error::data(DataFault::NotFinite, "points", "finite values", found));
+        }
+        Ok(Self { n, d, values })
+    }
+
+    /// Number of rows.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Number of columns.
+    pub fn d(&self) -> usize {
+        self.d
+    }
+
+    pub(super) fn values(&self) -> ValueSlice<'a> {
+        self.values
+    }
+
+    #[inline]
+    fn value(&self, place: usize) -> f64 {
+        match self.values {
+            ValueSlice::F32(v) => f64::from(v[place]),
+            ValueSlice::F64(v) => v[place],
+            _ => f64::NAN,
+        }
+    }
+
+    /// Writes one row as f64.
+    pub(super) fn row_into(&self, row: usize, out: &mut [f64]) {
+        let span = row * self.d..(row + 1) * self.d;
+        match self.values {
+            ValueSlice::F32(v) => out.iter_mut().zip(&v[span]).for_each(|(o, &x)| *o = f64::from(x)),
+            ValueSlice::F64(v) => out.copy_from_slice(&v[span]),
+            _ => {}
+        }
+    }
+}
+
+/// The rows in single precision, moved and scaled so that a dot product ranks neighbours.
+///
+/// For rows x and y the score `x . y - half[y]` falls as their distance grows: euclidean rows are centred and
+/// `half` is half the squared norm, cosine and correlation rows have unit length and `half` is 0.
+pub(super) struct Prepared {
+    pub(super) n: usize,
+    pub(super) d: usize,
+    /// `n x d`, row-major.
+    pub(super) rows: Vec<f32>,
+    /// `n` long.
+    pub(super) half: Vec<f32>,
+    /// Squared norm of each row as stored, `n` long.
+    pub(super) square: Vec<f64>,
+    /// Largest norm of a row.
+    pub(super) radius: f64,
+    /// Whether rows have unit length (cosine, correlation).
+    unit: bool,
+    /// What the rows were multiplied with: a power of two that brings the largest coordinate to about 1, so that
+    /// neither huge nor tiny data leave the range of f32.
+    pub(super) scale: f64,
+}
+
+/// Rows handled at once.
+const PIECE: usize = 1024;
+
+impl Prepared {
+    pub(super) fn new(points: &Points<'_>, exact: &Exact<'_>, metric: Metric, ctx: &Ctx) -> Result<Self> {
+        let (n, d) = (points.n, points.d);
+        let (centre, scale) = match metric {
+            Metric::Euclidean => {
+                let centre = column_means(points);
+                let largest = largest_coordinate(points, &centre);
+                if !largest.is_finite() {
+                    let expected = "values whose differences stay below 1e308";
+                    return Err(Error::data(DataFault::Invalid, "points", expected, "larger ones"));
+                }
+                // Clamped so that the power itself and its square stay ordinary numbers.
+                let exponent = if largest > 0.0 { largest.log2().ceil().clamp(-500.0, 500.0) } else { 0.0 };
+                (centre, (-exponent).exp2())
+            }
+            Metric::Cosine | Metric::Correlation => (vec![0.0; d], 1.0),
+        };
+        let mut rows = vec![0f32; n * d];
+        let mut half = vec![0f32; n];
+        let mut square = vec![0f64; n];
+        rows.par_chunks_mut(PIECE * d)
+            .zip(half.par_chunks_mut(PIECE))
+            .zip(square.par_chunks_mut(PIECE))
+            .enumerate()
+            .try_for_each(|(piece, ((rows, half), square))| {
+                ctx.check()?;
+                let mut buffer = vec![0f64; d];
+                for (offset, row) in rows.chunks_exact_mut(d).enumerate() {
+                    exact.unit_row(piece * PIECE + offset, &mut buffer);
+                    for ((out, &value), &mean) in row.iter_mut().zip(&buffer).zip(&centre) {
+                        *out = ((value - mean) * scale) as f32;
+                    }
+                    square[offset] = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+                    if metric == Metric::Euclidean {
+                        half[offset] = (square[offset] * 0.5) as f32;
+                    }
+                }
+                Ok::<(), crate::Error>(())
+            })?;
+        let radius = square.iter().copied().fold(0.0, f64::max).sqrt();
+        Ok(Self { n, d, rows, half, square, radius, unit: metric != Metric::Euclidean, scale })
+    }
+
+    /// Squared distance (of scaled rows) that belongs to a score of 0 of query `row`; a score s stands for the
+    /// squared distance `base - 2 s`.
+    pub(super) fn base(&self, row: usize) -> f64 {
+        if self.unit { 2.0 } else { self.square[row] }
+    }
+
+    /// One row.
+    #[inline]
+    pub(super) fn row(&self, row: usize) -> &[f32] {
+        &self.rows[row * self.d..(row + 1) * self.d]
+    }
+
+    /// Bound on the error of a score of query `row` against any row: rounding of the stored rows and of a chain
+    /// of d multiply-adds, by the standard bounds.
+    pub(super) fn score_error(&self, row: usize) -> f64 {
+        let (square, radius) = (self.square[row], self.radius);
+        let unit = f64::from(f32::EPSILON) * 0.5;
+        let chain = (self.d as f64 + 4.0) * (square.sqrt() * radius + 0.5 * radius * radius);
+        unit * (chain + 2.0 * (square + radius * radius)) * 1.01 + f64::from(f32::MIN_POSITIVE)
+    }
+}
+
+/// Mean of each column, in f64, pieces summed in order.
+fn column_means(points: &Points<'_>) -> Vec<f64> {
+    let (n, d) = (points.n, points.d);
+    let partial: Vec<Vec<f64>> = crate::parallel::pieces(n, PIECE)
+        .into_par_iter()
+        .map(|rows| {
+            let (mut sums, mut buffer) = (vec![0f64; d], vec![0f64; d]);
+            for row in rows {
+                points.row_into(row, &mut buffer);
+                sums.iter_mut().zip(&buffer).for_each(|(sum, &x)| *sum += x);
+            }
+            sums
+        })
+        .collect();
+    let mut means = vec![0f64; d];
+    for sums in partial {
+        means.iter_mut().zip(&sums).for_each(|(mean, sum)| *mean += sum);
+    }
+    means.iter_mut().for_each(|mean| *mean /= n as f64);
+    means
+}
+
+/// Largest absolute coordinate after centring; infinite if a difference overflows.
+fn largest_coordinate(points: &Points<'_>, centre: &[f64]) -> f64 {
+    crate::parallel::pieces(points.n, PIECE)
+        .into_par_iter()
+        .map(|rows| {
+            let mut buffer = vec![0f64; points.d];
+            let mut largest = 0f64;
+            for row in rows {
+                points.row_into(row, &mut buffer);
+                for (&x, &mean) in buffer.iter().zip(centre) {
+                    let size = (x - mean).abs();
+                    // NaN (infinity minus infinity) counts as infinite.
+                    largest = if size.is_nan() { f64::INFINITY } else { largest.max(size) };
+                }
+            }
+            largest
+        })
+        .reduce(|| 0.0, f64::max)
+}
