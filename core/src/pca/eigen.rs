@@ -68,7 +68,8 @@ pub(super) fn top_eigen(
         reached = (0..k)
             .map(|j| {
                 let value = ritz.values[j];
-                let residual = images.column(j).into_iter().zip(vectors.column(j)).map(|(a, v)| (a - value * v).powi(2));
+                let residual =
+                    images.column(j).into_iter().zip(vectors.column(j)).map(|(a, v)| (a - value * v).powi(2));
                 residual.sum::<f64>().sqrt() / value.abs().max(floor / options.tolerance)
             })
             .fold(0.0, f64::max);
@@ -79,12 +80,7 @@ pub(super) fn top_eigen(
         image.slice_mut(s![.., ..kept]).assign(&images);
         size = kept;
     }
-    Err(Error::NotConverged {
-        what: "pca".into(),
-        iterations: RESTARTS,
-        reached,
-        asked: options.tolerance,
-    })
+    Err(Error::NotConverged { what: "pca".into(), iterations: RESTARTS, reached, asked: options.tolerance })
 }
 
 /// For few genes: the whole matrix, and all of its eigenpairs.

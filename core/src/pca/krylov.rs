@@ -35,12 +35,7 @@ pub(super) fn solve(
 }
 
 /// C times `vectors` (g x width), in one read.
-fn apply(
-    source: &dyn RowBlocks,
-    center: Option<&[f64]>,
-    vectors: &Array2<f64>,
-    ctx: &Ctx,
-) -> Result<Array2<f64>> {
+fn apply(source: &dyn RowBlocks, center: Option<&[f64]>, vectors: &Array2<f64>, ctx: &Ctx) -> Result<Array2<f64>> {
     /// Bytes of partial sums at work.
     const SUMS: usize = 128 << 20;
     let (g, width) = vectors.dim();

@@ -78,8 +78,7 @@ pub fn pca(source: &dyn RowBlocks, options: &PcaOptions, ctx: &Ctx) -> Result<Pc
     let (n, g) = (source.n_rows(), source.n_cols());
     let k = check_shape(n, g, options)?;
     // Costly sources are gathered once; the moments then come from memory too.
-    let gathered =
-        if options.chunked || source.is_cheap_to_read() { None } else { Some(collect(source, ctx)?) };
+    let gathered = if options.chunked || source.is_cheap_to_read() { None } else { Some(collect(source, ctx)?) };
     let source: &dyn RowBlocks = gathered.as_ref().map_or(source, |matrix| matrix);
 
     let moments = gene_moments(source, ValueMap::Identity, ctx)?;

@@ -298,9 +298,7 @@ fn repeated_and_missing_directions_do_no_harm() {
 
 #[test]
 fn the_default_number_of_components_is_scanpys() {
-    let count = |n: usize, g: usize| {
-        pca(&sparse(&cells(n, g, 1)), &PcaOptions::default(), &quiet()).unwrap().n_comps
-    };
+    let count = |n: usize, g: usize| pca(&sparse(&cells(n, g, 1)), &PcaOptions::default(), &quiet()).unwrap().n_comps;
     assert_eq!(count(30, 20), 19);
     assert_eq!(count(20, 30), 19);
     assert_eq!(count(80, 90), 50);
