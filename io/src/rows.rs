@@ -10,6 +10,7 @@ use zensaibo_core::parallel::{ordered_reduce, pieces};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use crate::h5::{Attr, Buffers, H5File, NumberArray, read_attr, zeroed};
+use crate::value::SparseArray;
 use crate::values::Dtype;
 
 /// How a matrix is laid out in a file.
@@ -123,6 +124,22 @@ impl StoredMatrix {
             return fault(format!("to end at {}", self.values.len()), format!("{:?}", pointers.last()));
         }
         Ok(pointers)
+    }
+
+    /// Reads a sparse matrix in the types of the file, checking pointers and indices.
+    pub(crate) fn read_sparse(&self, ctx: &Ctx) -> Result<SparseArray> {
+        let Some((indices, indptr)) = &self.sparse else {
+            return Err(self.values.file.fault(&self.values.key, "a sparse matrix", "a dense array"));
+        };
+        self.pointers(indptr, ctx)?;
+        Ok(SparseArray {
+            layout: self.layout,
+            n_rows: self.n_rows,
+            n_cols: self.n_cols,
+            indptr: indptr.read_values(ctx)?,
+            indices: indices.read_checked(if self.layout == MatrixLayout::Csr { self.n_cols } else { self.n_rows }, ctx)?,
+            values: self.values.read_values(ctx)?,
+        })
     }
 
     /// Reads everything into sparse rows.

@@ -101,19 +101,9 @@ impl NumberArray {
         self.shape.first().copied().unwrap_or(1)
     }
 
-    /// Numbers per row.
-    pub(crate) fn row_len(&self) -> usize {
-        self.row_len
-    }
-
     /// Numbers in all.
     pub(crate) fn len(&self) -> usize {
         self.n_rows() * self.row_len
-    }
-
-    /// Bytes on disk.
-    pub(crate) fn stored(&self) -> u64 {
-        self.dataset.storage_size()
     }
 
     fn fault(&self, found: impl ToString) -> Error {

@@ -8,6 +8,7 @@ mod array;
 mod attribute;
 mod file;
 mod filters;
+mod output;
 mod strings;
 mod types;
 
@@ -15,7 +16,11 @@ pub(crate) use array::{Buffers, NumberArray, zeroed};
 pub(crate) use attribute::{Attr, read_attr, reference_target, values_from_bytes};
 pub(crate) use file::{H5File, is_hdf5, listed};
 pub(crate) use filters::{Filter, shuffle};
-pub(crate) use strings::{StringLayout, parse_fixed, read_string_scalar, read_strings, read_variable_field};
+pub(crate) use output::{
+    FieldData, Outcome, Stream, put_encoding, put_null, put_numbers, put_numbers_attr, put_records, put_text_attr, put_texts,
+    put_texts_attr,
+};
+pub(crate) use strings::{parse_fixed, read_string_scalar, read_strings, read_variable_field};
 pub(crate) use types::{Field, TypeKind, kind_of, memory_type};
 
 /// Runs raw library calls under the library's lock, with its error printing silenced.

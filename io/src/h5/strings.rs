@@ -13,23 +13,14 @@ use zensaibo_core::Result;
 
 use super::{H5File, TypeKind, kind_of, locked};
 
-/// How strings lie in memory once read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct StringLayout {
-    /// Bytes per string.
-    pub(crate) size: usize,
-    /// Padded with spaces, not with zeros.
-    pub(crate) spaces: bool,
-}
-
-/// One string out of its fixed field.
-pub(crate) fn parse_fixed(field: &[u8], layout: StringLayout) -> Option<String> {
+/// One string out of its fixed field, which is padded with spaces or with zeros.
+pub(crate) fn parse_fixed(field: &[u8], spaces: bool) -> Option<String> {
     let field = match field.iter().position(|&byte| byte == 0) {
         Some(end) => &field[..end],
         None => field,
     };
     let text = std::str::from_utf8(field).ok()?;
-    Some(if layout.spaces { text.trim_end_matches(' ') } else { text }.to_string())
+    Some(if spaces { text.trim_end_matches(' ') } else { text }.to_string())
 }
 
 /// Copies `count` pointers to C strings into owned strings and hands their memory back to the library.
@@ -90,7 +81,7 @@ fn read_with(
             if !locked(|| read(own, bytes.as_mut_ptr().cast())) {
                 return None;
             }
-            bytes.chunks_exact(size.max(1)).map(|field| parse_fixed(field, StringLayout { size, spaces })).collect()
+            bytes.chunks_exact(size.max(1)).map(|field| parse_fixed(field, spaces)).collect()
         }
         _ => None,
     }

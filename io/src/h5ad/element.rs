@@ -7,7 +7,7 @@ use hdf5_metno_sys::h5t::{H5T_class_t, H5Tclose, H5Tcreate, H5Tget_class, H5Tget
 use zensaibo_core::{Ctx, Result};
 
 use crate::h5::{
-    Attr, Field, H5File, NumberArray, StringLayout, TypeKind, kind_of, locked, parse_fixed, read_attr, read_string_scalar,
+    Attr, Field, H5File, NumberArray, TypeKind, kind_of, locked, parse_fixed, read_attr, read_string_scalar,
     read_strings, read_variable_field, reference_target, values_from_bytes,
 };
 use crate::rows::StoredMatrix;
@@ -77,20 +77,7 @@ fn read_dataset(file: &H5File, key: &str, ctx: &Ctx) -> Result<Value> {
 
 /// Reads a sparse matrix in the types of the file.
 pub(crate) fn read_sparse(file: &H5File, key: &str, ctx: &Ctx) -> Result<SparseArray> {
-    let stored = StoredMatrix::open(file, key)?;
-    let Some((indices, indptr)) = &stored.sparse else {
-        return Err(file.fault(key, "a sparse matrix", "a dense array"));
-    };
-    stored.pointers(indptr, ctx)?;
-    let limit = if stored.layout == crate::MatrixLayout::Csr { stored.n_cols } else { stored.n_rows };
-    Ok(SparseArray {
-        layout: stored.layout,
-        n_rows: stored.n_rows,
-        n_cols: stored.n_cols,
-        indptr: indptr.read_values(ctx)?,
-        indices: indices.read_checked(limit, ctx)?,
-        values: stored.values.read_values(ctx)?,
-    })
+    StoredMatrix::open(file, key)?.read_sparse(ctx)
 }
 
 /// Reads a data frame: a group of columns, or the records that files before 0.7 hold.
@@ -242,7 +229,7 @@ fn read_records(file: &H5File, key: &str, fields: &[Field]) -> Result<Vec<(Strin
                     TypeKind::Fixed { size, spaces } => Column::Strings(
                         bytes
                             .chunks_exact(size.max(1))
-                            .map(|text| parse_fixed(text, StringLayout { size, spaces }))
+                            .map(|text| parse_fixed(text, spaces))
                             .collect::<Option<_>>()
                             .ok_or_else(|| file.fault(&at, "UTF-8 strings", "other bytes"))?,
                     ),

@@ -132,6 +132,20 @@ impl AnnDataFile {
         self.matrix(slot)?.read(ctx)
     }
 
+    /// Whether the element at `key` is of an encoding that [`AnnDataFile::value`] reads.
+    pub fn is_readable(&self, key: &str) -> bool {
+        let encoding = match self.file.group(key) {
+            Ok(group) => read_attr(&group, "encoding-type"),
+            Err(_) => self.file.dataset(key).ok().and_then(|dataset| read_attr(&dataset, "encoding-type")),
+        };
+        let known = [
+            "", "anndata", "array", "bytes", "categorical", "csc_matrix", "csr_matrix", "dataframe", "dict", "null",
+            "nullable-boolean", "nullable-integer", "nullable-string-array", "numeric-scalar", "raw", "rec-array", "string",
+            "string-array",
+        ];
+        encoding.and_then(Attr::text).is_none_or(|name| known.contains(&name.as_str()))
+    }
+
     /// Any element by its path in the file (`obsm/X_pca`, `uns`, `raw/var`, ...), in the types of the file.
     ///
     /// # Errors

@@ -4,9 +4,11 @@
 //! of a column beside it, under `__categories`. Reference: anndata's "on-disk format" documentation.
 
 mod element;
+mod element_out;
 mod file;
+mod subset;
+mod writer;
 
-
-
+pub(crate) use element::read_sparse;
 pub use file::AnnDataFile;
-
+pub use writer::{AnnDataWriter, WriteOptions};

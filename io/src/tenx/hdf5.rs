@@ -11,6 +11,7 @@ use crate::detect::{Format, detect_hdf5};
 use crate::h5::{H5File, NumberArray, TypeKind, kind_of, read_strings};
 use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::table::{Column, Table};
+use crate::value::SparseArray;
 use crate::values::Values;
 
 /// A 10x HDF5 file opened for reading, with its tables read.
@@ -152,6 +153,18 @@ impl TenxFile {
         let mut counts = Counts { matrix, obs: self.obs, var: self.var, format: self.format };
         counts.keep_genes(&self.kept);
         Ok(counts)
+    }
+
+    /// All features in the types of the file (whole numbers of 32 bits become f32, as scanpy has it).
+    ///
+    /// # Errors
+    /// As [`TenxFile::read`].
+    pub fn sparse(&self, ctx: &Ctx) -> Result<SparseArray> {
+        let mut matrix = self.matrix()?.read_sparse(ctx)?;
+        if let Values::I32(whole) = &matrix.values {
+            matrix.values = Values::F32(whole.iter().map(|&x| x as f32).collect());
+        }
+        Ok(matrix)
     }
 
     /// The group in which the matrix lies.

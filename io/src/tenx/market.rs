@@ -113,6 +113,16 @@ pub fn read_market(path: impl AsRef<Path>, transposed: bool, ctx: &Ctx) -> Resul
     Ok(assemble(n_rows, n_cols, &runs, minors, values))
 }
 
+/// Rows, columns and entries, as the size line says.
+pub(crate) fn market_size(path: &Path) -> Result<(usize, usize, usize)> {
+    let io = |error| Error::io(path, "read", error);
+    let mut source = decompressed(fs::File::open(path).map_err(io)?).map_err(io)?;
+    let mut text = Vec::new();
+    fill(&mut source, &mut text, 1 << 16, path)?;
+    let (header, _) = read_header(&text, path)?;
+    Ok((header.rows, header.columns, header.entries))
+}
+
 /// Appends about `amount` bytes; true at the end of the file.
 fn fill(source: &mut Box<dyn Read + Send>, text: &mut Vec<u8>, amount: usize, path: &Path) -> Result<bool> {
     let read = source.by_ref().take(amount as u64).read_to_end(text).map_err(|error| damaged(path, error))?;

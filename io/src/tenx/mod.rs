@@ -11,6 +11,7 @@ pub use folder::read_folder;
 pub(crate) use folder::{decompressed, folder_files};
 pub use hdf5::TenxFile;
 pub use market::read_market;
+pub(crate) use market::market_size;
 
 options! {
     /// What to take from a 10x file or folder. Names and defaults are scanpy's.
