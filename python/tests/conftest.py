@@ -15,6 +15,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DATA = Path(os.environ.get("ZENSAIBO_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # anndata's test helpers, which compare objects slot by slot, use this mark on import.
+    config.addinivalue_line("markers", "gpu: needs a graphics card (anndata's helpers name it)")
+
+
 def data_path(relative: str) -> Path:
     """A path under ZENSAIBO_DATA; skips the test, with the reason, when it is not there."""
     path = DATA / relative
