@@ -80,9 +80,11 @@ impl H5File {
         self.fault(key, "a readable object", reason(error))
     }
 
-    /// Names of the members of a group, in the library's order (by name).
+    /// Names of the members of a group, sorted (large groups keep no order of their own).
     pub(crate) fn members(&self, key: &str) -> Result<Vec<String>> {
-        self.group(key)?.member_names().map_err(|error| self.broken(key, &error))
+        let mut names = self.group(key)?.member_names().map_err(|error| self.broken(key, &error))?;
+        names.sort();
+        Ok(names)
     }
 
     /// Whether something lies at `key` (every part of the path is looked at).

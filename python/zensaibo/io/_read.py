@@ -167,7 +167,7 @@ def read_h5ad(
             return anndata.read_h5ad(path) if adata is None else adata
         except ZensaiboError:
             raise
-        except (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, IndexError) as error:
+        except Exception as error:  # anndata and h5py raise of every kind on a damaged file
             cause = error.__cause__
             if isinstance(cause, ZensaiboError):
                 raise cause from None

@@ -4,15 +4,72 @@ from __future__ import annotations
 
 import itertools
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import FileError, ParameterError
 from ._read import _path
 
 if TYPE_CHECKING:
+    import io
+    from collections.abc import Callable
+
     from anndata import AnnData
 
 _COUNT = itertools.count()
+
+
+class _Sink:
+    """A file that never fails towards HDF5, which does not survive a full disk; the first refusal is kept instead."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        self._raw = raw
+        self.refusal: OSError | None = None
+
+    def guard(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        if self.refusal is not None:
+            return None
+        try:
+            return action(*arguments)
+        except OSError as error:
+            self.refusal = error
+            return None
+
+    def write(self, data: Any) -> int:
+        data = memoryview(data).cast("B")
+        done = 0
+        while done < len(data) and self.refusal is None:
+            done += self.guard(self._raw.write, data[done:]) or 0
+        return len(data)
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        found = self.guard(self._raw.readinto, view) or 0
+        view[found:] = bytes(len(view) - found)
+        return len(view)
+
+    def read(self, size: int) -> bytes:
+        buffer = bytearray(size)
+        self.readinto(buffer)
+        return bytes(buffer)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def truncate(self, size: int | None = None) -> int:
+        self.guard(self._raw.truncate, size)
+        return size or 0
+
+    def flush(self) -> None:
+        pass
+
+    def __enter__(self) -> _Sink:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.close()
 
 
 def write_h5ad(
@@ -24,7 +81,7 @@ def write_h5ad(
 ) -> None:
     """Write an AnnData object as an h5ad file that is whole or not there.
 
-    anndata writes every element in its own encodings to a temporary name beside the target; the file is brought to
+    anndata writes every element in its own encodings under a temporary name beside the target; the file is brought to
     the disk and renamed. After an error, an interruption or on a full disk, what stood at the target stands there
     still, and nothing else is left behind.
 
@@ -52,31 +109,46 @@ def write_h5ad(
         raise ParameterError("parameter `compression_opts`: expected none without compression='gzip'")
     if adata.isbacked:
         raise ParameterError("parameter `adata`: expected an object in memory, found a backed one; use .to_memory()")
+    import h5py
+    from anndata.io import write_elem
+
     target = os.path.realpath(_path(path))
     folder, name = os.path.split(target)
     partial = os.path.join(folder, f".{name}.{os.getpid()}-py{next(_COUNT)}.partial")
     if os.path.isdir(target):
         raise FileError(f"{target}: cannot write: is a folder")
     try:
-        # Refusals of the system show here, with their reason.
-        with open(partial, "xb"):
-            pass
-        adata.write_h5ad(partial, compression=compression, compression_opts=compression_opts)
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        if os.path.exists(target):
-            os.chmod(partial, os.stat(target).st_mode & 0o777)
-        os.replace(partial, target)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        raw = open(partial, "x+b", buffering=0)
+    except OSError as error:
+        raise FileError(f"{target}: cannot write: {error.strerror}") from error
+    try:
+        with _Sink(raw) as sink:
+            kwargs = {} if compression is None else {"compression": compression, "compression_opts": compression_opts}
+            try:
+                with h5py.File(sink, "w") as file:
+                    write_elem(file, "/", adata, dataset_kwargs=kwargs)
+            except Exception:
+                # What the library says of data that never reached the disk is beside the point.
+                if sink.refusal is None:
+                    raise
+            if sink.refusal is None:
+                sink.guard(os.fsync, raw.fileno())
+        if sink.refusal is None:
+            if os.path.exists(target):
+                os.chmod(partial, os.stat(target).st_mode & 0o777)
+            os.replace(partial, target)
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except OSError as error:
         raise FileError(f"{target}: cannot write: {error}") from error
     finally:
         if os.path.lexists(partial):
             os.unlink(partial)
+    if sink.refusal is not None:
+        raise FileError(f"{target}: cannot write: {sink.refusal.strerror}") from sink.refusal
 
 
 def write(
