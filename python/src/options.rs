@@ -22,6 +22,8 @@ macro_rules! described {
 
 // One line per options struct; keep sorted.
 described! {
+    zensaibo_core::knn::ConnectivitiesOptions,
+    zensaibo_core::knn::KnnOptions,
     zensaibo_core::pca::PcaOptions,
 }
 

@@ -41,3 +41,21 @@ def io_read_mtx(path: Any, threads: int | None = None, progress: Progress = None
 def io_convert(
     input: Any, output: Any, options: str, gzip: int | None = None, threads: int | None = None, progress: Progress = None
 ) -> None: ...
+def knn_search(
+    data: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, bool]: ...
+def connectivities_from_neighbors(
+    indices: Any, distances: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def knn_recall(
+    data: Any,
+    indices: Any,
+    metric: str,
+    sample: int,
+    seed: int,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[float, float, int]: ...
+def graph_summary(
+    graph: Any, threads: int | None = None, progress: Progress = None
+) -> tuple[int, int, bool, int, Any]: ...

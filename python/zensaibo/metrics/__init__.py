@@ -1,1 +1,3 @@
 """Scores of quality."""
+
+from ._knn_recall import Recall, knn_recall
