@@ -191,6 +191,18 @@ def test_slots_follow_preset_and_key(small):
     assert "mine" in small.varm and "mine" in small.uns
 
 
+def test_names_of_solvers(small):
+    taken = {}
+    for name in (None, "auto", "arpack", "randomized", "lobpcg", "gram", "covariance_eigh", "krylov"):
+        zs.pp.pca(small, 3, svd_solver=name)
+        taken[name] = small.uns["zensaibo"]["pca"]["options"]["svd_solver"]
+    assert taken.pop("krylov") == "krylov"
+    assert set(taken.values()) == {"gram"}
+    assert zs.arrays.pca(small.X, 3, svd_solver="arpack").solver == "krylov"
+    with pytest.raises(zs.errors.ParameterError, match="tsqr"):
+        zs.pp.pca(small, 3, svd_solver="tsqr")
+
+
 def test_masks_of_an_anndata(small):
     mask = np.arange(120) < 50
     small.var["mine"] = mask
