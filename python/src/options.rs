@@ -22,9 +22,14 @@ macro_rules! described {
 
 // One line per options struct; keep sorted.
 described! {
+    zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
+    zensaibo_core::normalize::NormalizeTotalOptions,
     zensaibo_core::pca::PcaOptions,
+    zensaibo_core::qc::FilterCellsOptions,
+    zensaibo_core::qc::FilterGenesOptions,
+    zensaibo_core::qc::QcOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

@@ -59,3 +59,36 @@ def knn_recall(
 def graph_summary(
     graph: Any, threads: int | None = None, progress: Progress = None
 ) -> tuple[int, int, bool, int, Any]: ...
+# counts
+def qc_metrics(
+    matrix: Any, gene_masks: list[Any], options_json: str, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+def check_counts(matrix: Any, threads: int | None = None, progress: Progress = None) -> None: ...
+def filter_cells(
+    matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def filter_genes(
+    matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def compact_csr(
+    indptr: Any, indices: Any, data: Any, row_mask: Any, column_mask: Any, done: Any, threads: int | None = None
+) -> int: ...
+def size_factors(
+    matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+def divide_rows(
+    indptr: Any, data: Any, divisors: Any, threads: int | None = None, progress: Progress = None
+) -> None: ...
+def log1p(data: Any, base: float | None = None, threads: int | None = None, progress: Progress = None) -> None: ...
+
+# hvg
+def highly_variable_genes(
+    matrix: Any,
+    options_json: str,
+    batches: Any = None,
+    log_base: float | None = None,
+    tie_order: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def loess(x: Any, y: Any, span: float) -> Any: ...

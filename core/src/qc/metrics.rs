@@ -1,0 +1,48 @@
+//! All metrics in one read.
+
+use super::{CellMetrics, CellMetricsPass, QcOptions};
+use crate::matrix::{RowBlocks, run};
+use crate::options::Options as _;
+use crate::stats::{GeneMoments, MomentsPass, ValueMap};
+use crate::{Ctx, Result};
+
+/// Result of [`qc_metrics`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct QcMetrics {
+    /// Metrics per cell.
+    pub cells: CellMetrics,
+    /// Sum, sum of squares and number of non-zeros per gene.
+    pub genes: GeneMoments,
+}
+
+impl QcMetrics {
+    /// Percentage of the cells in which a gene is zero, per gene. NaN without cells.
+    pub fn percent_dropout(&self) -> Vec<f64> {
+        let n = self.genes.n_rows as f64;
+        self.genes.non_zeros.iter().map(|&cells| (1.0 - cells as f64 / n) * 100.0).collect()
+    }
+}
+
+/// Quality-control metrics per cell and per gene of a cells x genes matrix.
+///
+/// `gene_masks`: sets of genes (mitochondrial, ribosomal, ...), each as long as there are genes, whose share of
+/// every cell is computed. Stored zeros do not count as expressed. Nothing is random; the same bits for any
+/// number of threads. One read; 12 bytes per cell and 8 per cell for each `percent_top` and mask.
+///
+/// # Errors
+/// [`crate::Error::Parameter`] for a `percent_top` of 0 or beyond the number of genes; [`crate::Error::Data`]
+/// for NaN or infinite values, with the first place, and for masks of the wrong length; whatever the source returns.
+///
+/// Reference: McCarthy et al., Scater, Bioinformatics 2017.
+pub fn qc_metrics(
+    source: &dyn RowBlocks,
+    gene_masks: &[&[bool]],
+    options: &QcOptions,
+    ctx: &Ctx,
+) -> Result<QcMetrics> {
+    options.validate()?;
+    let n_cols = source.n_cols();
+    let cells = CellMetricsPass::new(n_cols, &options.percent_top, gene_masks)?;
+    let (cells, mut genes) = run(source, &(cells, MomentsPass::new(n_cols, ValueMap::Identity)), "quality control", ctx)?;
+    Ok(QcMetrics { cells, genes: genes.swap_remove(0) })
+}
