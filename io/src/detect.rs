@@ -80,7 +80,9 @@ pub(crate) fn detect_hdf5(file: &H5File) -> Result<Format> {
         return Ok(Format::TenxV3);
     }
     let members = file.members("")?;
-    let genome = |name: &String| ["barcodes", "genes", "gene_names", "data"].iter().all(|part| file.exists(&format!("{name}/{part}")));
+    let genome = |name: &String| {
+        ["barcodes", "genes", "gene_names", "data"].iter().all(|part| file.exists(&format!("{name}/{part}")))
+    };
     if !members.is_empty() && members.iter().any(genome) {
         return Ok(Format::TenxV2);
     }

@@ -57,8 +57,15 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let path = path.as_ref();
     let format = detect(path)?;
     let bytes = |path: &Path| fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io(path, "read", error));
-    let mut report =
-        Inspection { path: path.to_path_buf(), format, bytes: 0, n_cells: 0, n_genes: 0, entries: 0, slots: Vec::new() };
+    let mut report = Inspection {
+        path: path.to_path_buf(),
+        format,
+        bytes: 0,
+        n_cells: 0,
+        n_genes: 0,
+        entries: 0,
+        slots: Vec::new(),
+    };
     match format {
         Format::H5ad => {
             report.bytes = bytes(path)?;
@@ -147,7 +154,9 @@ fn stored_bytes(file: &H5File, key: &str, depth: usize) -> Result<u64> {
     if depth > 64 {
         return Ok(0);
     }
-    file.members(key)?.iter().try_fold(0, |all, name| Ok(all + stored_bytes(file, &format!("{key}/{name}"), depth + 1)?))
+    file.members(key)?
+        .iter()
+        .try_fold(0, |all, name| Ok(all + stored_bytes(file, &format!("{key}/{name}"), depth + 1)?))
 }
 
 fn inspect_h5ad(file: &H5File, report: &mut Inspection) -> Result<()> {
@@ -158,7 +167,8 @@ fn inspect_h5ad(file: &H5File, report: &mut Inspection) -> Result<()> {
         }
     }
     for name in root.iter().filter(|name| !matches!(name.as_str(), "X" | "obs" | "var")) {
-        if file.is_group(name) && matches!(name.as_str(), "layers" | "obsm" | "obsp" | "varm" | "varp" | "raw" | "uns") {
+        if file.is_group(name) && matches!(name.as_str(), "layers" | "obsm" | "obsp" | "varm" | "varp" | "raw" | "uns")
+        {
             for member in file.members(name)? {
                 inspect_slot(file, &format!("{name}/{member}"), report)?;
             }
@@ -166,7 +176,9 @@ fn inspect_h5ad(file: &H5File, report: &mut Inspection) -> Result<()> {
             inspect_slot(file, name, report)?;
         }
     }
-    let of = |key: &str, slots: &[Slot]| slots.iter().find(|slot| slot.key == key).map(|slot| (slot.shape.clone(), slot.entries));
+    let of = |key: &str, slots: &[Slot]| {
+        slots.iter().find(|slot| slot.key == key).map(|slot| (slot.shape.clone(), slot.entries))
+    };
     let (obs, var) = (of("obs", &report.slots), of("var", &report.slots));
     report.n_cells = obs.and_then(|(shape, _)| shape.first().copied()).unwrap_or(0);
     report.n_genes = var.and_then(|(shape, _)| shape.first().copied()).unwrap_or(0);
@@ -232,7 +244,9 @@ fn inspect_slot(file: &H5File, key: &str, report: &mut Inspection) -> Result<()>
             let rows = file.dataset(&rows)?.size();
             let columns = match read_attr(&group, "column-order").and_then(Attr::texts) {
                 Some(columns) => columns,
-                None => file.members(key)?.into_iter().filter(|name| *name != index && name != "__categories").collect(),
+                None => {
+                    file.members(key)?.into_iter().filter(|name| *name != index && name != "__categories").collect()
+                }
             };
             slot.shape = vec![rows, columns.len()];
             report.slots.push(slot);
@@ -242,7 +256,10 @@ fn inspect_slot(file: &H5File, key: &str, report: &mut Inspection) -> Result<()>
         }
         "categorical" => {
             slot.shape = vec![file.dataset(&format!("{key}/codes"))?.size()];
-            slot.dtype = format!("{} categories", file.dataset(&format!("{key}/categories")).map_or(0, |dataset| dataset.size()));
+            slot.dtype = format!(
+                "{} categories",
+                file.dataset(&format!("{key}/categories")).map_or(0, |dataset| dataset.size())
+            );
             report.slots.push(slot);
         }
         "nullable-integer" | "nullable-boolean" | "nullable-string-array" => {
@@ -273,14 +290,20 @@ impl fmt::Display for Inspection {
         writeln!(out, "{}: {}, {}", self.path.display(), self.format.name(), size(self.bytes))?;
         let cells = self.n_cells as f64 * self.n_genes as f64;
         let filled = if cells > 0.0 { 100.0 * self.entries as f64 / cells } else { 0.0 };
-        writeln!(out, "{} cells x {} genes, {} stored values ({filled:.2} %)", self.n_cells, self.n_genes, self.entries)?;
+        writeln!(
+            out,
+            "{} cells x {} genes, {} stored values ({filled:.2} %)",
+            self.n_cells, self.n_genes, self.entries
+        )?;
         let width = self.slots.iter().map(|slot| slot.key.chars().count()).max().unwrap_or(0);
         for slot in &self.slots {
             let shape = slot.shape.iter().map(ToString::to_string).collect::<Vec<_>>().join(" x ");
             let entries = slot.entries.map(|n| format!(", {n} stored")).unwrap_or_default();
-            let packed = if slot.compression.is_empty() { String::new() } else { format!(", {}", slot.compression.join("+")) };
+            let packed =
+                if slot.compression.is_empty() { String::new() } else { format!(", {}", slot.compression.join("+")) };
             let bytes = if slot.bytes > 0 { size(slot.bytes) } else { String::new() };
-            let line = format!("  {:width$}  {:<16} {shape} {}{entries}{packed}  {bytes}", slot.key, slot.kind, slot.dtype);
+            let line =
+                format!("  {:width$}  {:<16} {shape} {}{entries}{packed}  {bytes}", slot.key, slot.kind, slot.dtype);
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())

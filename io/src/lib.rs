@@ -1,4 +1,35 @@
-//! Readers and writers of zensaibo: h5ad, 10x HDF5, 10x folders, Matrix Market.
+//! Readers and writers of zensaibo: h5ad, 10x HDF5 (versions 2 and 3), 10x folders, Matrix Market.
+//!
+//! What a file is, is found by its content ([`detect`]). Doors, from the simplest:
+//!
+//! - [`read_counts`]: matrix and both tables of any of these, in memory.
+//! - [`AnnDataFile`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
+//!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
+//!   as the matrix in memory.
+//! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
+//!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
+//! - [`inspect`] and [`convert`].
+//!
+//! Bulk data are read by `pread` at the chunk addresses and decoded (gzip, lzf, blosc, zstd, shuffle, fletcher32) on
+//! the current pool, outside the HDF5 library and its lock. Files are opened without locks. Everything here runs on the
+//! pool it is called in; results do not depend on its size.
+//!
+//! ```no_run
+//! # fn main() -> zensaibo_core::Result<()> {
+//! use zensaibo_core::Ctx;
+//! use zensaibo_io::{AnnDataFile, AnnDataWriter, Column, Value, WriteOptions};
+//!
+//! let ctx = Ctx::quiet();
+//! let source = AnnDataFile::open("in.h5ad")?;
+//! let rows = source.rows("X", &ctx)?;
+//! let mut writer = AnnDataWriter::create("out.h5ad", &WriteOptions::default())?;
+//! writer.copy_from(&source, &["X"], &ctx)?;
+//! writer.rows("X", &rows, &ctx)?;
+//! writer.column("obs", "leiden", &Column::categorical(&["0", "1"]))?;
+//! writer.value("uns/log1p", &Value::dict([("base", Value::Null)]))?;
+//! writer.finish()
+//! # }
+//! ```
 
 mod arrays;
 mod convert;

@@ -59,7 +59,9 @@ fn sparse_shape(file: &H5File, key: &str) -> Result<(MatrixLayout, usize, usize)
     let shape = read_attr(&group, "shape").or_else(|| read_attr(&group, "h5sparse_shape")).and_then(Attr::whole);
     match shape.as_deref() {
         Some(&[rows, columns]) if rows >= 0 && columns >= 0 => Ok((layout, rows as usize, columns as usize)),
-        other => Err(file.fault(key, "a shape of two numbers", other.map_or_else(|| "none".into(), |s| format!("{s:?}")))),
+        other => {
+            Err(file.fault(key, "a shape of two numbers", other.map_or_else(|| "none".into(), |s| format!("{s:?}"))))
+        }
     }
 }
 
@@ -118,7 +120,10 @@ impl StoredMatrix {
             return fault("to start at 0".into(), format!("{:?}", pointers.first()));
         }
         if let Some(at) = pointers.windows(2).position(|pair| pair[0] > pair[1]) {
-            return fault("never to fall".into(), format!("{} after {} at position {}", pointers[at + 1], pointers[at], at + 1));
+            return fault(
+                "never to fall".into(),
+                format!("{} after {} at position {}", pointers[at + 1], pointers[at], at + 1),
+            );
         }
         if pointers.last() != Some(&(self.values.len() as u64)) {
             return fault(format!("to end at {}", self.values.len()), format!("{:?}", pointers.last()));
@@ -137,7 +142,8 @@ impl StoredMatrix {
             n_rows: self.n_rows,
             n_cols: self.n_cols,
             indptr: indptr.read_values(ctx)?,
-            indices: indices.read_checked(if self.layout == MatrixLayout::Csr { self.n_cols } else { self.n_rows }, ctx)?,
+            indices: indices
+                .read_checked(if self.layout == MatrixLayout::Csr { self.n_cols } else { self.n_rows }, ctx)?,
             values: self.values.read_values(ctx)?,
         })
     }
@@ -213,7 +219,8 @@ impl StoredMatrix {
     }
 
     fn read_dense(&self, ctx: &Ctx) -> Result<Csr> {
-        let mut out = Csr { n_rows: self.n_rows, n_cols: self.n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() };
+        let mut out =
+            Csr { n_rows: self.n_rows, n_cols: self.n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() };
         let bands = pieces(self.n_rows, self.values.task_rows());
         ordered_reduce(
             bands.len(),
@@ -280,9 +287,10 @@ fn rises(pointers: &[u64], first: usize, piece: &[u32]) -> bool {
 
 /// Whether columns rise across the borders of pieces of `step` entries.
 fn borders_rise(matrix: &Csr, step: usize) -> bool {
-    (1..).map(|i| i * step).take_while(|&at| at < matrix.nnz()).all(|at| {
-        matrix.indices[at - 1] < matrix.indices[at] || matrix.indptr.binary_search(&(at as u64)).is_ok()
-    })
+    (1..)
+        .map(|i| i * step)
+        .take_while(|&at| at < matrix.nnz())
+        .all(|at| matrix.indices[at - 1] < matrix.indices[at] || matrix.indptr.binary_search(&(at as u64)).is_ok())
 }
 
 enum Held {
@@ -407,7 +415,9 @@ impl FileRows {
         for ends in scratch.indptr.windows(2) {
             let span = ends[0] as usize..ends[1] as usize;
             line.clear();
-            line.extend(scratch.indices[span.clone()].iter().copied().zip(scratch.values[span.clone()].iter().copied()));
+            line.extend(
+                scratch.indices[span.clone()].iter().copied().zip(scratch.values[span.clone()].iter().copied()),
+            );
             line.sort_by_key(|&(column, _)| column);
             if line.windows(2).any(|pair| pair[0].0 == pair[1].0) {
                 let what = format!("{}: {}", indices.file.path.display(), indices.key);

@@ -67,7 +67,9 @@ impl Column {
                 other => each_values!(other, v => v.iter().map(ToString::to_string).collect()),
             },
             Self::Strings(texts) => texts.clone(),
-            Self::OptionalStrings(texts) => texts.iter().map(|text| text.clone().unwrap_or_else(|| "nan".into())).collect(),
+            Self::OptionalStrings(texts) => {
+                texts.iter().map(|text| text.clone().unwrap_or_else(|| "nan".into())).collect()
+            }
             Self::Optional { values, missing } => {
                 let mut labels = Self::Numbers(values.clone()).labels();
                 labels.iter_mut().zip(missing).filter(|(_, gone)| **gone).for_each(|(label, _)| *label = "nan".into());
@@ -87,10 +89,9 @@ impl Column {
             Self::Numbers(values) => Self::Numbers(values.take(rows, 1)),
             Self::Strings(texts) => Self::Strings(rows.iter().map(|&row| texts[row].clone()).collect()),
             Self::OptionalStrings(texts) => Self::OptionalStrings(rows.iter().map(|&row| texts[row].clone()).collect()),
-            Self::Optional { values, missing } => Self::Optional {
-                values: values.take(rows, 1),
-                missing: rows.iter().map(|&row| missing[row]).collect(),
-            },
+            Self::Optional { values, missing } => {
+                Self::Optional { values: values.take(rows, 1), missing: rows.iter().map(|&row| missing[row]).collect() }
+            }
             Self::Categories { codes, categories, ordered } => Self::Categories {
                 codes: rows.iter().map(|&row| codes[row]).collect(),
                 categories: categories.clone(),

@@ -300,7 +300,8 @@ mod tests {
 
     #[test]
     fn halves_by_hand() {
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0), (0x0000, 0.0)] {
+        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x0001, 2f64.powi(-24)), (0x7bff, 65504.0), (0x0000, 0.0)]
+        {
             assert_eq!(half_to_f64(bits), value);
         }
         assert!(half_to_f64(0x7e00).is_nan());

@@ -7,8 +7,8 @@ use zensaibo_core::matrix::{Lazy, RowBlocks, collect};
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 use zensaibo_io::{
-    AnnDataFile, AnnDataWriter, Column, Format, MatrixLayout, SparseArray, Table, TenxOptions, Value, Values, WriteOptions,
-    detect, inspect, read_counts,
+    AnnDataFile, AnnDataWriter, Column, Format, MatrixLayout, SparseArray, Table, TenxOptions, Value, Values,
+    WriteOptions, detect, inspect, read_counts,
 };
 
 fn plain() -> WriteOptions {
@@ -49,7 +49,10 @@ fn write(path: &Path, matrix: &Csr, options: &WriteOptions) -> Result<()> {
     obs.set("score", Column::Numbers((0..matrix.n_rows).map(|i| i as f64 / 3.0).collect::<Vec<_>>().into()))?;
     writer.obs(&obs)?;
     writer.var(&names("gene", matrix.n_cols))?;
-    writer.value("obsm/X_pca", &Value::matrix(matrix.n_rows, 2, (0..2 * matrix.n_rows).map(|i| i as f32).collect::<Vec<_>>()))?;
+    writer.value(
+        "obsm/X_pca",
+        &Value::matrix(matrix.n_rows, 2, (0..2 * matrix.n_rows).map(|i| i as f32).collect::<Vec<_>>()),
+    )?;
     writer.value("uns/log1p", &Value::dict([("base", Value::Null)]))?;
     writer.finish()
 }
@@ -147,8 +150,12 @@ fn every_kind_of_element_round_trips() {
     let (_folder, path) = scratch();
     let ctx = Ctx::quiet();
     let mut table = names("r", 3);
-    table.set("missing", Column::Optional { values: vec![1i64, 0, 3].into(), missing: vec![false, true, false] }).unwrap();
-    table.set("flags", Column::Optional { values: vec![true, false, true].into(), missing: vec![false, false, true] }).unwrap();
+    table
+        .set("missing", Column::Optional { values: vec![1i64, 0, 3].into(), missing: vec![false, true, false] })
+        .unwrap();
+    table
+        .set("flags", Column::Optional { values: vec![true, false, true].into(), missing: vec![false, false, true] })
+        .unwrap();
     table.set("texts", Column::OptionalStrings(vec![Some("é".into()), None, Some(String::new())])).unwrap();
     let codes = vec![1, -1, 0];
     let categories = Box::new(Column::Numbers(vec![0.5f64, 1.5].into()));
@@ -223,11 +230,14 @@ fn a_subset_follows_through_every_slot() {
     writer.finish().unwrap();
     let found = AnnDataFile::open(&target).unwrap();
     let mask = |n: usize, kept: &[usize]| (0..n).map(|i| kept.contains(&i)).collect::<Vec<_>>();
-    let expected = Lazy::new(&matrix).select_rows(&mask(100, &cells)).unwrap().select_columns(&mask(30, &genes)).unwrap();
+    let expected =
+        Lazy::new(&matrix).select_rows(&mask(100, &cells)).unwrap().select_columns(&mask(30, &genes)).unwrap();
     assert_eq!(found.csr("X", &ctx).unwrap(), collect(&expected, &ctx).unwrap());
     assert_eq!(found.obs(&ctx).unwrap(), source.obs(&ctx).unwrap().take(&cells));
     assert_eq!(found.var(&ctx).unwrap().index, genes.iter().map(|gene| format!("gene{gene}")).collect::<Vec<_>>());
-    let Value::Array { shape, values: Values::F32(values) } = found.value("obsm/X_pca", &ctx).unwrap() else { panic!() };
+    let Value::Array { shape, values: Values::F32(values) } = found.value("obsm/X_pca", &ctx).unwrap() else {
+        panic!()
+    };
     assert_eq!(shape, [34, 2]);
     assert_eq!(values[2..4], [6.0, 7.0]);
     assert_eq!(found.value("uns", &ctx).unwrap(), source.value("uns", &ctx).unwrap());

@@ -8,8 +8,8 @@ use pyo3::types::PyDict;
 use zensaibo_core::data::Csr;
 use zensaibo_core::options::Options;
 use zensaibo_io::{
-    AnnDataFile, Column, SparseArray, Table, TenxFile, TenxOptions, Values, WriteOptions, convert, detect, inspect, read_array,
-    read_folder, read_market, read_sparse,
+    AnnDataFile, Column, SparseArray, Table, TenxFile, TenxOptions, Values, WriteOptions, convert, detect, inspect,
+    read_array, read_folder, read_market, read_sparse,
 };
 
 use crate::errors::to_python;
@@ -184,7 +184,12 @@ fn io_read_10x_mtx<'py>(
 /// A Matrix Market file.
 #[pyfunction]
 #[pyo3(signature = (path, threads=None, progress=None))]
-fn io_read_mtx(py: Python<'_>, path: PathBuf, threads: Option<usize>, progress: Option<Py<PyAny>>) -> PyResult<SparseParts<'_>> {
+fn io_read_mtx(
+    py: Python<'_>,
+    path: PathBuf,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<SparseParts<'_>> {
     let matrix = run(py, threads, progress, |ctx| read_market(&path, false, ctx))?;
     csr_parts(py, matrix)
 }

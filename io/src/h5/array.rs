@@ -144,7 +144,8 @@ impl NumberArray {
                         }
                         data.resize(stored.size as usize, 0);
                         self.pread(data, stored.address)?;
-                        decode(filters, stored.mask, data, spare, high * wide * size).map_err(|found| self.fault(found))?;
+                        decode(filters, stored.mask, data, spare, high * wide * size)
+                            .map_err(|found| self.fault(found))?;
                         for row in from..to {
                             let source = ((row - band * high) * wide) * size;
                             let target = (row - rows.start) * width + first * size;
@@ -179,7 +180,8 @@ impl NumberArray {
                 return false;
             }
             let read = picked
-                && H5Dread(self.dataset.id(), memory_kind, memory, space.id(), H5P_DEFAULT, out.as_mut_ptr().cast()) >= 0;
+                && H5Dread(self.dataset.id(), memory_kind, memory, space.id(), H5P_DEFAULT, out.as_mut_ptr().cast())
+                    >= 0;
             H5Sclose(memory);
             read
         });
@@ -205,7 +207,13 @@ impl NumberArray {
     }
 
     /// Reads column numbers below `limit`. The common 32-bit types are read in place.
-    pub(crate) fn read_columns(&self, rows: Range<usize>, limit: usize, out: &mut [u32], buffers: &mut Buffers) -> Result<()> {
+    pub(crate) fn read_columns(
+        &self,
+        rows: Range<usize>,
+        limit: usize,
+        out: &mut [u32],
+        buffers: &mut Buffers,
+    ) -> Result<()> {
         let first = rows.start;
         if matches!(self.dtype, Dtype::I32 | Dtype::U32) {
             self.read_bytes(rows, bytemuck::cast_slice_mut(out), &mut buffers.data, &mut buffers.spare)?;
@@ -225,7 +233,12 @@ impl NumberArray {
     }
 
     /// Reads all column numbers in parallel; `look` sees each piece while it is still in the cache.
-    pub(crate) fn read_all_columns(&self, limit: usize, ctx: &Ctx, look: impl Fn(usize, &[u32]) + Sync) -> Result<Vec<u32>> {
+    pub(crate) fn read_all_columns(
+        &self,
+        limit: usize,
+        ctx: &Ctx,
+        look: impl Fn(usize, &[u32]) + Sync,
+    ) -> Result<Vec<u32>> {
         let mut out: Vec<u32> = zeroed(self.len(), &self.file, &self.key)?;
         self.in_pieces(0..self.len(), &mut out, ctx, |buffers, rows, piece| {
             let first = rows.start;
@@ -256,12 +269,7 @@ impl NumberArray {
     }
 
     /// Reads some rows in parallel into memory that the caller has.
-    pub(crate) fn read_rows_into<T: Element>(
-        &self,
-        rows: Range<usize>,
-        out: &mut [T],
-        ctx: &Ctx,
-    ) -> Result<()> {
+    pub(crate) fn read_rows_into<T: Element>(&self, rows: Range<usize>, out: &mut [T], ctx: &Ctx) -> Result<()> {
         self.in_pieces(rows, out, ctx, |buffers, rows, piece| self.read_into(rows, piece, buffers))
     }
 
@@ -331,14 +339,15 @@ impl NumberArray {
             let columns = self.read_all_columns(limit, ctx, |_, _| ())?;
             // All below 2^31, so the bits are those of the signed type, which has the same size and alignment.
             let mut columns = std::mem::ManuallyDrop::new(columns);
-            let signed = unsafe {
-                Vec::from_raw_parts(columns.as_mut_ptr().cast::<i32>(), columns.len(), columns.capacity())
-            };
+            let signed =
+                unsafe { Vec::from_raw_parts(columns.as_mut_ptr().cast::<i32>(), columns.len(), columns.capacity()) };
             return Ok(Values::I32(signed));
         }
         let values = self.read_values(ctx)?;
         let bad = match &values {
-            Values::I64(v) => v.iter().position(|&x| x < 0 || x as u64 >= limit as u64).map(|at| (at, v[at].to_string())),
+            Values::I64(v) => {
+                v.iter().position(|&x| x < 0 || x as u64 >= limit as u64).map(|at| (at, v[at].to_string()))
+            }
             other => other
                 .to_i64()
                 .unwrap_or_default()
@@ -361,15 +370,9 @@ impl NumberArray {
 }
 
 /// Finds out where the bytes of a plain array lie, and checks that they lie inside the file.
-fn place(
-    file: &H5File,
-    dataset: &Dataset,
-    key: &str,
-    shape: &[usize],
-    dtype: Dtype,
-    total: usize,
-) -> Result<Place> {
-    let outside = || file.fault(key, "data inside the file", format!("an address beyond its {} bytes (truncated?)", file.len));
+fn place(file: &H5File, dataset: &Dataset, key: &str, shape: &[usize], dtype: Dtype, total: usize) -> Result<Place> {
+    let outside =
+        || file.fault(key, "data inside the file", format!("an address beyond its {} bytes (truncated?)", file.len));
     match dataset.layout() {
         Layout::Contiguous => {
             let Some(offset) = dataset.offset() else { return Ok(Place::Library) };
@@ -408,7 +411,10 @@ fn place(
                         let end = info.addr.checked_add(info.size);
                         sound &= end.is_some_and(|end| end <= file.len);
                         sound &= !filters.is_empty() || info.size == plain as u64;
-                        found.push((row * across + column, Stored { address: info.addr, size: info.size, mask: info.filter_mask }));
+                        found.push((
+                            row * across + column,
+                            Stored { address: info.addr, size: info.size, mask: info.filter_mask },
+                        ));
                     }
                     0
                 })

@@ -2,7 +2,7 @@
 
 use hdf5_metno::Location;
 use hdf5_metno_sys::h5a::H5Aread;
-use hdf5_metno_sys::h5i::{H5Iget_name, H5Idec_ref};
+use hdf5_metno_sys::h5i::{H5Idec_ref, H5Iget_name};
 use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use hdf5_metno_sys::h5r::{H5R_type_t, H5Rdereference2};
 
@@ -75,9 +75,10 @@ pub(crate) fn read_attr(location: &Location, name: &str) -> Option<Attr> {
         TypeKind::Number { dtype, .. } => {
             let mut words = vec![0u64; (count * dtype.size()).div_ceil(8)];
             let own = attribute.dtype().ok()?;
-            let read = count == 0 || locked(|| unsafe {
-                H5Aread(attribute.id(), memory_type(dtype).unwrap_or(own.id()), words.as_mut_ptr().cast())
-            }) >= 0;
+            let read = count == 0
+                || locked(|| unsafe {
+                    H5Aread(attribute.id(), memory_type(dtype).unwrap_or(own.id()), words.as_mut_ptr().cast())
+                }) >= 0;
             if !read {
                 return None;
             }

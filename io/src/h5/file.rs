@@ -116,11 +116,7 @@ impl H5File {
     pub(crate) fn group(&self, key: &str) -> Result<Group> {
         self.require(key)?;
         self.file.group(if key.is_empty() { "/" } else { key }).map_err(|error| {
-            if self.is_dataset(key) {
-                self.fault(key, "a group", "a data set")
-            } else {
-                self.broken(key, &error)
-            }
+            if self.is_dataset(key) { self.fault(key, "a group", "a data set") } else { self.broken(key, &error) }
         })
     }
 
@@ -128,11 +124,7 @@ impl H5File {
     pub(crate) fn dataset(&self, key: &str) -> Result<Dataset> {
         self.require(key)?;
         self.file.dataset(key).map_err(|error| {
-            if self.is_group(key) {
-                self.fault(key, "a data set", "a group")
-            } else {
-                self.broken(key, &error)
-            }
+            if self.is_group(key) { self.fault(key, "a data set", "a group") } else { self.broken(key, &error) }
         })
     }
 
@@ -141,7 +133,8 @@ impl H5File {
             return Ok(());
         }
         let parent = key.rsplit_once('/').map_or("", |(parent, _)| parent);
-        let present = self.file.group(if parent.is_empty() { "/" } else { parent }).and_then(|group| group.member_names());
+        let present =
+            self.file.group(if parent.is_empty() { "/" } else { parent }).and_then(|group| group.member_names());
         let present = present.map_or_else(|_| "nothing there".into(), |names| listed(&names));
         Err(self.fault(key, "it to be present", format!("nothing; beside it are {present}")))
     }

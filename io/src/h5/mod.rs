@@ -17,8 +17,8 @@ pub(crate) use attribute::{Attr, read_attr, reference_target, values_from_bytes}
 pub(crate) use file::{H5File, is_hdf5, listed};
 pub(crate) use filters::{Filter, shuffle};
 pub(crate) use output::{
-    FieldData, Outcome, Stream, put_encoding, put_null, put_numbers, put_numbers_attr, put_records, put_text_attr, put_texts,
-    put_texts_attr,
+    FieldData, Outcome, Stream, put_encoding, put_null, put_numbers, put_numbers_attr, put_records, put_text_attr,
+    put_texts, put_texts_attr,
 };
 pub(crate) use strings::{parse_fixed, read_string_scalar, read_strings, read_variable_field};
 pub(crate) use types::{Field, TypeKind, kind_of, memory_type};

@@ -85,7 +85,14 @@ fn pointers<S: AsRef<str>>(texts: &[S]) -> Outcome<(Vec<CString>, Vec<*const c_v
 }
 
 /// Creates an attribute (replacing one of that name) and writes it.
-fn put_attr(location: &Location, name: &str, make: unsafe fn(Dtype) -> hid_t, dtype: Dtype, shape: &[u64], data: *const c_void) -> Outcome<()> {
+fn put_attr(
+    location: &Location,
+    name: &str,
+    make: unsafe fn(Dtype) -> hid_t,
+    dtype: Dtype,
+    shape: &[u64],
+    data: *const c_void,
+) -> Outcome<()> {
     let name = name_of(name)?;
     let done = locked(|| unsafe {
         if H5Aexists(location.id(), name.as_ptr()) > 0 {
@@ -183,7 +190,13 @@ pub(crate) fn put_texts<S: AsRef<str>>(group: &Group, name: &str, shape: &[u64],
 }
 
 /// Writes numbers whole; `shape` empty for one. Compressed where that is asked for and they are many.
-pub(crate) fn put_numbers(group: &Group, name: &str, shape: &[u64], values: &Values, gzip: Option<u8>) -> Outcome<Dataset> {
+pub(crate) fn put_numbers(
+    group: &Group,
+    name: &str,
+    shape: &[u64],
+    values: &Values,
+    gzip: Option<u8>,
+) -> Outcome<Dataset> {
     if gzip.is_some() && !shape.is_empty() && values.bytes().len() > 4096 {
         let width = shape[1..].iter().product::<u64>() as usize;
         let mut stream = Stream::new(group, name, values.dtype(), &shape[1..], shape[0], gzip)?;
@@ -210,7 +223,12 @@ pub(crate) enum FieldData<'a> {
 }
 
 /// Writes records field by field into one compound data set.
-pub(crate) fn put_records(group: &Group, name: &str, count: usize, fields: &[(&str, FieldData<'_>)]) -> Outcome<Dataset> {
+pub(crate) fn put_records(
+    group: &Group,
+    name: &str,
+    count: usize,
+    fields: &[(&str, FieldData<'_>)],
+) -> Outcome<Dataset> {
     let size = |data: &FieldData<'_>| match data {
         FieldData::Numbers(values) => values.dtype().size(),
         FieldData::Texts(_) => size_of::<*const c_void>(),
@@ -289,7 +307,14 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// `rows` is how many will come at the most.
-    pub(crate) fn new(group: &Group, name: &str, dtype: Dtype, inner: &[u64], rows: u64, gzip: Option<u8>) -> Outcome<Self> {
+    pub(crate) fn new(
+        group: &Group,
+        name: &str,
+        dtype: Dtype,
+        inner: &[u64],
+        rows: u64,
+        gzip: Option<u8>,
+    ) -> Outcome<Self> {
         let row_bytes = inner.iter().product::<u64>() as usize * dtype.size();
         let chunk_rows = (CHUNK_BYTES / row_bytes.max(1)).clamp(1, (rows as usize).max(1));
         let mut chunk = vec![chunk_rows as u64];
@@ -298,7 +323,16 @@ impl Stream {
         shape.extend(inner);
         let dataset = create(group, name, || unsafe { file_type(dtype) }, &shape, Some(&chunk), gzip)?;
         let pending = Vec::with_capacity(0);
-        Ok(Self { dataset, inner: inner.to_vec(), element: dtype.size(), row_bytes, chunk_rows, pending, written: 0, gzip })
+        Ok(Self {
+            dataset,
+            inner: inner.to_vec(),
+            element: dtype.size(),
+            row_bytes,
+            chunk_rows,
+            pending,
+            written: 0,
+            gzip,
+        })
     }
 
     /// Appends whole rows.
@@ -386,7 +420,8 @@ fn deflate(chunk: &[u8], element: usize, level: u8) -> Outcome<Vec<u8>> {
     shuffle(chunk, element, &mut shuffled);
     DEFLATE.with_borrow_mut(|slot| {
         if slot.as_ref().is_none_or(|(held, _)| *held != level) {
-            let level_of = libdeflater::CompressionLvl::new(i32::from(level)).map_err(|_| "a gzip level outside 1 to 9")?;
+            let level_of =
+                libdeflater::CompressionLvl::new(i32::from(level)).map_err(|_| "a gzip level outside 1 to 9")?;
             *slot = Some((level, libdeflater::Compressor::new(level_of)));
         }
         let Some((_, compressor)) = slot.as_mut() else { return Err("no compressor".into()) };

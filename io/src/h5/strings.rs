@@ -107,7 +107,11 @@ fn read_all(file: &H5File, dataset: &Dataset, key: &str, count: usize) -> Result
     }
     // Each string costs at least a byte in the file, unless nothing was ever written.
     if count as u64 > file.len.saturating_mul(1100) {
-        return Err(file.fault(key, "a length that the file can hold", format!("{count} strings in {} bytes", file.len)));
+        return Err(file.fault(
+            key,
+            "a length that the file can hold",
+            format!("{count} strings in {} bytes", file.len),
+        ));
     }
     let id = dataset.id();
     read_with(own.id(), &kind, count, |memory, buffer| unsafe {

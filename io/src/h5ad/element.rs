@@ -3,7 +3,9 @@
 use hdf5_metno_sys::h5d::{H5Dget_type, H5Dread};
 use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use hdf5_metno_sys::h5s::H5S_ALL;
-use hdf5_metno_sys::h5t::{H5T_class_t, H5Tclose, H5Tcreate, H5Tget_class, H5Tget_member_index, H5Tget_member_type, H5Tget_size, H5Tinsert};
+use hdf5_metno_sys::h5t::{
+    H5T_class_t, H5Tclose, H5Tcreate, H5Tget_class, H5Tget_member_index, H5Tget_member_type, H5Tget_size, H5Tinsert,
+};
 use zensaibo_core::{Ctx, Result};
 
 use crate::h5::{
@@ -68,7 +70,9 @@ fn read_dataset(file: &H5File, key: &str, ctx: &Ctx) -> Result<Value> {
             let values = array.read_values(ctx)?;
             Ok(if shape.is_empty() { Value::Scalar(values) } else { Value::Array { shape, values } })
         }
-        TypeKind::Fixed { .. } | TypeKind::Variable if shape.is_empty() => Ok(Value::Text(read_string_scalar(file, key)?)),
+        TypeKind::Fixed { .. } | TypeKind::Variable if shape.is_empty() => {
+            Ok(Value::Text(read_string_scalar(file, key)?))
+        }
         TypeKind::Fixed { .. } | TypeKind::Variable => Ok(Value::Texts { shape, values: read_strings(file, key)? }),
         TypeKind::Compound(fields) => read_records(file, key, &fields).map(Value::Records),
         other => Err(file.fault(key, "numbers, strings or records", other.describe())),
@@ -198,9 +202,7 @@ fn read_records(file: &H5File, key: &str, fields: &[Field]) -> Result<Vec<(Strin
         let damaged = || file.fault(&at, "readable data", "damaged data");
         let name = std::ffi::CString::new(field.name.as_str()).map_err(|_| damaged())?;
         let column = match &field.kind {
-            TypeKind::Variable => {
-                Column::Strings(read_variable_field(&dataset, &name, count).ok_or_else(damaged)?)
-            }
+            TypeKind::Variable => Column::Strings(read_variable_field(&dataset, &name, count).ok_or_else(damaged)?),
             TypeKind::Number { .. } | TypeKind::Fixed { .. } => {
                 // The field alone, packed: its own type inside a compound of one member.
                 let bytes = locked(|| unsafe {
@@ -267,12 +269,14 @@ fn read_record_table(file: &H5File, key: &str) -> Result<Table> {
             let names = read_strings(file, &categories(name))?;
             let codes: Option<Vec<i32>> = codes
                 .into_iter()
-                .map(|code| i32::try_from(code).ok().filter(|&code| code >= -1 && (code < 0 || (code as usize) < names.len())))
+                .map(|code| {
+                    i32::try_from(code).ok().filter(|&code| code >= -1 && (code < 0 || (code as usize) < names.len()))
+                })
                 .collect();
-            let codes = codes.ok_or_else(|| file.fault(&format!("{key}[{name}]"), "codes of its categories", "others"))?;
+            let codes =
+                codes.ok_or_else(|| file.fault(&format!("{key}[{name}]"), "codes of its categories", "others"))?;
             *column = Column::Categories { codes, categories: Box::new(Column::Strings(names)), ordered: false };
         }
     }
     Ok(Table { index_name: None, index: index.labels(), columns })
 }
-

@@ -3,8 +3,8 @@
 use hdf5_metno::Group;
 
 use crate::h5::{
-    FieldData, Outcome, Stream, put_encoding, put_null, put_numbers, put_numbers_attr, put_records, put_texts, put_texts_attr,
-    put_text_attr,
+    FieldData, Outcome, Stream, put_encoding, put_null, put_numbers, put_numbers_attr, put_records, put_text_attr,
+    put_texts, put_texts_attr,
 };
 use crate::rows::MatrixLayout;
 use crate::table::{Column, Table};
@@ -46,7 +46,9 @@ pub(super) fn put_value(parent: &Group, name: &str, value: &Value, gzip: Option<
             let fields = fields
                 .iter()
                 .map(|(field, column)| match column {
-                    column if column.len() != count => Err(format!("field {field} of {} rows, not {count}", column.len())),
+                    column if column.len() != count => {
+                        Err(format!("field {field} of {} rows, not {count}", column.len()))
+                    }
                     Column::Numbers(values) => Ok((field.as_str(), FieldData::Numbers(values))),
                     Column::Strings(texts) => Ok((field.as_str(), FieldData::Texts(texts))),
                     _ => Err(format!("field {field} is neither numbers nor strings")),
@@ -82,7 +84,13 @@ fn put_sparse(parent: &Group, name: &str, matrix: &SparseArray, gzip: Option<u8>
 }
 
 /// The group of a sparse matrix, with its encoding and shape.
-pub(super) fn sparse_group(parent: &Group, name: &str, layout: MatrixLayout, n_rows: usize, n_cols: usize) -> Outcome<Group> {
+pub(super) fn sparse_group(
+    parent: &Group,
+    name: &str,
+    layout: MatrixLayout,
+    n_rows: usize,
+    n_cols: usize,
+) -> Outcome<Group> {
     let group = new_group(parent, name)?;
     let kind = match layout {
         MatrixLayout::Csr => "csr_matrix",

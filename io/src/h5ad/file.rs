@@ -51,7 +51,8 @@ impl AnnDataFile {
     }
 
     fn is_null(&self, key: &str) -> bool {
-        let encoding = self.file.dataset(key).ok().and_then(|dataset| read_attr(&dataset, "encoding-type")).and_then(Attr::text);
+        let encoding =
+            self.file.dataset(key).ok().and_then(|dataset| read_attr(&dataset, "encoding-type")).and_then(Attr::text);
         encoding.as_deref() == Some("null")
     }
 
@@ -103,7 +104,8 @@ impl AnnDataFile {
 
     fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
         // Before 0.7 the raw matrix lay at the root.
-        let slot = if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };
+        let slot =
+            if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };
         if !self.file.exists(slot) {
             let container = self.path().display().to_string();
             let mut present = vec!["X".to_string()];
@@ -139,8 +141,23 @@ impl AnnDataFile {
             Err(_) => self.file.dataset(key).ok().and_then(|dataset| read_attr(&dataset, "encoding-type")),
         };
         let known = [
-            "", "anndata", "array", "bytes", "categorical", "csc_matrix", "csr_matrix", "dataframe", "dict", "null",
-            "nullable-boolean", "nullable-integer", "nullable-string-array", "numeric-scalar", "raw", "rec-array", "string",
+            "",
+            "anndata",
+            "array",
+            "bytes",
+            "categorical",
+            "csc_matrix",
+            "csr_matrix",
+            "dataframe",
+            "dict",
+            "null",
+            "nullable-boolean",
+            "nullable-integer",
+            "nullable-string-array",
+            "numeric-scalar",
+            "raw",
+            "rec-array",
+            "string",
             "string-array",
         ];
         encoding.and_then(Attr::text).is_none_or(|name| known.contains(&name.as_str()))

@@ -28,7 +28,8 @@ pub(super) fn subset(value: Value, rows: Option<&[usize]>, columns: Option<&[usi
             }
             if let (Some(columns), [n, m]) = (columns, &mut shape[..]) {
                 check(columns, *m)?;
-                let places: Vec<usize> = (0..*n).flat_map(|row| columns.iter().map(move |column| row * width + column)).collect();
+                let places: Vec<usize> =
+                    (0..*n).flat_map(|row| columns.iter().map(move |column| row * width + column)).collect();
                 values = values.take(&places, 1);
                 *m = columns.len();
             }

@@ -135,11 +135,16 @@ impl AnnDataWriter {
                 continue;
             }
             let inside = format!("{key}/");
-            if except.iter().any(|other| other.starts_with(&inside)) && source.file.is_group(&key) && !self.is_table(source, &key) {
+            if except.iter().any(|other| other.starts_with(&inside))
+                && source.file.is_group(&key)
+                && !self.is_table(source, &key)
+            {
                 self.copy_group(source, &key, except, ctx)?;
                 continue;
             }
-            if self.is_table(source, &key) && (!current_table(source, &key) || except.iter().any(|other| other.starts_with(&inside))) {
+            if self.is_table(source, &key)
+                && (!current_table(source, &key) || except.iter().any(|other| other.starts_with(&inside)))
+            {
                 let mut table = read_table(&source.file, &key, ctx)?;
                 table.columns.retain(|(column, _)| !except.contains(&format!("{key}/{column}").as_str()));
                 self.table(&key, &table)?;
@@ -158,7 +163,13 @@ impl AnnDataWriter {
 
     fn is_table(&self, source: &AnnDataFile, key: &str) -> bool {
         matches!(key, "obs" | "var" | "raw/var" | "raw.var")
-            || source.file.group(key).ok().and_then(|group| read_attr(&group, "encoding-type")).and_then(Attr::text).as_deref()
+            || source
+                .file
+                .group(key)
+                .ok()
+                .and_then(|group| read_attr(&group, "encoding-type"))
+                .and_then(Attr::text)
+                .as_deref()
                 == Some("dataframe")
     }
 
@@ -181,7 +192,8 @@ impl AnnDataWriter {
         }
         let mut keys = Vec::new();
         for slot in source.file.members("")? {
-            let nested = matches!(slot.as_str(), "layers" | "obsm" | "varm" | "obsp" | "varp" | "raw") && source.file.is_group(&slot);
+            let nested = matches!(slot.as_str(), "layers" | "obsm" | "varm" | "obsp" | "varp" | "raw")
+                && source.file.is_group(&slot);
             if nested {
                 keys.extend(source.file.members(&slot)?.into_iter().map(|name| format!("{slot}/{name}")));
             } else {
@@ -204,7 +216,8 @@ impl AnnDataWriter {
                 _ => (None, None),
             };
             if rows.is_none() && columns.is_none() {
-                let skip: Vec<&str> = others.iter().copied().filter(|other| other != key).chain(except.iter().copied()).collect();
+                let skip: Vec<&str> =
+                    others.iter().copied().filter(|other| other != key).chain(except.iter().copied()).collect();
                 self.copy_group(source, "", &skip, ctx)?;
                 continue;
             }
@@ -321,7 +334,8 @@ impl AnnDataWriter {
         let (order, rows) = self.put(&key, |root, _| {
             let text = |error: hdf5::Error| error.to_string();
             let group = root.group(table).map_err(text)?;
-            let order = read_attr(&group, "column-order").and_then(Attr::texts).ok_or("the table has no order of columns")?;
+            let order =
+                read_attr(&group, "column-order").and_then(Attr::texts).ok_or("the table has no order of columns")?;
             let index = read_attr(&group, "_index").and_then(Attr::text).ok_or("the table has no row names")?;
             if index == name {
                 return Err(format!("{name} holds the row names"));
@@ -329,7 +343,12 @@ impl AnnDataWriter {
             Ok((order, group.dataset(&index).map_err(text)?.size()))
         })?;
         if rows != column.len() {
-            return Err(Error::data(DataFault::Shape, format!("column `{name}`"), format!("{rows} rows"), column.len()));
+            return Err(Error::data(
+                DataFault::Shape,
+                format!("column `{name}`"),
+                format!("{rows} rows"),
+                column.len(),
+            ));
         }
         let (parent, last) = self.place(&key)?;
         self.put(&key, |_, _| {
@@ -368,7 +387,11 @@ impl AnnDataWriter {
         let root = self.root()?;
         for table in ["obs", "var"] {
             if !root.link_exists(table) {
-                return Err(Error::key(table, self.target.display().to_string(), root.member_names().unwrap_or_default()));
+                return Err(Error::key(
+                    table,
+                    self.target.display().to_string(),
+                    root.member_names().unwrap_or_default(),
+                ));
             }
         }
         for slot in SLOTS {

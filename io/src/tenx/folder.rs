@@ -32,7 +32,9 @@ pub(crate) fn folder_files(folder: &Path, prefix: &str) -> Result<FolderFiles> {
     let need = |name: &str, expected: &str| {
         find(name).ok_or_else(|| {
             let mut present: Vec<String> = fs::read_dir(folder)
-                .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+                .map(|entries| {
+                    entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+                })
                 .unwrap_or_default();
             present.sort();
             Error::format(folder, format!("{prefix}{name}"), expected, format!("only {}", crate::h5::listed(&present)))
@@ -42,7 +44,9 @@ pub(crate) fn folder_files(folder: &Path, prefix: &str) -> Result<FolderFiles> {
     let matrix = need("matrix.mtx", "matrix.mtx or matrix.mtx.gz in a 10x folder")?;
     let barcodes = need("barcodes.tsv", "barcodes.tsv or barcodes.tsv.gz beside the matrix")?;
     let (features, legacy) = match find("genes.tsv") {
-        Some(genes) if !genes.extension().is_some_and(|end| end == "gz") || find("features.tsv").is_none() => (genes, true),
+        Some(genes) if !genes.extension().is_some_and(|end| end == "gz") || find("features.tsv").is_none() => {
+            (genes, true)
+        }
         _ => (need("features.tsv", "features.tsv, features.tsv.gz or genes.tsv beside the matrix")?, false),
     };
     Ok(FolderFiles { matrix, features, barcodes, legacy })
@@ -63,7 +67,10 @@ pub(crate) fn decompressed(file: fs::File) -> std::io::Result<Box<dyn Read + Sen
 fn read_table(path: &Path, columns: usize) -> Result<Vec<Vec<String>>> {
     let io = |error| Error::io(path, "read", error);
     let mut text = Vec::new();
-    decompressed(fs::File::open(path).map_err(io)?).map_err(io)?.read_to_end(&mut text).map_err(|error| damaged(path, error))?;
+    decompressed(fs::File::open(path).map_err(io)?)
+        .map_err(io)?
+        .read_to_end(&mut text)
+        .map_err(|error| damaged(path, error))?;
     let text = String::from_utf8(text).map_err(|_| Error::format(path, "file", "UTF-8 text", "other bytes"))?;
     let mut out = vec![Vec::new(); columns];
     for (number, line) in text.lines().enumerate() {
@@ -96,7 +103,11 @@ pub fn read_folder(folder: impl AsRef<Path>, options: &TenxOptions, ctx: &Ctx) -
     options.validate()?;
     let files = folder_files(folder.as_ref(), &options.prefix)?;
     if options.genome.is_some() {
-        return Err(Error::parameter("genome", "none (a folder names no genomes)", options.genome.as_deref().unwrap_or("")));
+        return Err(Error::parameter(
+            "genome",
+            "none (a folder names no genomes)",
+            options.genome.as_deref().unwrap_or(""),
+        ));
     }
     let mut features = read_table(&files.features, if files.legacy { 2 } else { 3 })?;
     let types = if files.legacy { None } else { features.pop() };

@@ -70,7 +70,13 @@ impl TenxFile {
         let group = "matrix".to_string();
         let mut obs = Table::of_names(read_strings(&file, "matrix/barcodes")?);
         if file.is_dataset("matrix/filtered_barcodes") {
-            set(&file, "matrix/filtered_barcodes", &mut obs, "filtered_barcodes", booleans(&file, "matrix/filtered_barcodes")?)?;
+            set(
+                &file,
+                "matrix/filtered_barcodes",
+                &mut obs,
+                "filtered_barcodes",
+                booleans(&file, "matrix/filtered_barcodes")?,
+            )?;
         }
         let at = |name: &str| format!("matrix/features/{name}");
         let probes = file.is_dataset(&at("gene_id"));
@@ -80,7 +86,13 @@ impl TenxFile {
         if probes {
             set(&file, &at("id"), &mut var, "probe_ids", Column::Strings(read_strings(&file, &at("id"))?))?;
         }
-        set(&file, &at("feature_type"), &mut var, "feature_types", Column::Strings(read_strings(&file, &at("feature_type"))?))?;
+        set(
+            &file,
+            &at("feature_type"),
+            &mut var,
+            "feature_types",
+            Column::Strings(read_strings(&file, &at("feature_type"))?),
+        )?;
         for name in file.members("matrix/features")? {
             let known = ["name", "feature_type", "id", "gene_id", "_all_tag_keys"].contains(&name.as_str());
             if known || !file.is_dataset(&at(&name)) {
@@ -129,7 +141,11 @@ impl TenxFile {
         let found = shape.as_ref().map_or_else(|| "other numbers".into(), |shape| format!("{shape:?}"));
         let expected = [self.var.len() as i64, self.obs.len() as i64];
         if shape.as_deref() != Some(&expected) {
-            return Err(file.fault(&at("shape"), format!("{expected:?} (features, barcodes), as the names say"), found));
+            return Err(file.fault(
+                &at("shape"),
+                format!("{expected:?} (features, barcodes), as the names say"),
+                found,
+            ));
         }
         let part = |name: &str| NumberArray::open(file, &at(name));
         let parts = (part("data")?, part("indices")?, part("indptr")?);

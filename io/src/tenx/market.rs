@@ -75,9 +75,15 @@ pub fn read_market(path: impl AsRef<Path>, transposed: bool, ctx: &Ctx) -> Resul
             ended = fill(&mut source, &mut text, wave, path)?;
         }
         // Whole lines only, unless this is the end.
-        let whole = if ended { text.len() } else { text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) };
+        let whole =
+            if ended { text.len() } else { text.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1) };
         if whole == 0 && !ended {
-            return Err(Error::format(path, format!("line {}", line + 1), "a line of three numbers", "a line without an end"));
+            return Err(Error::format(
+                path,
+                format!("line {}", line + 1),
+                "a line of three numbers",
+                "a line without an end",
+            ));
         }
         let spans = cut(&text[..whole]);
         let parsed: Vec<std::result::Result<Piece, (usize, String)>> =
@@ -130,11 +136,14 @@ fn fill(source: &mut Box<dyn Read + Send>, text: &mut Vec<u8>, amount: usize, pa
 }
 
 fn read_header(text: &[u8], path: &Path) -> Result<(Header, usize)> {
-    let fault = |line: usize, expected: &str, found: &str| Err(Error::format(path, format!("line {line}"), expected, found));
+    let fault =
+        |line: usize, expected: &str, found: &str| Err(Error::format(path, format!("line {line}"), expected, found));
     let mut at = 0;
     let mut pattern = None;
     for number in 1.. {
-        let Some(length) = text[at..].iter().position(|&byte| byte == b'\n').or((at < text.len()).then(|| text.len() - at)) else {
+        let Some(length) =
+            text[at..].iter().position(|&byte| byte == b'\n').or((at < text.len()).then(|| text.len() - at))
+        else {
             return fault(number, "a size line", "the end of the file");
         };
         let line = String::from_utf8_lossy(&text[at..at + length]).trim().to_string();
@@ -144,7 +153,9 @@ fn read_header(text: &[u8], path: &Path) -> Result<(Header, usize)> {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             pattern = match words.as_slice() {
                 ["%%matrixmarket", "matrix", "coordinate", "pattern", "general"] => Some(true),
-                ["%%matrixmarket", "matrix", "coordinate", "integer" | "real" | "unsigned-integer", "general"] => Some(false),
+                ["%%matrixmarket", "matrix", "coordinate", "integer" | "real" | "unsigned-integer", "general"] => {
+                    Some(false)
+                }
                 _ => {
                     let expected = "%%MatrixMarket matrix coordinate (integer, real or pattern) general";
                     return fault(number, expected, &line.chars().take(80).collect::<String>());

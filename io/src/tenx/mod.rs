@@ -10,8 +10,8 @@ use zensaibo_core::{Result, options};
 pub use folder::read_folder;
 pub(crate) use folder::{decompressed, folder_files};
 pub use hdf5::TenxFile;
-pub use market::read_market;
 pub(crate) use market::market_size;
+pub use market::read_market;
 
 options! {
     /// What to take from a 10x file or folder. Names and defaults are scanpy's.
