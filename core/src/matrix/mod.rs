@@ -9,12 +9,14 @@
 //! data computes; passes compose as tuples, so several statistics cost one read.
 
 mod block;
+mod columns;
 mod lazy;
 mod pass;
 mod source;
 mod view;
 
 pub use block::{RowBlock, Scratch};
+pub use columns::{ColumnChunk, Entry, column_chunks};
 pub use lazy::Lazy;
 pub use pass::{Pass, run, run_with};
 pub use source::{RowBlocks, collect, rows_per_block};

@@ -1,11 +1,14 @@
-//! Statistics that several algorithms share: column moments in one read, medians, quantiles, row sums.
+//! Statistics that several algorithms share: column moments in one read, medians, quantiles, row sums, tail
+//! probabilities.
 //!
 //! Sums are f64; variances follow the convention of the R packages (divided by n - 1).
 
 mod moments;
 mod quantile;
 mod rows;
+mod tails;
 
 pub use moments::{GeneMoments, MomentsPass, ValueMap, gene_moments, gene_moments_by};
 pub use quantile::{mad, median, quantile_sorted};
 pub use rows::row_sum;
+pub use tails::{ln_normal_two_sided, ln_t_two_sided};
