@@ -26,6 +26,7 @@ described! {
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
     zensaibo_core::normalize::NormalizeTotalOptions,
+    zensaibo_core::markers::RankGenesOptions,
     zensaibo_core::pca::PcaOptions,
     zensaibo_core::qc::FilterCellsOptions,
     zensaibo_core::qc::FilterGenesOptions,

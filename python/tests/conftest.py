@@ -118,7 +118,7 @@ def pbmc68k_reduced(tmp_path: Path) -> ad.AnnData:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         group = zarr.open_group(store, mode="r", use_consolidated=False)
-        parts = {k: ad.io.read_elem(group[k]) for k in ("X", "obs", "var", "obsm", "varm", "obsp") if k in group}
+        parts = {k: ad.io.read_elem(group[k]) for k in ("X", "obs", "var", "obsm", "varm", "obsp", "layers") if k in group}
         adata = ad.AnnData(**parts)
     assert adata.shape == (700, 765)
     return adata

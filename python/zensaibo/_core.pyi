@@ -92,3 +92,13 @@ def highly_variable_genes(
     progress: Progress = None,
 ) -> dict[str, Any]: ...
 def loess(x: Any, y: Any, span: float) -> Any: ...
+def rank_genes_groups(
+    matrix: Any,
+    labels: Any,
+    names: list[str],
+    reference: int | None,
+    mask: list[bool] | None,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...

@@ -1,6 +1,7 @@
 """Pure functions: numpy and scipy in, arrays out. No AnnData."""
 
 from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
+from ._markers import RankedGenes, rank_genes_groups
 from ._pca import PcaResult, pca
 from ._counts import (
     Filtered,

@@ -1,1 +1,3 @@
 """Results as tables."""
+
+from ._rank_genes_groups_df import rank_genes_groups_df

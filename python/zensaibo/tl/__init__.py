@@ -1,1 +1,3 @@
 """Tools: clustering, embedding, markers, with scanpy's names, parameters and slots."""
+
+from ._rank_genes_groups import rank_genes_groups
