@@ -23,6 +23,7 @@ pub mod progress;
 pub mod qc;
 pub mod random;
 pub mod raster;
+pub mod simulate;
 pub mod stats;
 pub mod umap;
 
