@@ -31,6 +31,7 @@ described! {
     zensaibo_core::qc::FilterCellsOptions,
     zensaibo_core::qc::FilterGenesOptions,
     zensaibo_core::qc::QcOptions,
+    zensaibo_core::simulate::SimulateOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

@@ -83,6 +83,10 @@ def test_paul15_matches_scanpy(paul15, method):
 @pytest.mark.parametrize("use_raw", [True, False, None])
 def test_pbmc68k_matches_scanpy_on_raw_and_on_scaled_values(pbmc68k_reduced, method, use_raw):
     adata = pbmc68k_reduced
+    raw = ad.AnnData(sparse.csr_matrix(adata.layers["counts"]).astype(np.float32), obs=adata.obs, var=adata.var)
+    sc.pp.normalize_total(raw)
+    sc.pp.log1p(raw)
+    adata.raw = raw
     if use_raw is False:
         assert (np.asarray(adata.X) < 0).any()
         # A fold change of scaled values is the logarithm of a negative number, NaN in both.
