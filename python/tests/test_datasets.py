@@ -78,7 +78,7 @@ def test_command_line(tmp_path):
 def test_bad_input(tmp_path):
     with pytest.raises(zs.errors.ParameterError, match="genes_per_cell"):
         zs.datasets.simulate(10, 2000, umi_per_cell=100, genes_per_cell=1500)
-    with pytest.raises(zs.errors.ParameterError, match="template"):
+    with pytest.raises(zs.errors.ParameterError, match="liver"):
         zs.datasets.simulate(10, template="liver")
     with pytest.raises(zs.errors.ParameterError, match="folder that exists"):
         zs.datasets.simulate(**SMALL, out=tmp_path / "no" / "x.h5ad")
