@@ -32,6 +32,7 @@ described! {
     zensaibo_core::qc::FilterGenesOptions,
     zensaibo_core::qc::QcOptions,
     zensaibo_core::simulate::SimulateOptions,
+    zensaibo_core::umap::UmapOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

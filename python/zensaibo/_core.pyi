@@ -112,3 +112,18 @@ class Simulation:
     def counts(
         self, start: int, stop: int, threads: int | None = None, progress: Progress = None
     ) -> tuple[Any, Any, Any]: ...
+# umap
+def umap(
+    graph: Any, initial: Any | None, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, float, float]: ...
+def umap_curve(min_dist: float, spread: float) -> tuple[float, float]: ...
+def layout_score(
+    score: str,
+    x: Any,
+    embedding: Any,
+    n_neighbors: int,
+    sample: int | None,
+    seed: int,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> float: ...

@@ -16,3 +16,4 @@ from ._counts import (
     size_factors,
 )
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
+from ._umap import Umap, umap, umap_curve

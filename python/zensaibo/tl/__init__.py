@@ -1,3 +1,4 @@
 """Tools: clustering, embedding, markers, with scanpy's names, parameters and slots."""
 
 from ._rank_genes_groups import rank_genes_groups
+from ._umap import umap
