@@ -59,6 +59,9 @@ pub struct Umap {
 /// # Errors
 /// [`crate::Error::Parameter`] for options out of range; [`crate::Error::Interrupted`].
 ///
+/// Known limit: at the default `alpha` the first epochs move points far, so that a long thin shape (a ring of a
+/// single thread) may come out folded although its neighbourhoods are kept; a smaller `alpha` moves less.
+///
 /// # Reference
 /// McInnes, Healy, Melville 2018, arXiv:1802.03426, algorithms 4 and 5.
 pub fn umap(graph: &Graph, options: &UmapOptions, ctx: &Ctx) -> Result<Umap> {
