@@ -4,7 +4,10 @@
 //! options, 3 bad input, 4 a result that cannot be trusted, 130 interrupted, 1 anything else (a full disk, a
 //! defect of zensaibo).
 
+mod cluster;
 mod config;
+mod convert;
+mod inspect;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -38,7 +41,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Inspect(inspect::Args),
+    Convert(convert::Args),
     Config(config::Args),
+    Cluster(Box<cluster::Args>),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code. Stops soon after
@@ -53,7 +59,10 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         }
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| match &cli.command {
+        Command::Inspect(args) => inspect::run(args, cancel),
+        Command::Convert(args) => convert::run(args, cancel),
         Command::Config(args) => config::run(args, cancel),
+        Command::Cluster(args) => cluster::run(args, cancel),
     }));
     let outcome = outcome.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();

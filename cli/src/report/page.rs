@@ -83,7 +83,7 @@ fn header(data: &ReportData, name: &str) -> String {
     html.push_str(&number(grouped(data.cells as u64), format!("cells of {}", grouped(data.cells_read as u64))));
     html.push_str(&number(grouped(data.genes as u64), format!("genes of {}", grouped(data.genes_read as u64))));
     html.push_str(&number(grouped(data.n_variable as u64), "highly variable genes".into()));
-    html.push_str(&number(data.clusters.len().to_string(), format!("clusters, modularity {}", fixed(data.modularity, 3))));
+    html.push_str(&number(data.clusters.len().to_string(), "clusters".into()));
     html.push_str(&number(format!("{} s", fixed(seconds, 1)), "from file to result".into()));
     html.push_str(&number(bytes_text(peak), "peak memory".into()));
     html.push_str("</div>");
@@ -101,9 +101,10 @@ fn embedding_section(cells: &serde_json::Value, data: &ReportData) -> String {
     } else {
         format!("All {} are drawn.", counted(data.cells, "cell"))
     };
+    let modularity = fixed(data.modularity, 3);
     format!(
         "<section id=embedding><h2>Embedding</h2>\n\
-         <p>UMAP of the neighbour graph. {shown} Drag to move, turn the wheel to zoom, double-click to return; \
+         <p>UMAP of the neighbour graph, clusters by Leiden (modularity {modularity}). {shown} Drag to move, turn the wheel to zoom, double-click to return; \
          point at a cluster in the list to see it alone.</p>\n\
          <div class=\"card map\"><div class=stage><canvas id=map role=img aria-label=\"UMAP of the cells\"></canvas>\
          <div id=tip class=tip></div><div id=ramp class=ramp><span id=ramp-name></span><i id=ramp-bar></i><span id=ramp-top></span></div>\

@@ -1,0 +1,124 @@
+//! `zensaibo cluster IN -o OUT`: from raw counts to annotated clusters.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use zensaibo_core::parallel::with_threads;
+use zensaibo_core::progress::CancelToken;
+use zensaibo_core::{Ctx, Error, Result};
+
+use crate::recipe::{ClusterConfig, Extras, cluster};
+use crate::terminal::{Show, Terminal};
+
+/// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
+/// neighbours, Leiden, UMAP, markers.
+///
+/// The output is an h5ad that scanpy and cellxgene open and plot. It is written beside and renamed at the end:
+/// an interrupted run leaves nothing behind. The number of threads changes the time and nothing else.
+#[derive(Debug, Parser)]
+#[command(after_help = "Examples:\n  \
+    zensaibo cluster filtered_feature_bc_matrix.h5 -o out.h5ad --report report.html\n  \
+    zensaibo cluster counts.h5ad -o out.h5ad --set filter.max_pct_mito=5 --set leiden.resolution=0.8\n  \
+    zensaibo config cluster > my.toml; zensaibo cluster counts.h5ad -o out.h5ad --config my.toml")]
+pub(super) struct Args {
+    /// Raw counts: h5ad, 10x HDF5, a 10x folder, or Matrix Market.
+    input: PathBuf,
+    /// The h5ad to write. An existing file is replaced once the new one is complete.
+    #[arg(short, long, value_name = "OUT.h5ad")]
+    output: PathBuf,
+    /// Options as TOML; `zensaibo config cluster` prints them all.
+    #[arg(short, long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Sets one option, after the file; may be given several times.
+    #[arg(long = "set", value_name = "SECTION.OPTION=VALUE")]
+    set: Vec<String>,
+    /// Threads to use; all cores by default.
+    #[arg(short, long)]
+    threads: Option<usize>,
+    /// Seed of every stage that draws random numbers.
+    #[arg(short, long)]
+    seed: Option<u32>,
+    /// Also write a report, one self-contained HTML page.
+    #[arg(short, long, value_name = "REPORT.html")]
+    report: Option<PathBuf>,
+    /// Show neither progress nor summary.
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
+    let config = options(args)?;
+    let terminal = Terminal::new(Show::fitting(args.quiet));
+    let ctx = Ctx::new(cancel.clone(), terminal.clone());
+    let time = utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs()));
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
+    let outcome = with_threads(args.threads, || cluster(&args.input, &args.output, &config, extras, &*terminal, &ctx));
+    terminal.clear();
+    let summary = outcome?;
+    if args.quiet { Ok(()) } else { super::print(&summary.text()) }
+}
+
+/// The options of the file, then those of the command line.
+fn options(args: &Args) -> Result<ClusterConfig> {
+    let text = match &args.config {
+        // What cannot be read here is bad usage: the message says so, and so does the exit code.
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| Error::parameter("--config", "a readable file", format!("{}: {error}", path.display())))?,
+        None => String::new(),
+    };
+    let mut assignments = Vec::new();
+    if let Some(seed) = args.seed {
+        assignments.extend(seeds().into_iter().map(|place| format!("{place}={seed}")));
+    }
+    assignments.extend(args.set.iter().cloned());
+    ClusterConfig::from_toml(&text, &assignments)
+}
+
+/// Every option that is a seed, as "section.option".
+fn seeds() -> Vec<String> {
+    let sections = ClusterConfig::sections();
+    let fields = sections.iter().flat_map(|section| section.fields.iter().map(|field| (section.name, field.name)));
+    fields.filter(|(_, name)| matches!(*name, "seed" | "random_state")).map(|(section, name)| format!("{section}.{name}")).collect()
+}
+
+/// Seconds since 1970 as "2026-11-21 04:15 UTC".
+fn utc(seconds: u64) -> String {
+    let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
+    // Days to a date by eras of 400 years that begin on 1 March (Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let date = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{date:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc(0), "1970-01-01 00:00 UTC");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(utc(1_795_234_500), "2026-11-21 04:15 UTC");
+    }
+
+    #[test]
+    fn one_seed_reaches_every_stage_that_draws() {
+        assert!(seeds().len() >= 3, "{:?}", seeds());
+        let args = Args::parse_from(["cluster", "in", "-o", "out", "--seed", "7", "--set", "umap.seed=9"]);
+        let config = options(&args).unwrap();
+        assert_eq!((config.pca.random_state, config.leiden.seed, config.umap.seed), (7, 7, 9));
+    }
+
+    #[test]
+    fn a_missing_options_file_is_bad_usage() {
+        let args = Args::parse_from(["cluster", "in", "-o", "out", "--config", "no/such.toml"]);
+        assert!(matches!(options(&args).unwrap_err(), Error::Parameter { .. }));
+    }
+}

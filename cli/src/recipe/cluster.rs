@@ -1,0 +1,271 @@
+//! From raw counts to annotated clusters: the stages, one after the other.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use zensaibo_core::data::Csr;
+use zensaibo_core::graph::Graph;
+use zensaibo_core::hvg::{Hvg, HvgInput, highly_variable_genes};
+use zensaibo_core::knn::Neighbors;
+use zensaibo_core::leiden::{Leiden, leiden};
+use zensaibo_core::markers::{Grouping, RankedGenes, rank_genes_groups};
+use zensaibo_core::matrix::Lazy;
+use zensaibo_core::normalize::size_factors;
+use zensaibo_core::pca::{Pca, pca};
+use zensaibo_core::umap::{Umap, umap};
+use zensaibo_core::{Ctx, Result};
+
+use super::columns::GeneColumns;
+use super::input::{self, Input};
+use super::quality::{Kept, Quality, filter, quality};
+use super::sections::within;
+use super::stages::Stages;
+use super::summary::{ClusterSummary, ClusterSummaryRow};
+use super::{ClusterConfig, Hooks, output, report_data};
+use crate::measure::{StageRecord, counted, grouped};
+
+/// Markers per cluster that summary and report show.
+pub(super) const SHOWN_MARKERS: usize = 10;
+
+/// Where results go beside the output.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Where to write the HTML report.
+    pub report: Option<&'a Path>,
+    /// When the run was made, as text for the report; left out when `None`.
+    pub time: Option<&'a str>,
+}
+
+/// Runs the recipe on a file (h5ad, 10x HDF5, 10x folder, Matrix Market) and writes an h5ad.
+///
+/// The output has the kept cells and genes, log-normalised X, raw counts as a layer, and the results in scanpy's
+/// slots. It is written beside and renamed: an error or an interruption leaves an old file as it was. Runs on the
+/// current thread pool; the same bits for any number of threads. Memory: 8 bytes per stored count, plus a few
+/// hundred bytes per cell; the log-normalised matrix is never held.
+///
+/// # Errors
+/// [`zensaibo_core::Error::Parameter`] for options out of range or an output that cannot be written;
+/// [`zensaibo_core::Error::Format`], [`zensaibo_core::Error::Data`] for bad input;
+/// [`zensaibo_core::Error::Interrupted`]; [`zensaibo_core::Error::Io`].
+pub fn cluster(
+    input: &Path,
+    output: &Path,
+    config: &ClusterConfig,
+    extras: Extras<'_>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<ClusterSummary> {
+    config.validate()?;
+    output::check_targets(output, extras.report, Some(input))?;
+    let mut stages = Stages::new(hooks, ctx);
+    let input = stages.run("read", |ctx| {
+        let input = input::read(input, &config.input, &config.tenx, ctx)?;
+        let shape = shape_text(input.matrix.n_rows, input.matrix.n_cols);
+        let note = format!("{shape}, {} counts above 0, {}", grouped(input.matrix.nnz() as u64), input.origin.format);
+        Ok((input, note))
+    })?;
+    finish(input, output, config, extras, stages)
+}
+
+/// As [`cluster`], on counts in memory. `config.input.layer` and `config.tenx` have no meaning here.
+///
+/// # Errors
+/// As [`cluster`].
+pub fn cluster_counts(
+    input: Input,
+    output: &Path,
+    config: &ClusterConfig,
+    extras: Extras<'_>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<ClusterSummary> {
+    config.validate()?;
+    output::check_targets(output, extras.report, None)?;
+    finish(input, output, config, extras, Stages::new(hooks, ctx))
+}
+
+fn finish(
+    input: Input,
+    output: &Path,
+    config: &ClusterConfig,
+    extras: Extras<'_>,
+    mut stages: Stages<'_>,
+) -> Result<ClusterSummary> {
+    let done = analyse(input, config, &mut stages)?;
+    stages.run("write", |ctx| {
+        let bytes = output::write(&done, config, output, ctx)?;
+        Ok(((), crate::measure::bytes_text(bytes)))
+    })?;
+    let mut summary = done.summary(&stages.records);
+    summary.output = output.display().to_string();
+    if let Some(path) = extras.report {
+        let page = crate::report::page(&report_data::collect(&done, config, &stages.records, output, extras.time));
+        output::write_text(path, &page)?;
+        summary.report = Some(path.display().to_string());
+    }
+    Ok(summary)
+}
+
+/// Everything that the stages found.
+pub(super) struct Clustered {
+    /// The input, cut to the kept cells and genes.
+    pub(super) input: Input,
+    pub(super) cells_read: usize,
+    pub(super) genes_read: usize,
+    pub(super) quality: Quality,
+    pub(super) kept: Kept,
+    /// What each kept cell is divided by.
+    pub(super) divisors: Vec<f64>,
+    pub(super) hvg: Hvg,
+    pub(super) pca: Pca,
+    pub(super) neighbors: Neighbors,
+    pub(super) graph: Graph,
+    pub(super) leiden: Leiden,
+    /// Cells of each cluster.
+    pub(super) sizes: Vec<usize>,
+    pub(super) umap: Umap,
+    /// Tables of the tested clusters, and which clusters those are.
+    pub(super) markers: Option<(RankedGenes, Vec<usize>)>,
+    /// Expression of the best markers.
+    pub(super) columns: GeneColumns,
+    pub(super) notes: Vec<String>,
+}
+
+impl Clustered {
+    /// Log-normalised expression of the kept cells and genes, computed as it is read.
+    pub(super) fn expression(&self) -> Result<Lazy<'_>> {
+        expression(&self.input.matrix, &self.divisors)
+    }
+
+    /// The best markers of a cluster: rank in its table, and gene.
+    pub(super) fn best(&self, cluster: usize) -> Option<&zensaibo_core::markers::GroupMarkers> {
+        let (ranked, tested) = self.markers.as_ref()?;
+        ranked.groups.get(tested.iter().position(|&group| group == cluster)?)
+    }
+
+    fn summary(&self, stages: &[StageRecord]) -> ClusterSummary {
+        let name = |gene: &u32| self.input.var.index[*gene as usize].clone();
+        let markers = |cluster: usize| {
+            self.best(cluster).map_or_else(Vec::new, |table| table.genes.iter().take(SHOWN_MARKERS).map(name).collect())
+        };
+        ClusterSummary {
+            cells_read: self.cells_read,
+            genes_read: self.genes_read,
+            cells: self.input.matrix.n_rows,
+            genes: self.input.matrix.n_cols,
+            n_variable: self.hvg.highly_variable.iter().filter(|&&chosen| chosen).count(),
+            modularity: self.leiden.modularity,
+            clusters: (0..self.sizes.len())
+                .map(|cluster| ClusterSummaryRow {
+                    name: cluster.to_string(),
+                    size: self.sizes[cluster],
+                    markers: markers(cluster),
+                })
+                .collect(),
+            stages: stages.to_vec(),
+            notes: self.notes.clone(),
+            ..Default::default()
+        }
+    }
+}
+
+/// Counts divided by the cells' factors, log1p taken.
+fn expression<'a>(counts: &'a Csr, divisors: &[f64]) -> Result<Lazy<'a>> {
+    Ok(Lazy::new(counts).divide_rows(divisors.to_vec())?.log1p(None))
+}
+
+fn analyse(mut input: Input, config: &ClusterConfig, stages: &mut Stages<'_>) -> Result<Clustered> {
+    let mut notes = Vec::new();
+    let (cells_read, genes_read) = (input.matrix.n_rows, input.matrix.n_cols);
+    let quality = stages.run("qc", |ctx| {
+        input::check(&mut input, &config.input, &mut notes, ctx)?;
+        let found = quality(&input.matrix, &input.var.index, &config.qc, &config.filter, &mut notes, ctx)?;
+        let mito = found.mito.iter().filter(|&&mito| mito).count();
+        Ok((found, counted(mito, "mitochondrial gene")))
+    })?;
+    let kept = stages.run("filter", |ctx| {
+        let kept = filter(&mut input.matrix, &quality, &config.filter, ctx)?;
+        let places = |mask: &[bool]| (0..mask.len()).filter(|&at| mask[at]).collect::<Vec<usize>>();
+        input.obs = input.obs.take(&places(&kept.cells));
+        input.var = input.var.take(&places(&kept.genes));
+        Ok((kept, format!("{} kept", shape_text(input.matrix.n_rows, input.matrix.n_cols))))
+    })?;
+    let counts = &input.matrix;
+    let divisors = stages.run("normalize", |ctx| {
+        let factors = size_factors(counts, &config.normalize, ctx).map_err(|error| within("normalize", error))?;
+        Ok((factors.divisors(), format!("to {:.0} counts per cell, log1p", factors.target)))
+    })?;
+    let hvg = stages.run("hvg", |ctx| {
+        let logged = expression(counts, &divisors)?;
+        let source = if config.hvg.flavor.takes_counts() { HvgInput::new(counts) } else { HvgInput::new(&logged) };
+        let hvg = highly_variable_genes(source, &config.hvg, ctx).map_err(|error| within("hvg", error))?;
+        let chosen = hvg.highly_variable.iter().filter(|&&chosen| chosen).count();
+        notes.extend(hvg.notes.iter().cloned());
+        Ok((hvg, counted(chosen, "gene")))
+    })?;
+    let pca = stages.run("pca", |ctx| {
+        let chosen = expression(counts, &divisors)?.select_columns(&hvg.highly_variable)?;
+        let pca = pca(&chosen, &config.pca, ctx).map_err(|error| within("pca", error))?;
+        let share: f64 = pca.variance_ratio.iter().sum();
+        let note = format!("{}, {:.1} % of the variance", counted(pca.n_comps, "component"), share * 100.0);
+        Ok((pca, note))
+    })?;
+    let (neighbors, graph) = stages.run("neighbors", |ctx| {
+        let (neighbors, graph) = super::neighborhood::find(&pca, config, ctx)?;
+        let note = format!("{} each, {} edges", neighbors.k, grouped(graph.indices.len() as u64 / 2));
+        Ok(((neighbors, graph), note))
+    })?;
+    let leiden = stages.run("leiden", |ctx| {
+        let found = leiden(&graph, None, &config.leiden, ctx).map_err(|error| within("leiden", error))?;
+        let note = format!("{}, modularity {:.3}", counted(found.n_communities, "cluster"), found.modularity);
+        Ok((found, note))
+    })?;
+    let mut sizes = vec![0usize; leiden.n_communities];
+    leiden.membership.iter().for_each(|&cluster| sizes[cluster as usize] += 1);
+    let umap = stages.run("umap", |ctx| {
+        let layout = umap(&graph, &config.umap, ctx).map_err(|error| within("umap", error))?;
+        Ok((layout, counted(config.umap.epochs(graph.n), "epoch")))
+    })?;
+    let (markers, columns) = stages.run("markers", |ctx| {
+        let source = expression(counts, &divisors)?;
+        let markers = rank(&source, &leiden.membership, &sizes, config, &mut notes, ctx)?;
+        let best = markers.iter().flat_map(|(ranked, _)| &ranked.groups);
+        let genes: BTreeSet<u32> = best.flat_map(|table| table.genes.iter().take(SHOWN_MARKERS).copied()).collect();
+        let columns = GeneColumns::gather(source, counts.n_cols, genes.into_iter().collect(), ctx)?;
+        let note = counted(markers.as_ref().map_or(0, |(_, tested)| tested.len()), "cluster");
+        Ok(((markers, columns), format!("{note} against the rest")))
+    })?;
+    Ok(Clustered { input, cells_read, genes_read, quality, kept, divisors, hvg, pca, neighbors, graph, leiden, sizes, umap, markers, columns, notes })
+}
+
+/// Tests each cluster that can be tested against all other cells.
+fn rank(
+    source: &Lazy<'_>,
+    membership: &[u32],
+    sizes: &[usize],
+    config: &ClusterConfig,
+    notes: &mut Vec<String>,
+    ctx: &Ctx,
+) -> Result<Option<(RankedGenes, Vec<usize>)>> {
+    let tested: Vec<usize> = (0..sizes.len()).filter(|&cluster| sizes[cluster] >= 2 && sizes[cluster] < membership.len()).collect();
+    let left_out = sizes.len() - tested.len();
+    if left_out > 0 {
+        let why = if sizes.len() == 1 { "it holds every cell" } else { "one cell only" };
+        notes.push(format!("{} without marker test: {why}.", counted(left_out, "cluster")));
+    }
+    if tested.is_empty() {
+        return Ok(None);
+    }
+    // Cells of clusters that are not tested still count as "the rest".
+    let mut renumbered = vec![-1i32; sizes.len()];
+    tested.iter().enumerate().for_each(|(new, &old)| renumbered[old] = new as i32);
+    let labels: Vec<i32> = membership.iter().map(|&cluster| renumbered[cluster as usize]).collect();
+    let grouping = Grouping::new(&labels, tested.iter().map(usize::to_string).collect(), None)?;
+    let ranked = rank_genes_groups(source, &grouping, &config.markers, ctx).map_err(|error| within("markers", error))?;
+    Ok(Some((ranked, tested)))
+}
+
+/// "2,700 cells x 32,738 genes".
+fn shape_text(cells: usize, genes: usize) -> String {
+    format!("{} x {}", counted(cells, "cell"), counted(genes, "gene"))
+}
