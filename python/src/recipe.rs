@@ -1,7 +1,164 @@
-//! Bindings of recipe.
+//! Bindings of the recipes, and the command line as the wheel's console script runs it.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use numpy::PyUntypedArray;
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
+use zensaibo_cli::recipe::{ClusterConfig, ClusterSummary, Extras, Input, Origin, cluster, cluster_counts};
+use zensaibo_core::matrix::collect;
+use zensaibo_core::progress::CancelToken;
+use zensaibo_core::{Error, Result};
+use zensaibo_io::{Column, Table, Values};
 
-pub(crate) fn register(_module: &Bound<'_, PyModule>) -> PyResult<()> {
-    Ok(())
+use crate::errors::to_python;
+use crate::matrix::{Held, Matrix};
+use crate::run;
+
+/// Reads the options.
+fn config_of(py: Python<'_>, toml: &str) -> PyResult<ClusterConfig> {
+    ClusterConfig::from_toml(toml, &[]).map_err(|error| to_python(py, error))
+}
+
+/// The summary as JSON (for programs) and as text (for people).
+fn told(summary: Result<ClusterSummary>) -> Result<(String, String)> {
+    let summary = summary?;
+    let json = serde_json::to_string(&summary).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok((json, summary.text()))
+}
+
+/// Runs the recipe on a file. Returns the summary as JSON and as text.
+#[pyfunction]
+#[pyo3(signature = (input, output, toml, report=None, threads=None, progress=None))]
+fn recipe_file(
+    py: Python<'_>,
+    input: PathBuf,
+    output: PathBuf,
+    toml: String,
+    report: Option<PathBuf>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(String, String)> {
+    let config = config_of(py, &toml)?;
+    run::run(py, threads, progress, |ctx| {
+        let extras = Extras { report: report.as_deref(), time: None };
+        told(cluster(&input, &output, &config, extras, &(), ctx))
+    })
+}
+
+/// Runs the recipe on a matrix with the tables of cells and genes. Returns the summary as JSON and as text.
+#[pyfunction]
+#[pyo3(signature = (matrix, obs, var, name, output, toml, report=None, threads=None, progress=None))]
+fn recipe_counts(
+    py: Python<'_>,
+    matrix: &Bound<'_, PyAny>,
+    obs: &Bound<'_, PyAny>,
+    var: &Bound<'_, PyAny>,
+    name: String,
+    output: PathBuf,
+    toml: String,
+    report: Option<PathBuf>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(String, String)> {
+    let config = config_of(py, &toml)?;
+    let (obs, var) = (table(obs)?, table(var)?);
+    let held = Matrix::new(matrix, "X")?;
+    let parts = held.parts()?;
+    run::run(py, threads, progress, |ctx| {
+        // The recipe cuts its matrix in place, so it works on a copy of its own.
+        let matrix = collect(parts.source()?.rows(), ctx)?;
+        let origin = Origin { name, format: "AnnData in memory".into(), ..Default::default() };
+        let extras = Extras { report: report.as_deref(), time: None };
+        told(cluster_counts(Input { matrix, obs, var, origin }, &output, &config, extras, &(), ctx))
+    })
+}
+
+/// A table from `(names, [(column, kind, parts...)])` as `zensaibo.pp._recipe` hands it over.
+fn table(object: &Bound<'_, PyAny>) -> PyResult<Table> {
+    let (index, columns): (Vec<String>, Vec<(String, String, Bound<'_, PyAny>)>) = object.extract()?;
+    let columns = columns
+        .into_iter()
+        .map(|(name, kind, part)| {
+            let column = match kind.as_str() {
+                "numbers" => Column::Numbers(values(&part, &name)?),
+                "strings" => Column::Strings(part.extract()?),
+                "optional strings" => Column::OptionalStrings(part.extract()?),
+                "categories" => {
+                    let (codes, categories, ordered): (Vec<i32>, Vec<String>, bool) = part.extract()?;
+                    Column::Categories { codes, categories: Box::new(Column::Strings(categories)), ordered }
+                }
+                other => return Err(PyTypeError::new_err(format!("column `{name}`: unknown kind {other}"))),
+            };
+            Ok((name, column))
+        })
+        .collect::<PyResult<_>>()?;
+    Ok(Table { index_name: None, index, columns })
+}
+
+/// A numpy array as values; booleans come as uint8 with the name of their type kept.
+fn values(part: &Bound<'_, PyAny>, name: &str) -> PyResult<Values> {
+    let (array, boolean): (Bound<'_, PyUntypedArray>, bool) = part.extract()?;
+    Ok(match Held::new(array.as_any(), name)? {
+        Held::F32(a) => Values::F32(a.as_slice()?.to_vec()),
+        Held::F64(a) => Values::F64(a.as_slice()?.to_vec()),
+        Held::I32(a) => Values::I32(a.as_slice()?.to_vec()),
+        Held::I64(a) => Values::I64(a.as_slice()?.to_vec()),
+        Held::U8(a) if boolean => Values::Bool(a.as_slice()?.to_vec()),
+        Held::U8(a) => Values::U8(a.as_slice()?.to_vec()),
+        Held::U16(a) => Values::U16(a.as_slice()?.to_vec()),
+        Held::U32(a) => Values::U32(a.as_slice()?.to_vec()),
+        Held::U64(a) => Values::U64(a.as_slice()?.to_vec()),
+    })
+}
+
+/// Every option of the recipe with its manual and default, as TOML.
+#[pyfunction]
+fn recipe_template() -> String {
+    ClusterConfig::template()
+}
+
+/// Runs the command line; returns the exit code. Ctrl-C stops the run, a second one does not wait.
+#[pyfunction]
+fn cli_main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
+    let cancel = CancelToken::default();
+    let (send, receive) = sync_channel::<i32>(1);
+    // A channel receiver is not `Sync`; the mutex is never contended, it only lets `detach` borrow it.
+    let receive = Mutex::new(receive);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let code = zensaibo_cli::command::run(argv, &cancel);
+            // The receiver outlives the worker, so sending cannot fail.
+            let _ = send.send(code);
+        });
+        loop {
+            let received = py.detach(|| match receive.lock() {
+                Ok(receiver) => receiver.recv_timeout(Duration::from_millis(30)),
+                Err(_) => Err(RecvTimeoutError::Disconnected),
+            });
+            match received {
+                Ok(code) => return code,
+                Err(RecvTimeoutError::Disconnected) => return 1,
+                Err(RecvTimeoutError::Timeout) => {
+                    if py.check_signals().is_err() {
+                        if cancel.is_cancelled() {
+                            std::process::exit(zensaibo_cli::command::INTERRUPTED);
+                        }
+                        cancel.cancel();
+                    }
+                }
+            }
+        }
+    })
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(recipe_file, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_counts, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_template, module)?)?;
+    module.add_function(wrap_pyfunction!(cli_main, module)?)
 }

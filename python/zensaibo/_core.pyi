@@ -127,3 +127,20 @@ def layout_score(
     threads: int | None = None,
     progress: Progress = None,
 ) -> float: ...
+
+def recipe_file(
+    input: str, output: str, toml: str, report: str | None = None, threads: int | None = None, progress: Progress = None
+) -> tuple[str, str]: ...
+def recipe_counts(
+    matrix: Any,
+    obs: tuple[list[str], list[tuple[str, str, Any]]],
+    var: tuple[list[str], list[tuple[str, str, Any]]],
+    name: str,
+    output: str,
+    toml: str,
+    report: str | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[str, str]: ...
+def recipe_template() -> str: ...
+def cli_main(argv: list[str]) -> int: ...

@@ -1,0 +1,194 @@
+"""``pp.recipe``: the pipeline of ``zensaibo cluster``, from Python."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from .. import _anndata, _core
+from .._progress import Progress, reporting
+from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+Config = str | os.PathLike[str] | Mapping[str, Mapping[str, Any]]
+
+
+def recipe(
+    data: AnnData | str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    config: Config | None = None,
+    *,
+    report: str | os.PathLike[str] | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    progress: bool | Progress | None = None,
+) -> AnnData:
+    """From raw counts to annotated clusters: the pipeline of the command ``zensaibo cluster``.
+
+    Quality control, filter, normalisation, highly variable genes, PCA, neighbours, Leiden, UMAP, markers; the
+    same code, and the same bits, as from the command line.
+
+    Parameters
+    ----------
+    data
+        Raw counts: a path (h5ad, 10x HDF5, 10x folder, Matrix Market), or an AnnData with counts in ``X`` (or
+        in the layer that ``config["input"]["layer"]`` names). An AnnData is not changed.
+    out
+        h5ad to write; by default none is kept. Written beside and renamed at the end.
+    config
+        Options by section, such as ``{"filter": {"max_pct_mito": 5}, "leiden": {"resolution": 0.8}}``, or the
+        path of a TOML file. ``zensaibo config cluster`` prints every option with its meaning and default;
+        unknown ones are refused.
+    report
+        HTML page to write: one file that needs nothing else.
+    seed
+        Seed of every stage that draws random numbers; a seed in `config` comes before it.
+    threads, progress
+        See :mod:`zensaibo`.
+
+    Returns
+    -------
+    A new AnnData of the kept cells and genes: ``X`` log-normalised, ``layers["counts"]`` raw counts, quality
+    metrics and ``leiden`` in ``obs``, metrics and variability in ``var``, ``X_pca``, ``X_umap``, ``PCs``,
+    ``neighbors``, ``rank_genes_groups`` in scanpy's slots, options and hash of the input in
+    ``uns["zensaibo"]["recipe"]``. ``obs`` and ``var`` keep the columns they had; of an AnnData in memory other
+    slots are not carried over.
+
+    Raises
+    ------
+    ParameterError
+        An option that is unknown or out of range; an output that cannot be written.
+    NotCountsError, NegativeValuesError, NonFiniteError, EmptyDataError, DuplicateNamesError
+        Data that are not raw counts.
+    FormatError, FileError
+        A file that cannot be read.
+
+    Notes
+    -----
+    Random numbers are drawn by PCA, neighbours (above 16,384 cells), Leiden and UMAP, each under its seed; threads
+    change no bit. Memory: 8 bytes per count above zero, once more for an AnnData, and that of the result.
+    """
+    toml = _options(config, seed)
+    with tempfile.TemporaryDirectory(prefix="zensaibo-") as folder:
+        target = Path(folder) / "out.h5ad" if out is None else Path(out)
+        tail = (None if report is None else os.fspath(report), threads)
+        with reporting(progress) as callback:
+            if isinstance(data, (str, os.PathLike)):
+                _core.recipe_file(os.fspath(data), os.fspath(target), toml, *tail, callback)
+            else:
+                counts, name = _counts(data, toml)
+                _core.recipe_counts(
+                    counts,
+                    _table(data.obs),
+                    _table(data.var),
+                    name,
+                    os.fspath(target),
+                    toml,
+                    *tail,
+                    callback,
+                )
+        from anndata import read_h5ad
+
+        return read_h5ad(target)
+
+
+def _options(config: Config | None, seed: int | None) -> str:
+    """The options as TOML. Seeds come first, so that the configuration has the last word."""
+    if config is None:
+        sections: Mapping[str, Any] = {}
+    elif isinstance(config, Mapping):
+        sections = config
+    else:
+        import tomllib
+
+        try:
+            text = Path(config).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ParameterError(f"parameter `config`: expected a readable file, found {config}: {error}") from error
+        if seed is None:
+            return text
+        try:
+            sections = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ParameterError(f"parameter `config`: expected TOML, found {error} in {config}") from error
+    merged: dict[str, dict[str, Any]] = {}
+    if seed is not None:
+        for section, option in _seeds():
+            merged.setdefault(section, {})[option] = int(seed)
+    for section, options in sections.items():
+        if not isinstance(options, Mapping):
+            raise ParameterError(f"parameter `config`: expected a mapping under {section!r}, found {options!r}")
+        merged.setdefault(str(section), {}).update(options)
+    lines = []
+    for section, options in merged.items():
+        lines.append(f"[{json.dumps(section)}]")
+        lines += [f"{json.dumps(str(key))} = {_toml(value)}" for key, value in options.items() if value is not None]
+    return "\n".join(lines)
+
+
+def _toml(value: Any) -> str:
+    """One value as TOML."""
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    raise ParameterError(f"parameter `config`: expected numbers, strings, booleans or lists, found {value!r}")
+
+
+def _seeds() -> list[tuple[str, str]]:
+    """Every option that is a seed."""
+    import tomllib
+
+    sections = tomllib.loads(_core.recipe_template())
+    return [(name, key) for name, keys in sections.items() for key in keys if key in ("seed", "random_state")]
+
+
+def _counts(adata: AnnData, toml: str) -> tuple[Any, str]:
+    """The matrix that ``input.layer`` names, and what it is called."""
+    import tomllib
+
+    _anndata.check_adata(adata, "data")
+    try:
+        layer = tomllib.loads(toml).get("input", {}).get("layer")
+    except tomllib.TOMLDecodeError:
+        layer = None  # the extension says what is wrong with it
+    return _anndata.get_matrix(adata, layer=layer), "AnnData"
+
+
+def _table(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, Any]]]:
+    """Row names and columns as the extension takes them."""
+    return [str(name) for name in frame.index], [(str(name), *_column(frame[name])) for name in frame.columns]
+
+
+def _column(column: pd.Series) -> tuple[str, Any]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        codes = column.cat.codes.to_numpy().astype(np.int32).tolist()
+        return "categories", (codes, [str(name) for name in column.cat.categories], bool(column.cat.ordered))
+    kind = column.dtype.kind if isinstance(column.dtype, np.dtype) else "O"
+    if kind == "b":
+        return "numbers", (column.to_numpy().astype(np.uint8), True)
+    if kind in "iuf":
+        return "numbers", (_anndata_numbers(column.to_numpy()), False)
+    texts = [None if missing else str(value) for value, missing in zip(column, column.isna(), strict=True)]
+    return ("optional strings" if None in texts else "strings"), texts
+
+
+def _anndata_numbers(values: np.ndarray) -> np.ndarray:
+    """Values in a type that the extension takes."""
+    narrow = {"i1": "i4", "i2": "i4", "f2": "f4"}
+    return np.ascontiguousarray(values.astype(narrow.get(values.dtype.str[1:], values.dtype.newbyteorder("="))))
