@@ -25,7 +25,7 @@ DATA = Path(os.environ.get("ZENSAIBO_DATA", ROOT.parent / "shared" / "data"))
 
 #: peer: packages, pinned.
 PEERS = {
-    "scanpy": ["scanpy==1.11.5", "pynndescent<0.7", "igraph==0.11.9", "scikit-misc==0.5.1"],
+    "scanpy": ["scanpy==1.11.5", "pynndescent<0.7", "igraph==1.0.0", "scikit-misc==0.5.3"],
     "crest": ["crest-sc==0.4.0", "scipy", "pyarrow"],
     "brisc": ["brisc==0.2.3", "scipy"],
 }
