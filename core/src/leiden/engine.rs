@@ -1,18 +1,14 @@
 //! Levels and iterations, and the final numbering.
 
-use super::aggregate::aggregate;
-use super::local_move::{compact, local_move};
-use super::network::{Edges, Network, Weight, check};
+use super::explore::explore;
+use super::levels::Levels;
+use super::local_move::compact;
+use super::locality::{LARGE, order, renumber};
+use super::network::{Edges, Network, check};
 use super::options::{LeidenOptions, Objective};
 use super::quality::value;
-use super::refine::refine;
 use crate::options::Options;
-use crate::random::Stream;
 use crate::{Ctx, DataFault, Error, Result};
-
-/// How often in a row an iteration must leave the partition unchanged before "until nothing changes" is over. The
-/// refinement is random, so that another look can find what one look missed; it costs little by then.
-const PATIENCE: u32 = 2;
 
 /// A partition of a graph.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,8 +34,8 @@ pub struct Leiden {
 /// below n for each node to start from; otherwise each node starts alone.
 ///
 /// Returns n labels. Every community is connected. Order of visits and refinement are random by `options.seed`; the
-/// number of threads changes nothing. An iteration takes O(edges) time; memory is about 70 bytes per node and 16
-/// per stored edge, plus a copy of the graph if it holds zeros, loops, or unsorted rows.
+/// number of threads changes nothing. An iteration takes O(edges) time; memory is about 100 bytes per node and 32
+/// per stored edge at most.
 ///
 /// # Errors
 /// [`Error::Parameter`] for an option outside its range; [`Error::Data`] for a graph that is not symmetric, weights
@@ -63,7 +59,6 @@ pub fn leiden<'a>(
         }
         None => (0..n as u32).collect(),
     };
-    compact(&mut membership, n);
     let penalty = match options.objective {
         Objective::Modularity if graph.total > 0.0 => options.resolution / graph.total,
         Objective::Modularity => 0.0,
@@ -73,23 +68,46 @@ pub fn leiden<'a>(
         Objective::Modularity => graph.strength.clone(),
         Objective::Cpm => vec![1.0; n],
     };
+    // Work on a copy in which neighbours are neighbours in memory, too, where that pays.
+    let order = if n < LARGE { None } else { Some(order(&graph.network, ctx)?) };
+    let copy = order.as_ref().map(|order| renumber(&graph.network, order));
+    let network = copy.as_ref().unwrap_or(&graph.network);
+    if let Some(order) = &order {
+        membership = order.iter().map(|&old| membership[old as usize]).collect();
+    }
+    compact(&mut membership, n);
     let stored = graph.network.indices.len();
     let mean_weight = if stored == 0 { 0.0 } else { (graph.total - graph.loops) / stored as f64 };
     let theta = options.theta * mean_weight;
 
     let limit = usize::try_from(options.n_iterations).unwrap_or(usize::MAX);
     let stage = ctx.stage("leiden", u64::try_from(options.n_iterations).unwrap_or(0));
-    let (mut iterations, mut unchanged) = (0, 0);
-    while iterations < limit && unchanged < PATIENCE {
-        let mut levels = Levels { penalty, theta, seed: options.seed, iteration: iterations as u64, ctx };
-        let mut next = levels.run(&graph.network, membership.clone())?;
+    let (mut iterations, mut converged) = (0, false);
+    while iterations < limit && !converged {
+        let levels = Levels { penalty, theta, seed: options.seed, iteration: iterations as u64, ctx };
+        let mut next = levels.run(network, membership.clone())?;
         compact(&mut next, n);
         iterations += 1;
-        unchanged = if next == membership { unchanged + 1 } else { 0 };
-        membership = next;
+        if next == membership {
+            // No move helps any more. If there is time, see whether a better partition lies further off.
+            let better = if limit == usize::MAX { explore(network, &membership, &levels)? } else { None };
+            converged = better.is_none();
+            membership = better.unwrap_or(membership);
+        } else {
+            membership = next;
+        }
         stage.advance(1)?;
     }
-    let membership = number_by_size(connected_parts(&graph.network, &membership, ctx)?);
+    membership = connected_parts(network, &membership, ctx)?;
+    if let Some(order) = &order {
+        let mut original = vec![0u32; n];
+        for (&old, &label) in order.iter().zip(&membership) {
+            original[old as usize] = label;
+        }
+        membership = original;
+    }
+    drop(copy);
+    let membership = number_by_size(membership);
     let n_communities = membership.iter().max().map_or(0, |&label| label as usize + 1);
     Ok(Leiden {
         quality: value(&graph, &membership, options.objective, options.resolution, ctx)?,
@@ -97,7 +115,7 @@ pub fn leiden<'a>(
         membership,
         n_communities,
         iterations,
-        converged: unchanged > 0,
+        converged,
     })
 }
 
@@ -112,68 +130,6 @@ pub(super) fn check_membership(labels: &[u32], n: usize, what: &str) -> Result<(
             Err(Error::data(DataFault::Invalid, what, format!("labels below {n}, the number of nodes"), found))
         }
         None => Ok(()),
-    }
-}
-
-/// What one iteration needs beside the graph.
-struct Levels<'c> {
-    penalty: f64,
-    theta: f64,
-    seed: u64,
-    iteration: u64,
-    ctx: &'c Ctx,
-}
-
-impl Levels<'_> {
-    /// One iteration from compact labels; returns labels below n.
-    fn run(&mut self, network: &Network<'_, f32>, mut community: Vec<u32>) -> Result<Vec<u32>> {
-        let Some((mut node, mut next, mut labels)) = self.level(network, &mut community, 0)? else {
-            return Ok(community);
-        };
-        let mut depth = 1;
-        while let Some((part, smaller, smaller_labels)) = self.level(&next, &mut labels, depth)? {
-            for entry in &mut node {
-                *entry = part[*entry as usize];
-            }
-            (next, labels) = (smaller, smaller_labels);
-            depth += 1;
-        }
-        Ok(node.into_iter().map(|entry| labels[entry as usize]).collect())
-    }
-
-    /// One level: moves, refines, aggregates. Returns the node of the next level for each node of this, the next
-    /// level, and the communities of its nodes; or none when every node of this level is a community.
-    #[allow(clippy::type_complexity)] // three parts of one step, taken apart at once
-    fn level<W: Weight>(
-        &mut self,
-        network: &Network<'_, W>,
-        community: &mut [u32],
-        depth: u64,
-    ) -> Result<Option<(Vec<u32>, Network<'static, f64>, Vec<u32>)>> {
-        let n = network.len();
-        let seed = Stream::new(self.seed, self.iteration << 16 | depth).next_u64();
-        local_move(network, community, self.penalty, &mut Stream::new(seed, 0), self.ctx)?;
-        let count = compact(community, n);
-        if count == n {
-            return Ok(None);
-        }
-        let (mut part, mut n_parts) = refine(network, community, count, self.penalty, self.theta, seed, self.ctx)?;
-        if n_parts == n {
-            // By chance every node stayed alone: the best merges shrink the graph, as some merge always gains.
-            (part, n_parts) = refine(network, community, count, self.penalty, 0.0, seed, self.ctx)?;
-        }
-        if n_parts == n {
-            // Only rounding can bring us here. The communities themselves are then the nodes.
-            part = community.to_vec();
-            n_parts = count;
-        }
-        let next = aggregate(network, &part, n_parts, self.ctx)?;
-        let mut labels = vec![0u32; n_parts];
-        for (node, &p) in part.iter().enumerate() {
-            labels[p as usize] = community[node];
-        }
-        compact(&mut labels, count);
-        Ok(Some((part, next, labels)))
     }
 }
 

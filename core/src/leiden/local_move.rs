@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::locality::LARGE;
 use super::network::{Network, Weight};
+use crate::parallel::pieces;
 use crate::random::Stream;
 use crate::{Ctx, Result};
 
@@ -31,7 +33,15 @@ pub(super) fn local_move<W: Weight>(
     let mut free: Vec<u32> = (0..n as u32).rev().filter(|&c| count[c as usize] == 0).collect();
 
     let mut order: Vec<u32> = (0..n as u32).collect();
-    stream.shuffle(&mut order);
+    if n < LARGE {
+        stream.shuffle(&mut order);
+    } else {
+        // Neighbours are numbered close together: random blocks, random inside, keep most of what that saves.
+        let mut blocks: Vec<std::ops::Range<usize>> = pieces(n, 256);
+        stream.shuffle(&mut blocks);
+        order = blocks.into_iter().flatten().map(|node| node as u32).collect();
+        order.chunks_mut(256).for_each(|block| stream.shuffle(block));
+    }
     let mut queue = VecDeque::from(order);
     let mut queued = vec![true; n];
 

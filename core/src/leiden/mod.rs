@@ -4,7 +4,8 @@
 //! that raises the objective most, until none can be improved ([`local_move`]); each community is then split
 //! again into parts that hang together and are merged at random in proportion to what the merge gains
 //! ([`refine`]); and the parts become the nodes of the next, smaller graph ([`aggregate`]), which starts from the
-//! communities found so far. The level at which no two nodes share a community ends the iteration.
+//! communities found so far. The level at which no two nodes share a community ends the iteration. When iterations
+//! find nothing more, the method looks further afield by new starts on a coarse copy of the graph ([`explore`]).
 //!
 //! Objectives, with `A` the symmetric weight matrix, `k` its row sums, `2m` their total and `c` the labels:
 //!
@@ -19,7 +20,10 @@
 mod aggregate;
 mod agreement;
 mod engine;
+mod explore;
+mod levels;
 mod local_move;
+mod locality;
 mod network;
 mod options;
 mod quality;

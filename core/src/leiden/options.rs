@@ -20,12 +20,12 @@ crate::options! {
         pub resolution: f64 = 1.0,
         /// What is maximised: `modularity` or `cpm`.
         pub objective: Objective = Objective::Modularity,
-        /// Iterations of the whole method, each starting from the partition of the one before; at least 1, or
-        /// -1 to iterate until nothing changes any more.
+        /// Iterations of the whole method, each starting from the partition of the one before; at least 1, or -1 to
+        /// iterate until nothing changes any more. Only with -1 are new starts on a coarse copy of the graph tried, too.
         pub n_iterations: i64 = -1,
         /// Randomness of the refinement, in units of the mean edge weight; at least 0, finite. A part is merged with
         /// probability proportional to exp(gain / theta); 0 always takes the best merge.
-        pub theta: f64 = 0.01,
+        pub theta: f64 = 0.3,
         /// Whether edge weights count. If not, every edge of positive weight counts 1.
         pub use_weights: bool = true,
         /// Seed of every random choice. The partition does not depend on the number of threads.
