@@ -33,6 +33,8 @@ described! {
     zensaibo_core::qc::QcOptions,
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
+    zensaibo_core::leiden::LeidenOptions,
+    zensaibo_core::raster::RasterOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

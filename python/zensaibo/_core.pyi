@@ -144,3 +144,30 @@ def recipe_counts(
 ) -> tuple[str, str]: ...
 def recipe_template() -> str: ...
 def cli_main(argv: list[str]) -> int: ...
+
+def leiden(
+    indptr: Any, indices: Any, weights: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, int, float, float, int, bool]: ...
+def modularity(
+    indptr: Any,
+    indices: Any,
+    weights: Any,
+    membership: Any,
+    resolution: float,
+    use_weights: bool,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> float: ...
+def partition_agreement(a: Any, b: Any) -> tuple[float, float]: ...
+def raster_points(
+    x: Any,
+    y: Any,
+    colors: Any,
+    missing: tuple[int, int, int, int],
+    options: str,
+    codes: Any = None,
+    values: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, tuple[float, float, float, float], int]: ...
+def category_colors(n: int) -> list[str]: ...

@@ -1,8 +1,5 @@
 """Pure functions: numpy and scipy in, arrays out. No AnnData."""
 
-from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
-from ._markers import RankedGenes, rank_genes_groups
-from ._pca import PcaResult, pca
 from ._counts import (
     Filtered,
     QcMetrics,
@@ -16,4 +13,44 @@ from ._counts import (
     size_factors,
 )
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
+from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
+from ._markers import RankedGenes, rank_genes_groups
+from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
+from ._pca import PcaResult, pca
+from ._raster import Picture, raster_points
 from ._umap import Umap, umap, umap_curve
+
+__all__ = [
+    "Agreement",
+    "Filtered",
+    "HighlyVariableGenes",
+    "Leiden",
+    "Neighbors",
+    "NeighborsGraph",
+    "PcaResult",
+    "Picture",
+    "QcMetrics",
+    "RankedGenes",
+    "SizeFactors",
+    "Umap",
+    "check_counts",
+    "connectivities",
+    "filter_cells",
+    "filter_genes",
+    "highly_variable_genes",
+    "knn",
+    "leiden",
+    "loess",
+    "log1p",
+    "modularity",
+    "neighbors_graph",
+    "normalize_total",
+    "partition_agreement",
+    "pca",
+    "qc_metrics",
+    "rank_genes_groups",
+    "raster_points",
+    "size_factors",
+    "umap",
+    "umap_curve",
+]

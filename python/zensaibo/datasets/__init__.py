@@ -2,3 +2,11 @@
 
 from ._registry import locate, pbmc3k, registry
 from ._simulate import demo, simulate
+
+__all__ = [
+    "demo",
+    "locate",
+    "pbmc3k",
+    "registry",
+    "simulate",
+]

@@ -1,8 +1,20 @@
 """Preprocessing, with scanpy's names, parameters and slots."""
 
-from ._neighbors import neighbors
-from ._pca import pca
 from ._hvg import highly_variable_genes
+from ._neighbors import neighbors
 from ._normalize import log1p, normalize_total
+from ._pca import pca
 from ._qc import calculate_qc_metrics, filter_cells, filter_genes
 from ._recipe import recipe
+
+__all__ = [
+    "calculate_qc_metrics",
+    "filter_cells",
+    "filter_genes",
+    "highly_variable_genes",
+    "log1p",
+    "neighbors",
+    "normalize_total",
+    "pca",
+    "recipe",
+]

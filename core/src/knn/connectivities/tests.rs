@@ -83,6 +83,39 @@ fn jaccard_by_hand() {
     }
 }
 
+#[derive(serde::Deserialize)]
+struct Expected {
+    indptr: Vec<u64>,
+    indices: Vec<u32>,
+    weights: Vec<f32>,
+}
+
+#[derive(serde::Deserialize)]
+struct Golden {
+    n: usize,
+    k: usize,
+    indices: Vec<u32>,
+    distances: Vec<f32>,
+    umap: Expected,
+    gauss: Expected,
+}
+
+#[test]
+fn weights_are_those_of_scanpy() {
+    // See tests/golden/connectivities/make.py.
+    let text = include_str!("../../../tests/golden/connectivities/expected.json");
+    let golden: Golden = serde_json::from_str(text).unwrap();
+    let Golden { n, k, indices, distances, umap, gauss } = golden;
+    let neighbors = Neighbors { n, k, indices, distances, exact: true };
+    for (method, expected) in [(Method::Umap, umap), (Method::Gauss, gauss)] {
+        let graph = build(&neighbors, method);
+        assert_eq!((&graph.indptr, &graph.indices), (&expected.indptr, &expected.indices), "{method:?}");
+        for (ours, theirs) in graph.weights.iter().zip(&expected.weights) {
+            assert!((ours - theirs).abs() < 1e-6, "{method:?} {ours} {theirs}");
+        }
+    }
+}
+
 #[test]
 fn umap_rows_sum_to_the_logarithm() {
     // Before joining, the weights of a row sum to log2(k): recover that from a graph whose edges do not meet.
