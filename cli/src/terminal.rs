@@ -68,7 +68,11 @@ impl Terminal {
 }
 
 fn style(total: u64) -> ProgressStyle {
-    let template = if total > 0 { "{msg:<32} {bar:30.cyan/238} {percent:>3} %  {elapsed}" } else { "{msg:<32} {spinner}  {elapsed}" };
+    let template = if total > 0 {
+        "{msg:<32} {bar:30.cyan/238} {percent:>3} %  {elapsed}"
+    } else {
+        "{msg:<32} {spinner}  {elapsed}"
+    };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━─")
 }
 
@@ -82,7 +86,8 @@ impl Progress for Terminal {
         if let Some(old) = bar.take() {
             old.finish_and_clear();
         }
-        let new = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr()).with_style(style(total));
+        let new = ProgressBar::with_draw_target((total > 0).then_some(total), ProgressDrawTarget::stderr())
+            .with_style(style(total));
         new.set_message(label);
         new.enable_steady_tick(Duration::from_millis(120));
         *bar = Some(new);

@@ -33,7 +33,8 @@ fn a_run_writes_every_slot_and_a_report() {
     for word in ["240 cells of 240", "4 clusters", "umap", "report:", "output:"] {
         assert!(said.contains(word), "{word}: {said}");
     }
-    for stage in ["read", "qc", "filter", "normalize", "hvg", "pca", "neighbors", "leiden", "umap", "markers", "write"] {
+    for stage in ["read", "qc", "filter", "normalize", "hvg", "pca", "neighbors", "leiden", "umap", "markers", "write"]
+    {
         assert!(errors(&run).lines().any(|line| line.starts_with(stage)), "{stage}: {}", errors(&run));
     }
 
@@ -61,7 +62,9 @@ fn a_run_writes_every_slot_and_a_report() {
         assert_eq!(labels[cell], labels[cell % 4], "cell {cell}");
     }
     let obs = file.obs(&ctx).unwrap();
-    for column in ["n_genes", "n_genes_by_counts", "total_counts", "pct_counts_in_top_50_genes", "pct_counts_mt", "leiden"] {
+    for column in
+        ["n_genes", "n_genes_by_counts", "total_counts", "pct_counts_in_top_50_genes", "pct_counts_mt", "leiden"]
+    {
         assert!(obs.column(column).is_some(), "obs {column}");
     }
     let var = file.var(&ctx).unwrap();

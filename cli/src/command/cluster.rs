@@ -79,7 +79,10 @@ fn options(args: &Args) -> Result<ClusterConfig> {
 fn seeds() -> Vec<String> {
     let sections = ClusterConfig::sections();
     let fields = sections.iter().flat_map(|section| section.fields.iter().map(|field| (section.name, field.name)));
-    fields.filter(|(_, name)| matches!(*name, "seed" | "random_state")).map(|(section, name)| format!("{section}.{name}")).collect()
+    fields
+        .filter(|(_, name)| matches!(*name, "seed" | "random_state"))
+        .map(|(section, name)| format!("{section}.{name}"))
+        .collect()
 }
 
 /// Seconds since 1970 as "2026-11-21 04:15 UTC".

@@ -64,7 +64,9 @@ fn convert(args: &Args, ctx: &Ctx) -> Result<String> {
     };
     let format = detect(&args.input)?;
     let known = matches!(format, Format::TenxV2 | Format::TenxV3 | Format::TenxFolderV2 | Format::TenxFolderV3);
-    for (name, given) in [("--genome", args.genome.is_some()), ("--all-features", args.all_features), ("--gene-ids", args.gene_ids)] {
+    for (name, given) in
+        [("--genome", args.genome.is_some()), ("--all-features", args.all_features), ("--gene-ids", args.gene_ids)]
+    {
         if given && !known {
             return Err(Error::parameter(name, "10x input", format.name()));
         }

@@ -84,7 +84,13 @@ fn exit_code(error: &Error) -> i32 {
         Error::Parameter { .. } => 2,
         Error::Data { .. } | Error::Key { .. } | Error::Format { .. } | Error::Limit { .. } => 3,
         // What could not be read is bad input; a disk that is full is not.
-        Error::Io { action, .. } => if action.starts_with("read") || action.starts_with("open") { 3 } else { 1 },
+        Error::Io { action, .. } => {
+            if action.starts_with("read") || action.starts_with("open") {
+                3
+            } else {
+                1
+            }
+        }
         Error::NotConverged { .. } => 4,
         Error::Interrupted => INTERRUPTED,
         Error::Internal(_) => 1,
@@ -98,7 +104,9 @@ fn exit_code(error: &Error) -> i32 {
 fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("standard output", "write", error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io("standard output", "write", error))
+        }
         _ => Ok(()),
     }
 }

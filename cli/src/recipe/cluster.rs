@@ -235,7 +235,24 @@ fn analyse(mut input: Input, config: &ClusterConfig, stages: &mut Stages<'_>) ->
         let note = counted(markers.as_ref().map_or(0, |(_, tested)| tested.len()), "cluster");
         Ok(((markers, columns), format!("{note} against the rest")))
     })?;
-    Ok(Clustered { input, cells_read, genes_read, quality, kept, divisors, hvg, pca, neighbors, graph, leiden, sizes, umap, markers, columns, notes })
+    Ok(Clustered {
+        input,
+        cells_read,
+        genes_read,
+        quality,
+        kept,
+        divisors,
+        hvg,
+        pca,
+        neighbors,
+        graph,
+        leiden,
+        sizes,
+        umap,
+        markers,
+        columns,
+        notes,
+    })
 }
 
 /// Tests each cluster that can be tested against all other cells.
@@ -247,7 +264,8 @@ fn rank(
     notes: &mut Vec<String>,
     ctx: &Ctx,
 ) -> Result<Option<(RankedGenes, Vec<usize>)>> {
-    let tested: Vec<usize> = (0..sizes.len()).filter(|&cluster| sizes[cluster] >= 2 && sizes[cluster] < membership.len()).collect();
+    let tested: Vec<usize> =
+        (0..sizes.len()).filter(|&cluster| sizes[cluster] >= 2 && sizes[cluster] < membership.len()).collect();
     let left_out = sizes.len() - tested.len();
     if left_out > 0 {
         let why = if sizes.len() == 1 { "it holds every cell" } else { "one cell only" };
@@ -261,7 +279,8 @@ fn rank(
     tested.iter().enumerate().for_each(|(new, &old)| renumbered[old] = new as i32);
     let labels: Vec<i32> = membership.iter().map(|&cluster| renumbered[cluster as usize]).collect();
     let grouping = Grouping::new(&labels, tested.iter().map(usize::to_string).collect(), None)?;
-    let ranked = rank_genes_groups(source, &grouping, &config.markers, ctx).map_err(|error| within("markers", error))?;
+    let ranked =
+        rank_genes_groups(source, &grouping, &config.markers, ctx).map_err(|error| within("markers", error))?;
     Ok(Some((ranked, tested)))
 }
 

@@ -44,7 +44,10 @@ impl GeneColumns {
             *sum += f64::from(value);
             *count += usize::from(value != 0.0);
         }
-        sums.iter().zip(sizes).map(|((sum, count), &size)| (sum / size.max(1) as f64, *count as f64 / size.max(1) as f64)).collect()
+        sums.iter()
+            .zip(sizes)
+            .map(|((sum, count), &size)| (sum / size.max(1) as f64, *count as f64 / size.max(1) as f64))
+            .collect()
     }
 }
 

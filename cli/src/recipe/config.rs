@@ -197,7 +197,11 @@ impl ClusterConfig {
     pub fn from_toml(text: &str, assignments: &[String]) -> Result<Self> {
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Error::parameter("config", "TOML, as `zensaibo config cluster` prints it", format!("{} in line {line}", error.message()))
+            Error::parameter(
+                "config",
+                "TOML, as `zensaibo config cluster` prints it",
+                format!("{} in line {line}", error.message()),
+            )
         })?;
         for assignment in assignments {
             sections::assign(&mut table, assignment)?;
@@ -228,7 +232,9 @@ impl ClusterConfig {
             .into_iter()
             .map(|section| {
                 let values = table.get(section.name).and_then(Value::as_table);
-                let text = |name: &str| values.and_then(|values| values.get(name)).map_or("unset".to_string(), Value::to_string);
+                let text = |name: &str| {
+                    values.and_then(|values| values.get(name)).map_or("unset".to_string(), Value::to_string)
+                };
                 let fields = section.fields.iter().map(|field| (field.name.to_string(), text(field.name))).collect();
                 (section.name.to_string(), fields)
             })

@@ -66,7 +66,12 @@ fn load(path: &Path, options: &InputOptions, tenx: &TenxOptions, ctx: &Ctx) -> R
     let (matrix, obs, var) = (file.csr(&format!("layers/{layer}"), ctx)?, file.obs(ctx)?, file.var(ctx)?);
     if (obs.len(), var.len()) != (matrix.n_rows, matrix.n_cols) {
         let expected = format!("{} x {} entries, as obs and var say", obs.len(), var.len());
-        return Err(Error::format(path, format!("layers/{layer}"), expected, format!("{} x {}", matrix.n_rows, matrix.n_cols)));
+        return Err(Error::format(
+            path,
+            format!("layers/{layer}"),
+            expected,
+            format!("{} x {}", matrix.n_rows, matrix.n_cols),
+        ));
     }
     Ok(Counts { matrix, obs, var, format })
 }
@@ -79,7 +84,12 @@ pub(super) fn check(input: &mut Input, options: &InputOptions, notes: &mut Vec<S
         check_counts(&input.matrix, ctx).map_err(|error| named(error, &what))?;
     } else {
         if input.matrix.n_rows == 0 || input.matrix.n_cols == 0 || input.matrix.nnz() == 0 {
-            let found = format!("{} cells, {} genes, {} stored values", input.matrix.n_rows, input.matrix.n_cols, input.matrix.nnz());
+            let found = format!(
+                "{} cells, {} genes, {} stored values",
+                input.matrix.n_rows,
+                input.matrix.n_cols,
+                input.matrix.nnz()
+            );
             return Err(Error::data(DataFault::Empty, what, "counts of at least one cell and gene", found));
         }
         run(&input.matrix, &NotNegative, "check counts", ctx).map_err(|error| named(error, &what))?;
@@ -88,7 +98,12 @@ pub(super) fn check(input: &mut Input, options: &InputOptions, notes: &mut Vec<S
         let Some(first) = first_repeated(names).map(str::to_string) else { continue };
         if !options.make_names_unique {
             let expected = format!("names of {which} that occur once (or input.make_names_unique = true)");
-            return Err(Error::data(DataFault::DuplicateNames, input.origin.name.clone(), expected, format!("{first} twice")));
+            return Err(Error::data(
+                DataFault::DuplicateNames,
+                input.origin.name.clone(),
+                expected,
+                format!("{first} twice"),
+            ));
         }
         make_unique(names);
         notes.push(format!("Names of {which} occur more than once ({first}, for one); -1, -2, ... were appended."));
@@ -101,7 +116,9 @@ fn named(error: Error, name: &str) -> Error {
     match error {
         Error::Data { fault, mut expected, found, .. } => {
             if fault == DataFault::NotCounts {
-                expected.push_str("; choose a layer with input.layer, or allow corrected counts with input.whole_counts = false");
+                expected.push_str(
+                    "; choose a layer with input.layer, or allow corrected counts with input.whole_counts = false",
+                );
             }
             Error::Data { fault, what: name.to_string(), expected, found }
         }
@@ -147,7 +164,14 @@ mod tests {
     use super::*;
 
     fn input(values: Vec<f32>, genes: [&str; 2]) -> Input {
-        let matrix = Csr::new(2, 2, vec![0, 1, values.len() as u64], (0..values.len() as u32).map(|at| at % 2).collect(), values).unwrap();
+        let matrix = Csr::new(
+            2,
+            2,
+            vec![0, 1, values.len() as u64],
+            (0..values.len() as u32).map(|at| at % 2).collect(),
+            values,
+        )
+        .unwrap();
         Input {
             matrix,
             obs: Table::of_names(vec!["a".into(), "b".into()]),
@@ -181,7 +205,11 @@ mod tests {
         assert_eq!(repeated.var.index, ["g", "g-1"]);
         assert!(notes[0].contains("genes") && notes[0].contains("(g, for one)"));
         let strict = InputOptions { make_names_unique: false, ..Default::default() };
-        let refused = check(&mut input(vec![1.0, 2.0], ["g", "g"]), &strict, &mut Vec::new(), &Ctx::quiet()).unwrap_err();
-        assert!(matches!(refused, Error::Data { fault: DataFault::DuplicateNames, .. }) && refused.to_string().contains("g twice"));
+        let refused =
+            check(&mut input(vec![1.0, 2.0], ["g", "g"]), &strict, &mut Vec::new(), &Ctx::quiet()).unwrap_err();
+        assert!(
+            matches!(refused, Error::Data { fault: DataFault::DuplicateNames, .. })
+                && refused.to_string().contains("g twice")
+        );
     }
 }

@@ -22,8 +22,8 @@ use crate::measure::StageRecord;
 pub use cluster::{Extras, cluster, cluster_counts};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
 pub use input::{Input, Origin};
-pub use sections::{FieldDoc, SectionDoc, nearest};
 pub(crate) use output::check_targets;
+pub use sections::{FieldDoc, SectionDoc, nearest};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

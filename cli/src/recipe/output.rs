@@ -48,9 +48,11 @@ fn check_target(name: &str, path: &Path) -> Result<()> {
     let _ = fs::remove_file(&probe);
     match outcome {
         Ok(_) => Ok(()),
-        Err(error) => {
-            Err(Error::parameter(name, "a file in a folder that can be written", format!("{}: {error}", folder.display())))
-        }
+        Err(error) => Err(Error::parameter(
+            name,
+            "a file in a folder that can be written",
+            format!("{}: {error}", folder.display()),
+        )),
     }
 }
 

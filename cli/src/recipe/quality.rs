@@ -46,7 +46,10 @@ pub(super) fn quality(
     let asked = options.percent_top.len();
     options.percent_top.retain(|&top| top <= genes.len());
     if options.percent_top.len() < asked {
-        notes.push(format!("There are {}: shares of more top genes (qc.percent_top) are left out.", counted(genes.len(), "gene")));
+        notes.push(format!(
+            "There are {}: shares of more top genes (qc.percent_top) are left out.",
+            counted(genes.len(), "gene")
+        ));
     }
     let metrics = qc_metrics(counts, &[&mito], &options, ctx)?;
     let pct_mito = found.then(|| metrics.cells.subset_percent(0));
@@ -150,7 +153,10 @@ mod tests {
         let all = FilterOptions { min_genes: 0, ..Default::default() };
         assert_eq!(cells(FilterOptions { min_counts: Some(8.0), ..all.clone() }).unwrap(), [false, true, false, true]);
         assert_eq!(cells(FilterOptions { max_counts: Some(8.0), ..all.clone() }).unwrap(), [true, false, false, true]);
-        assert_eq!(cells(FilterOptions { max_genes: Some(2), min_genes: 2, ..all.clone() }).unwrap(), [true, true, false, true]);
+        assert_eq!(
+            cells(FilterOptions { max_genes: Some(2), min_genes: 2, ..all.clone() }).unwrap(),
+            [true, true, false, true]
+        );
         let none = cells(FilterOptions { min_counts: Some(11.0), ..all }).unwrap_err().to_string();
         assert!(none.contains("filter") && none.contains("none of 4 cells"), "{none}");
     }
@@ -159,7 +165,8 @@ mod tests {
     fn a_limit_without_mitochondrial_genes_is_refused() {
         let options = FilterOptions { max_pct_mito: Some(5.0), mito_prefix: Some("mito".into()), ..Default::default() };
         let genes = names(&["A", "B", "C", "MT-D"]);
-        let refused = quality(&example(), &genes, &QcOptions::default(), &options, &mut Vec::new(), &Ctx::quiet()).unwrap_err();
+        let refused =
+            quality(&example(), &genes, &QcOptions::default(), &options, &mut Vec::new(), &Ctx::quiet()).unwrap_err();
         assert!(refused.to_string().contains("filter.max_pct_mito"), "{refused}");
         assert_eq!(mitochondrial(&names(&["mt-Co1", "Actb"]), None), [true, false]);
     }

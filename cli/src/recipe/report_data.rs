@@ -10,7 +10,7 @@ use crate::measure::StageRecord;
 use crate::report::{Cluster, DotData, Embedding, FeaturePlot, GeneValues, MarkerRow, QcMetric, ReportData};
 
 /// Genes that the page's embedding offers at most; the best markers of each cluster come first.
-const MOST_GENES: usize = 72;
+const MOST_GENES: usize = 60;
 /// Genes per cluster in the dot plot.
 const DOTS_PER_CLUSTER: usize = 3;
 
@@ -114,7 +114,8 @@ fn describe(done: &Clustered, cluster: usize) -> Cluster {
     let cells = done.input.matrix.n_rows;
     let row = |table: &zensaibo_core::markers::GroupMarkers, rank: usize| {
         let gene = table.genes[rank];
-        let shares = done.columns.place(gene).map(|place| done.columns.by_cluster(place, &done.leiden.membership, &done.sizes));
+        let shares =
+            done.columns.place(gene).map(|place| done.columns.by_cluster(place, &done.leiden.membership, &done.sizes));
         let expressing = |clusters: &mut dyn Iterator<Item = usize>| -> f64 {
             let shares = shares.as_ref();
             clusters.map(|at| shares.map_or(f64::NAN, |shares| shares[at].1 * done.sizes[at] as f64)).sum()
@@ -156,7 +157,11 @@ fn offered(done: &Clustered) -> Vec<GeneValues> {
 
 /// The best markers over all clusters; a gene appears once, under the first cluster that it marks.
 fn dots(done: &Clustered) -> DotData {
-    let mut data = DotData { means: vec![Vec::new(); done.sizes.len()], fractions: vec![Vec::new(); done.sizes.len()], ..Default::default() };
+    let mut data = DotData {
+        means: vec![Vec::new(); done.sizes.len()],
+        fractions: vec![Vec::new(); done.sizes.len()],
+        ..Default::default()
+    };
     let mut seen = std::collections::BTreeSet::new();
     for cluster in 0..done.sizes.len() {
         let Some(table) = done.best(cluster) else { continue };

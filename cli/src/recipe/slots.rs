@@ -1,11 +1,11 @@
 //! The results under scanpy's names: columns of obs and var, obsm, varm, obsp, uns.
 
 use serde::Serialize;
+use zensaibo_core::Result;
 use zensaibo_core::data::Csr;
 use zensaibo_core::hvg::HvgStatistics;
 use zensaibo_core::knn::Neighbors;
 use zensaibo_core::markers::GroupMarkers;
-use zensaibo_core::Result;
 use zensaibo_io::{Column, Table, Value, Values};
 
 use super::ClusterConfig;
@@ -210,7 +210,9 @@ pub(super) fn uns(done: &Clustered, config: &ClusterConfig) -> Vec<(String, Valu
 fn markers(done: &Clustered, config: &ClusterConfig) -> Option<Value> {
     let (ranked, tested) = done.markers.as_ref()?;
     let fields = |column: &dyn Fn(&GroupMarkers) -> Column| -> Value {
-        Value::Records(tested.iter().zip(&ranked.groups).map(|(group, table)| (group.to_string(), column(table))).collect())
+        Value::Records(
+            tested.iter().zip(&ranked.groups).map(|(group, table)| (group.to_string(), column(table))).collect(),
+        )
     };
     let genes = &done.input.var.index;
     let mut entries: Vec<(String, Value)> = vec![
@@ -235,10 +237,14 @@ fn markers(done: &Clustered, config: &ClusterConfig) -> Option<Value> {
     ];
     for (name, shares) in [("pts", &ranked.pts), ("pts_rest", &ranked.pts_rest)] {
         let Some(shares) = shares else { continue };
-        let columns = tested.iter().enumerate().map(|(at, group)| {
-            (group.to_string(), numbers(shares[at * genes.len()..(at + 1) * genes.len()].to_vec()))
-        });
-        entries.push((name.into(), Value::Table(Table { index_name: None, index: genes.clone(), columns: columns.collect() })));
+        let columns = tested
+            .iter()
+            .enumerate()
+            .map(|(at, group)| (group.to_string(), numbers(shares[at * genes.len()..(at + 1) * genes.len()].to_vec())));
+        entries.push((
+            name.into(),
+            Value::Table(Table { index_name: None, index: genes.clone(), columns: columns.collect() }),
+        ));
     }
     Some(Value::Dict(entries))
 }

@@ -75,7 +75,12 @@ impl ClusterSummary {
             ));
         }
         let sum = |read: fn(&StageRecord) -> f64| self.stages.iter().map(read).sum::<f64>();
-        text.push_str(&format!("{:<11} {:>8.2} {:>8.2}\n\n", "all", sum(|stage| stage.wall_seconds), sum(|stage| stage.cpu_seconds)));
+        text.push_str(&format!(
+            "{:<11} {:>8.2} {:>8.2}\n\n",
+            "all",
+            sum(|stage| stage.wall_seconds),
+            sum(|stage| stage.cpu_seconds)
+        ));
         for note in &self.notes {
             text.push_str(&format!("note: {note}\n"));
         }
@@ -100,7 +105,13 @@ mod tests {
                 ClusterSummaryRow { name: "0".into(), size: 1200, markers: vec!["IL7R".into(), "CD3D".into()] },
                 ClusterSummaryRow { name: "1".into(), size: 1, markers: vec![] },
             ],
-            stages: vec![StageRecord { name: "read".into(), note: "n".into(), wall_seconds: 1.0, cpu_seconds: 2.0, peak_bytes: 5_000_000 }],
+            stages: vec![StageRecord {
+                name: "read".into(),
+                note: "n".into(),
+                wall_seconds: 1.0,
+                cpu_seconds: 2.0,
+                peak_bytes: 5_000_000,
+            }],
             output: "out.h5ad".into(),
             report: Some("r.html".into()),
             ..Default::default()

@@ -62,19 +62,18 @@ fn frame(title: &str, x: &Scale, y: &Scale, x_label: &str, y_label: &str, body: 
 
 /// The start tag, with a name for those who cannot see the picture.
 fn open(width: f64, height: f64, title: &str) -> String {
-    format!(
-        "<svg viewBox=\"0 0 {} {}\" role=img aria-label=\"{}\">",
-        px(width),
-        px(height),
-        escape(title)
-    )
+    format!("<svg viewBox=\"0 0 {} {}\" role=img aria-label=\"{}\">", px(width), px(height), escape(title))
 }
 
 /// Distribution of a metric: kept and removed cells stacked, and where the limits lie.
 pub(super) fn histogram(metric: &QcMetric, kept: &[bool]) -> String {
     const BINS: usize = 60;
     let highest = metric.values.iter().copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
-    let reach = [metric.lower, metric.upper].into_iter().flatten().filter(|limit| *limit < highest * 4.0).fold(highest, f64::max);
+    let reach = [metric.lower, metric.upper]
+        .into_iter()
+        .flatten()
+        .filter(|limit| *limit < highest * 4.0)
+        .fold(highest, f64::max);
     let x = Scale::exact(0.0, reach * 1.02, ACROSS.0, ACROSS.1);
     let mut counts = [[0usize; 2]; BINS];
     for (value, kept) in metric.values.iter().zip(kept) {
@@ -174,12 +173,16 @@ pub(super) fn knee(metric: &QcMetric, kept: &[bool]) -> String {
     let y = Scale::over(ranked.iter().map(|(value, _)| *value), true, UPWARD.0, UPWARD.1);
     // Ranks evenly spaced on the logarithmic axis: as many points as there are pixels to tell them apart.
     let mut places: Vec<usize> = (0..=300)
-        .map(|step| ((ranked.len().max(1) as f64).powf(f64::from(step) / 300.0) as usize).clamp(1, ranked.len().max(1)) - 1)
+        .map(|step| {
+            ((ranked.len().max(1) as f64).powf(f64::from(step) / 300.0) as usize).clamp(1, ranked.len().max(1)) - 1
+        })
         .collect();
     places.dedup();
     let line: Vec<String> = places
         .iter()
-        .filter_map(|&place| ranked.get(place).map(|(value, _)| format!("{},{}", px(x.at(place as f64 + 1.0)), px(y.at(*value)))))
+        .filter_map(|&place| {
+            ranked.get(place).map(|(value, _)| format!("{},{}", px(x.at(place as f64 + 1.0)), px(y.at(*value))))
+        })
         .collect();
     let body = format!("<polyline class=line points=\"{}\" />", line.join(" "));
     frame("Knee plot", &x, &y, "rank of the cell", &metric.label, &body)
@@ -260,9 +263,9 @@ pub(super) fn dots(data: &DotData, clusters: &[Cluster]) -> String {
     }
     let reach: Vec<(f64, f64)> = (0..data.genes.len())
         .map(|gene| {
-            data.means.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), row| {
-                (low.min(row[gene]), high.max(row[gene]))
-            })
+            data.means
+                .iter()
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), row| (low.min(row[gene]), high.max(row[gene])))
         })
         .collect();
     for (row, cluster) in clusters.iter().enumerate() {

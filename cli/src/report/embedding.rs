@@ -24,9 +24,11 @@ pub(super) fn pack(embedding: &Embedding, clusters: &[Cluster]) -> Value {
 
     let place = |cell: usize, axis: usize| f64::from(embedding.points[cell][axis]);
     let range = |axis: usize| {
-        order.iter().map(|&cell| place(cell, axis)).filter(|x| x.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
-            (low.min(x), high.max(x))
-        })
+        order
+            .iter()
+            .map(|&cell| place(cell, axis))
+            .filter(|x| x.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
     };
     let (x, y) = (range(0), range(1));
     let (low_x, low_y) = (if x.0.is_finite() { x.0 } else { 0.0 }, if y.0.is_finite() { y.0 } else { 0.0 });
@@ -49,7 +51,8 @@ pub(super) fn pack(embedding: &Embedding, clusters: &[Cluster]) -> Value {
                 let value = order.get(index).map_or(0.0, |&cell| gene.values[cell]);
                 if value > 0.0 && top > 0.0 { (value / top * LEVELS).ceil().clamp(1.0, LEVELS) as u8 } else { 0 }
             };
-            let bytes: Vec<u8> = (0..order.len().div_ceil(2)).map(|pair| level(2 * pair) | level(2 * pair + 1) << 4).collect();
+            let bytes: Vec<u8> =
+                (0..order.len().div_ceil(2)).map(|pair| level(2 * pair) | level(2 * pair + 1) << 4).collect();
             json!({ "name": gene.name, "top": (f64::from(top) * 100.0).round() / 100.0, "data": deflated(&bytes) })
         })
         .collect();
@@ -130,7 +133,10 @@ mod tests {
             labels: vec![1, 0, 1],
             genes: vec![super::super::GeneValues { name: "G".into(), values: vec![0.0, 2.0, 1.0] }],
         };
-        let clusters = vec![Cluster { name: "0".into(), size: 1, ..Default::default() }, Cluster { name: "1".into(), size: 2, ..Default::default() }];
+        let clusters = vec![
+            Cluster { name: "0".into(), size: 1, ..Default::default() },
+            Cluster { name: "1".into(), size: 2, ..Default::default() },
+        ];
         let packed = pack(&embedding, &clusters);
         // Cells in the order 1, 0, 2: x = 10, 0, 5 and y = 0, 0, 5 over a span of 10.
         let bytes = inflated(&packed["points"]);

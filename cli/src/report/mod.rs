@@ -2,7 +2,7 @@
 //!
 //! [`ReportData`] is plain data; [`page`] turns it into the page. Still plots are SVG made here; the embedding
 //! is drawn by the page's own script from coordinates and expression levels that are packed, deflated and
-//! written into it (about 20 bytes per cell with sixty genes). Every text that comes from the user's files is
+//! written into it (about 28 bytes per cell with sixty genes). Every text that comes from the user's files is
 //! escaped. The same data gives the same page, byte for byte.
 
 mod charts;

@@ -61,7 +61,9 @@ pub fn page(data: &ReportData) -> String {
     html.push_str(&quality_section(data));
     html.push_str(&feature_section(data));
     html.push_str(&run_section(data));
-    html.push_str("</main>\n<footer>Made by zensaibo. The page is complete in itself and asks nothing of the network.</footer>\n");
+    html.push_str(
+        "</main>\n<footer>Made by zensaibo. The page is complete in itself and asks nothing of the network.</footer>\n",
+    );
     html.push_str(&format!(
         "<script type=\"application/json\" id=cells>{}</script>\n<script>const COLOURS = {};\n{}</script>\n</body>\n</html>\n",
         script_json(&cells),
@@ -75,7 +77,8 @@ fn header(data: &ReportData, name: &str) -> String {
     let seconds: f64 = data.stages.iter().map(|stage| stage.wall_seconds).sum();
     let peak = data.stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let number = |value: String, what: String| format!("<div class=number><b>{value}</b><span>{what}</span></div>");
-    let mut html = format!("<header><div><h1>{}</h1><div class=soft>From raw counts to annotated clusters", escape(name));
+    let mut html =
+        format!("<header><div><h1>{}</h1><div class=soft>From raw counts to annotated clusters", escape(name));
     if let Some(time) = &data.time {
         html.push_str(&format!(" · {}", escape(time)));
     }
@@ -117,7 +120,8 @@ fn embedding_section(cells: &serde_json::Value, data: &ReportData) -> String {
 }
 
 fn marker_section(data: &ReportData, colours: &[String]) -> String {
-    let offered: std::collections::BTreeSet<&str> = data.embedding.genes.iter().map(|gene| gene.name.as_str()).collect();
+    let offered: std::collections::BTreeSet<&str> =
+        data.embedding.genes.iter().map(|gene| gene.name.as_str()).collect();
     let mut html = format!(
         "<section id=markers><h2>Markers</h2>\n<p>Each cluster against all other cells ({}). Colour in the dot plot: mean expression, \
          each gene from its lowest to its highest cluster; size: share of cells that express it. A gene with a dotted line \
@@ -125,7 +129,10 @@ fn marker_section(data: &ReportData, colours: &[String]) -> String {
         escape(&data.marker_method)
     );
     if !data.dots.genes.is_empty() {
-        html.push_str(&format!("<div class=\"card scroll\">{}</div>\n<p></p>", charts::dots(&data.dots, &data.clusters)));
+        html.push_str(&format!(
+            "<div class=\"card scroll\">{}</div>\n<p></p>",
+            charts::dots(&data.dots, &data.clusters)
+        ));
     }
     html.push_str("<div class=markers>");
     for (cluster, colour) in data.clusters.iter().zip(colours) {
@@ -138,7 +145,8 @@ fn marker_section(data: &ReportData, colours: &[String]) -> String {
 fn marker_table(cluster: &Cluster, colour: &str, offered: &std::collections::BTreeSet<&str>) -> String {
     let row = |marker: &MarkerRow| {
         let name = escape(&marker.gene);
-        let name = if offered.contains(marker.gene.as_str()) { format!("<button class=gene>{name}</button>") } else { name };
+        let name =
+            if offered.contains(marker.gene.as_str()) { format!("<button class=gene>{name}</button>") } else { name };
         format!(
             "<tr><td>{name}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             fixed(marker.score, 1),
@@ -170,7 +178,11 @@ fn quality_section(data: &ReportData) -> String {
          {} removed.</p>\n<p><span class=key><i style=\"background:var(--accent)\"></i>kept</span>\
          <span class=key><i style=\"background:var(--removed)\"></i>removed</span></p>\n<div class=plots>",
         counted(data.cells_read, "cell"),
-        if removed == 0 { "None was".to_string() } else { format!("{} {}", counted(removed, "cell"), if removed == 1 { "was" } else { "were" }) },
+        if removed == 0 {
+            "None was".to_string()
+        } else {
+            format!("{} {}", counted(removed, "cell"), if removed == 1 { "was" } else { "were" })
+        },
     );
     for metric in &data.qc {
         html.push_str(&card(&charts::histogram(metric, &data.kept)));

@@ -18,7 +18,8 @@ fn invented(n: usize) -> ReportData {
         points.push([x + random.normal() as f32, y + random.normal() as f32]);
         labels.push(cluster as u32);
     }
-    let genes: Vec<String> = (0..clusters * 3).map(|gene| if gene == 0 { evil.into() } else { format!("GENE{gene}") }).collect();
+    let genes: Vec<String> =
+        (0..clusters * 3).map(|gene| if gene == 0 { evil.into() } else { format!("GENE{gene}") }).collect();
     let level = |gene: usize, cell: usize| if gene / 3 == cell % clusters { 2.0 } else { 0.1 };
     let counts: Vec<f64> = (0..cells + 50).map(|_| (random.normal() * 0.5 + 7.5).exp()).collect();
     let detected: Vec<f64> = counts.iter().map(|count| count.powf(0.85)).collect();
@@ -63,7 +64,10 @@ fn invented(n: usize) -> ReportData {
             genes: genes
                 .iter()
                 .enumerate()
-                .map(|(gene, name)| GeneValues { name: name.clone(), values: (0..cells).map(|cell| level(gene, cell) as f32).collect() })
+                .map(|(gene, name)| GeneValues {
+                    name: name.clone(),
+                    values: (0..cells).map(|cell| level(gene, cell) as f32).collect(),
+                })
                 .collect(),
         },
         clusters: (0..clusters)
@@ -90,7 +94,13 @@ fn invented(n: usize) -> ReportData {
             genes,
         },
         stages: ["read", "umap"]
-            .map(|name| StageRecord { name: name.into(), note: evil.into(), wall_seconds: 1.0, cpu_seconds: 1.9, peak_bytes: 400_000_000 })
+            .map(|name| StageRecord {
+                name: name.into(),
+                note: evil.into(),
+                wall_seconds: 1.0,
+                cpu_seconds: 1.9,
+                peak_bytes: 400_000_000,
+            })
             .to_vec(),
         options: vec![("leiden".into(), vec![("resolution".into(), "1.0".into()), ("name".into(), evil.into())])],
         notes: vec![evil.into()],
@@ -106,7 +116,8 @@ fn unbalanced(html: &str) -> Option<String> {
         rest = &rest[at + 1..];
         let Some(end) = rest.find('>') else { return Some("a tag that does not end".into()) };
         let tag = &rest[..end];
-        let name: String = tag.trim_start_matches('/').chars().take_while(|c| !c.is_whitespace() && *c != '/').collect();
+        let name: String =
+            tag.trim_start_matches('/').chars().take_while(|c| !c.is_whitespace() && *c != '/').collect();
         rest = &rest[end + 1..];
         if tag.starts_with('/') {
             match open.pop() {
@@ -158,7 +169,10 @@ fn a_large_page_stays_small() {
     let data = invented(40_000);
     let html = page(&data);
     assert!(html.len() < 3_000_000, "{} bytes", html.len());
-    assert!(html.contains("100,000 of 120,000 cells are drawn") || html.contains("60,000 of 120,000 cells are drawn"), "it says how many it draws");
+    assert!(
+        html.contains("100,000 of 120,000 cells are drawn") || html.contains("60,000 of 120,000 cells are drawn"),
+        "it says how many it draws"
+    );
 }
 
 #[test]

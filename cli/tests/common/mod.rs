@@ -57,8 +57,7 @@ pub fn example(at: &Path) -> PathBuf {
 }
 
 /// Options that suit the example, which is far smaller than real data.
-pub const SMALL: [&str; 6] =
-    ["--set", "filter.min_genes=5", "--set", "pca.n_comps=10", "--set", "hvg.n_top_genes=60"];
+pub const SMALL: [&str; 6] = ["--set", "filter.min_genes=5", "--set", "pca.n_comps=10", "--set", "hvg.n_top_genes=60"];
 
 /// Runs the binary.
 pub fn zensaibo<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
