@@ -132,7 +132,7 @@ impl FilterOptions {
         let limits = [("min_counts", self.min_counts), ("max_counts", self.max_counts)];
         for (name, limit) in limits {
             if let Some(limit) = limit
-                && !(limit >= 0.0)
+                && (limit.is_nan() || limit < 0.0)
             {
                 return Err(Error::parameter(name, "a number of at least 0", limit));
             }

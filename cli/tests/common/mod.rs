@@ -1,4 +1,5 @@
 //! Small counts made on the spot, and the binary run on them.
+#![allow(dead_code)] // each test crate uses its part
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,12 +7,12 @@ use std::process::{Command, Output};
 use zensaibo_core::random::Stream;
 
 /// Cells of the example.
-pub const CELLS: usize = 240;
+pub(crate) const CELLS: usize = 240;
 /// Genes of the example; the last two are mitochondrial.
-pub const GENES: usize = 120;
+pub(crate) const GENES: usize = 120;
 
 /// Count of a gene in a cell: four groups, each with genes of its own.
-pub fn count(cell: usize, gene: usize) -> u32 {
+pub(crate) fn count(cell: usize, gene: usize) -> u32 {
     let group = cell % 4;
     let rate = if gene % 5 == group { 3.0 } else { 0.4 };
     // A Poisson draw by its product of uniforms, one stream per entry.
@@ -25,7 +26,7 @@ pub fn count(cell: usize, gene: usize) -> u32 {
 }
 
 /// A 10x folder (version 2 layout) with the values that `value` gives; zeros are not written.
-pub fn folder(at: &Path, cells: usize, genes: usize, value: impl Fn(usize, usize) -> f64) -> PathBuf {
+pub(crate) fn folder(at: &Path, cells: usize, genes: usize, value: impl Fn(usize, usize) -> f64) -> PathBuf {
     std::fs::create_dir_all(at).unwrap();
     let (mut entries, mut n) = (String::new(), 0);
     let mut kind = "integer";
@@ -52,32 +53,33 @@ pub fn folder(at: &Path, cells: usize, genes: usize, value: impl Fn(usize, usize
 }
 
 /// The example as a 10x folder.
-pub fn example(at: &Path) -> PathBuf {
+pub(crate) fn example(at: &Path) -> PathBuf {
     folder(at, CELLS, GENES, |cell, gene| f64::from(count(cell, gene)))
 }
 
 /// Options that suit the example, which is far smaller than real data.
-pub const SMALL: [&str; 6] = ["--set", "filter.min_genes=5", "--set", "pca.n_comps=10", "--set", "hvg.n_top_genes=60"];
+pub(crate) const SMALL: [&str; 6] =
+    ["--set", "filter.min_genes=5", "--set", "pca.n_comps=10", "--set", "hvg.n_top_genes=60"];
 
 /// Runs the binary.
-pub fn zensaibo<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+pub(crate) fn zensaibo<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
     Command::new(env!("CARGO_BIN_EXE_zensaibo")).args(args).output().unwrap()
 }
 
 /// Runs `zensaibo cluster input -o output` with more arguments.
-pub fn cluster(input: &Path, output: &Path, more: &[&str]) -> Output {
+pub(crate) fn cluster(input: &Path, output: &Path, more: &[&str]) -> Output {
     let mut args = vec!["cluster".as_ref(), input.as_os_str(), "-o".as_ref(), output.as_os_str()];
     args.extend(more.iter().map(std::ffi::OsStr::new));
     zensaibo(args)
 }
 
 /// What a run wrote to standard error.
-pub fn errors(output: &Output) -> String {
+pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Names in a folder, sorted.
-pub fn names(at: &Path) -> Vec<String> {
+pub(crate) fn names(at: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         std::fs::read_dir(at).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
