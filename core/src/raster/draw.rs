@@ -32,7 +32,7 @@ pub struct Picture {
 /// Discs are anti-aliased and placed to an eighth of a pixel; later ones cover earlier ones by their alpha.
 ///
 /// The shuffled order is random by `options.seed`; threads change nothing. Time is O(n) times the area of a disc; a
-/// million points of radius 1.5 take about a tenth of a CPU-second. Memory: 8 bytes for each point and 4 more for
+/// million points of radius 1.5 take about 0.4 CPU-seconds in the given order, 0.8 shuffled. Memory: 8 bytes for each point and 4 more for
 /// each tile it touches, and 20 bytes for each pixel.
 ///
 /// # Errors

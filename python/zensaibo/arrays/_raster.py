@@ -49,7 +49,7 @@ def raster_points(
     seed: int = 0,
     threads: int | None = None,
 ) -> Picture:
-    """Draws n points as anti-aliased discs into an image. A million points take about 0.2 CPU-seconds.
+    """Draws n points as anti-aliased discs into an image. A million take about 0.4 CPU-seconds as given, 0.8 shuffled.
 
     Parameters
     ----------
@@ -115,4 +115,5 @@ def raster_points(
     )
     x, y = (np.ascontiguousarray(points[:, axis], dtype=np.float32) for axis in (0, 1))
     missing = tuple(int(channel) for channel in _rgba([na_color])[0])
-    return Picture(*_core.raster_points(x, y, table, missing, options, codes, values, threads))
+    pixels, bounds, not_finite = _core.raster_points(x, y, table, missing, options, codes, values, threads)
+    return Picture(pixels, tuple(bounds), not_finite)
