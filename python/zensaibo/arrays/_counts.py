@@ -117,6 +117,13 @@ def _whole(name: str, value: Any) -> int:
 def check_counts(matrix: Any, *, threads: int | None = None) -> None:
     """Returns if ``matrix`` holds raw counts; raises with the first place where it does not.
 
+    Parameters
+    ----------
+    matrix
+        Cells x genes: CSR, CSC or dense, any numeric dtype.
+    threads
+        Threads; ``None`` takes all. Does not change the answer.
+
     Raises
     ------
     NegativeValuesError, NonFiniteError, NotCountsError, EmptyDataError
@@ -135,6 +142,17 @@ def filter_cells(
     progress: ProgressArgument = None,
 ) -> Filtered:
     """Which cells reach a minimum or stay within a maximum, both inclusive. Exactly one threshold is given.
+
+    Parameters
+    ----------
+    matrix
+        Cells x genes: CSR, CSC or dense, any numeric dtype.
+    min_counts, max_counts
+        Bounds on the total of a cell.
+    min_genes, max_genes
+        Bounds on the number of genes with a non-zero value.
+    threads
+        Threads; ``None`` takes all. Does not change the answer.
 
     Raises
     ------
@@ -157,6 +175,17 @@ def filter_genes(
     progress: ProgressArgument = None,
 ) -> Filtered:
     """Which genes reach a minimum or stay within a maximum, both inclusive. Exactly one threshold is given.
+
+    Parameters
+    ----------
+    matrix
+        Cells x genes: CSR, CSC or dense, any numeric dtype.
+    min_counts, max_counts
+        Bounds on the total of a gene.
+    min_cells, max_cells
+        Bounds on the number of cells with a non-zero value.
+    threads
+        Threads; ``None`` takes all. Does not change the answer.
 
     Raises
     ------
@@ -189,6 +218,8 @@ def size_factors(
         Leave genes above ``max_fraction`` of some cell's total out of the totals.
     max_fraction
         See there; 0 to 1.
+    threads
+        Threads; ``None`` takes all. Does not change the factors.
 
     Raises
     ------
@@ -228,7 +259,7 @@ def normalize_total(
 ) -> tuple[Any, SizeFactors]:
     """Divides each cell by its size factor.
 
-    Parameters are those of `size_factors`; with ``copy=False`` the values of a float32 or float64 matrix are
+    ``matrix``, ``target_sum``, ``exclude_highly_expressed``, ``max_fraction`` and ``threads`` as in `size_factors`; with ``copy=False`` the values of a float32 or float64 matrix are
     overwritten. Returns the matrix (CSR or dense; integers become float32) and the factors. Empty cells stay as
     they are.
     """
@@ -263,7 +294,8 @@ def log1p(
     """ln(1 + x) of every value, or the logarithm to ``base``.
 
     float32 is computed to within 0.51 units in the last place; integers become float64. With ``copy=False`` the
-    values of a float32 or float64 matrix are overwritten. Values below -1 give NaN.
+    values of a float32 or float64 matrix are overwritten. Values below -1 give NaN. ``matrix`` is CSR,
+    CSC or dense; ``threads`` (``None``: all) do not change the result.
     """
     if isinstance(matrix, np.ndarray) and matrix.ndim != 2:
         found = np.ascontiguousarray(matrix)

@@ -163,7 +163,7 @@ def neighbors_graph(
 
     Give either ``data`` (searched by `knn`; see there for ``n_neighbors``, ``metric``, ``algorithm``, ``effort``,
     ``seed``) or both ``indices`` and ``distances``, whose first column is each row itself. ``method`` as in
-    `connectivities`.
+    `connectivities`. ``threads`` (``None``: all) do not change the result.
 
     Returns
     -------

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 def detect(path: str | os.PathLike[str]) -> str:
     """Tell what a file or folder is by its content.
 
+    Parameters
+    ----------
+    path
+        A file or folder.
+
     Returns
     -------
     One of ``"h5ad"``, ``"tenx_v2"``, ``"tenx_v3"``, ``"tenx_folder_v2"``, ``"tenx_folder_v3"``, ``"matrix_market"``.
@@ -31,6 +36,11 @@ def detect(path: str | os.PathLike[str]) -> str:
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Tell what a file holds without reading it.
+
+    Parameters
+    ----------
+    path
+        A file or folder of any format that `read` takes.
 
     Returns
     -------

@@ -158,5 +158,8 @@ def write(
     compression: Literal["gzip", "lzf"] | None = None,
     compression_opts: int | None = None,
 ) -> None:
-    """Write an AnnData object as h5ad; see :func:`write_h5ad`."""
+    """Write an AnnData object as h5ad, beside the target and renamed: whole or not at all.
+
+    ``adata``, ``path``, ``compression`` and ``compression_opts`` as in :func:`write_h5ad`, which this calls.
+    """
     write_h5ad(adata, path, compression=compression, compression_opts=compression_opts)

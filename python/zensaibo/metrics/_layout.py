@@ -68,7 +68,7 @@ def neighbor_preservation(
 ) -> float:
     """Mean share of each point's nearest neighbours in the data that are also nearest in the layout: 0 to 1.
 
-    Parameters, cost and errors as `trustworthiness`.
+    ``X``, ``embedding``, ``n_neighbors``, ``sample``, ``seed``, ``threads``, cost and errors as `trustworthiness`.
     """
     return _score("neighbor_preservation", X, embedding, n_neighbors, sample, seed, threads, progress)
 

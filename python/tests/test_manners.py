@@ -1,0 +1,138 @@
+"""The manners of the public API: documented, few positional parameters, one source of defaults, the same bits for any
+number of threads from counts to markers."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+import zensaibo as zs
+from zensaibo import _core
+
+MODULES = (zs.arrays, zs.pp, zs.tl, zs.pl, zs.get, zs.io, zs.metrics, zs.datasets)
+FUNCTIONS = [
+    pytest.param(getattr(module, name), id=f"{module.__name__.split('.')[-1]}.{name}")
+    for module in MODULES
+    for name in module.__all__
+    if inspect.isfunction(getattr(module, name))
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_public_function_is_documented(function):
+    text = inspect.getdoc(function)
+    assert text and len(text) > 80, function
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD and name != "progress":
+            assert name in text or "pl" in function.__module__, f"{function.__name__}: `{name}` is not in its docstring"
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_few_positional_parameters(function):
+    positional = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    ]
+    assert len(positional) <= 3, positional
+    assert "copy" not in positional
+
+
+#: Options struct -> functions whose keywords carry its defaults.
+CARRIERS = {
+    "pca": [zs.arrays.pca],
+    "knn": [zs.arrays.knn],
+    "connectivities": [zs.arrays.connectivities],
+    "leiden": [zs.arrays.leiden, zs.tl.leiden],
+    "umap": [zs.arrays.umap, zs.tl.umap],
+    "highly_variable_genes": [zs.arrays.highly_variable_genes],
+    "normalize_total": [zs.arrays.size_factors, zs.arrays.normalize_total, zs.pp.normalize_total],
+    "rank_genes_groups": [zs.arrays.rank_genes_groups],
+    "filter_cells": [zs.arrays.filter_cells, zs.pp.filter_cells],
+    "filter_genes": [zs.arrays.filter_genes, zs.pp.filter_genes],
+    "calculate_qc_metrics": [zs.arrays.qc_metrics, zs.pp.calculate_qc_metrics],
+    "simulate": [zs.datasets.simulate],
+    "raster": [zs.arrays.raster_points],
+}
+
+
+@pytest.mark.parametrize("name", CARRIERS)
+def test_python_defaults_are_the_rust_defaults(name):
+    rust = json.loads(_core.option_defaults())[name]["defaults"]
+    for function in CARRIERS[name]:
+        shared = 0
+        for keyword, parameter in inspect.signature(function).parameters.items():
+            if keyword not in rust or parameter.default is inspect.Parameter.empty:
+                continue
+            shared += 1
+            ours, theirs = parameter.default, rust[keyword]
+            if isinstance(ours, float) and math.isinf(ours):
+                ours = "inf" if ours > 0 else "-inf"
+            if keyword == "background":
+                ours = [round(255 * value) for value in ours]
+            if isinstance(ours, tuple):
+                ours = list(ours)
+            assert ours == theirs, f"{function.__module__}.{function.__name__}({keyword})"
+        assert shared, f"{function.__name__} carries none of the options of {name}"
+
+
+def test_every_options_struct_has_a_carrier():
+    assert set(CARRIERS) == set(json.loads(_core.option_defaults()))
+
+
+def _spine(adata, threads: int):
+    adata = adata.copy()
+    zs.pp.calculate_qc_metrics(adata, percent_top=(50,), inplace=True, threads=threads)
+    zs.pp.filter_cells(adata, min_genes=20, threads=threads)
+    zs.pp.filter_genes(adata, min_cells=3, threads=threads)
+    v3 = zs.pp.highly_variable_genes(adata, flavor="seurat_v3", n_top_genes=60, inplace=False, threads=threads)
+    zs.pp.normalize_total(adata, target_sum=1e4, threads=threads)
+    zs.pp.log1p(adata, threads=threads)
+    zs.pp.highly_variable_genes(adata, n_top_genes=60, threads=threads)
+    zs.pp.pca(adata, n_comps=20, threads=threads)
+    zs.pp.neighbors(adata, threads=threads)
+    zs.tl.leiden(adata, threads=threads)
+    zs.tl.umap(adata, maxiter=60, threads=threads)
+    markers = {}
+    for method in ("t-test", "t-test_overestim_var", "wilcoxon"):
+        zs.tl.rank_genes_groups(adata, "group", method=method, pts=True, threads=threads)
+        markers[method] = adata.uns["rank_genes_groups"]
+    arrays = {
+        "obs": adata.obs.select_dtypes("number").to_numpy(np.float64),
+        "var": adata.var.select_dtypes("number").to_numpy(np.float64),
+        "v3": v3.select_dtypes("number").to_numpy(np.float64),
+        "X": adata.X.data,
+        "pca": adata.obsm["X_pca"],
+        "PCs": adata.varm["PCs"],
+        "distances": adata.obsp["distances"].data,
+        "connectivities": adata.obsp["connectivities"].data,
+        "leiden": adata.obs["leiden"].cat.codes.to_numpy(),
+        "umap": adata.obsm["X_umap"],
+    }
+    for method, found in markers.items():
+        for field in ("scores", "pvals", "pvals_adj", "logfoldchanges"):
+            arrays[f"{method} {field}"] = np.array(found[field].tolist())
+    return {key: np.ascontiguousarray(value).tobytes() for key, value in arrays.items()}
+
+
+def test_the_same_bits_for_any_number_of_threads_from_counts_to_markers(pbmc3k):
+    pbmc3k.obs["group"] = np.where(np.arange(pbmc3k.n_obs) % 3 == 0, "a", "b")
+    pbmc3k.obs["group"] = pbmc3k.obs["group"].astype("category")
+    one = _spine(pbmc3k, 1)
+    for threads in (2, 8):
+        other = _spine(pbmc3k, threads)
+        assert [key for key in one if one[key] != other[key]] == []
+
+
+def test_dense_and_sparse_give_the_same_bits_from_counts_to_markers(small):
+    dense = small.copy()
+    dense.X = small.X.toarray()
+    one, other = _spine(small, 2), _spine(dense, 2)
+    del one["X"], other["X"]  # stored differently
+    assert [key for key in one if one[key] != other[key]] == []
+    assert sparse.issparse(small.X)
