@@ -1,6 +1,5 @@
 """Highly variable genes: scanpy's sets and statistics, on real data and at the edges."""
 
-import sys
 import warnings
 
 import anndata as ad
@@ -17,27 +16,17 @@ from zensaibo import errors
 STATISTICS = ["means", "dispersions", "dispersions_norm", "variances", "variances_norm"]
 
 
-class StableSorts:
-    """numpy, with a stable argsort."""
-
-    def __getattr__(self, name):
-        return getattr(np, name)
-
-    @staticmethod
-    def argsort(values, axis=-1):
-        return np.argsort(values, axis=axis, kind="stable")
-
-
 def scanpys(adata, **arguments) -> pd.DataFrame:
     """scanpy's table.
 
     Genes with the same counts in another order have equal variances; scanpy ranks them by numpy's unstable sort,
     whose order depends on the machine. With a stable sort in its place, there is one right answer.
     """
-    module = sys.modules["scanpy.preprocessing._highly_variable_genes"]
+    argsort = np.argsort
     with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
         warnings.simplefilter("ignore")
-        patch.setattr(module, "np", StableSorts())
+        # The function itself, not the module's `np`: scanpy's numba kernels are compiled against that name.
+        patch.setattr(np, "argsort", lambda values, axis=-1, **_: argsort(values, axis=axis, kind="stable"))
         table = sc.pp.highly_variable_genes(adata, inplace=False, **arguments)
     return table.loc[adata.var_names]
 

@@ -49,6 +49,8 @@ def test_metrics_equal_scanpy_on_real_counts(request, name):
 
 
 def test_metrics_equal_scanpy_on_values_that_are_not_counts(pbmc3k_log):
+    # In float64: on float32 scanpy adds up in float32, which alone costs 2e-5.
+    pbmc3k_log.X = pbmc3k_log.X.astype(np.float64)
     assert_same_tables(*both(pbmc3k_log, percent_top=[10, 50, 700]))
 
 
