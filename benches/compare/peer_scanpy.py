@@ -32,6 +32,8 @@ with record.stage("jit"):
 
 with record.stage("read"):
     adata = sc.read_h5ad(source)
+    # scanpy fails on row pointers of another width than the columns (scanpy#3331).
+    adata.X.indptr = adata.X.indptr.astype(adata.X.indices.dtype)
 with record.stage("qc"):
     adata.var["mt"] = adata.var_names.str.startswith("MT-")
     sc.pp.calculate_qc_metrics(adata, qc_vars=["mt"], inplace=True)

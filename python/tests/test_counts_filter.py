@@ -207,3 +207,16 @@ def test_bad_input(small):
             zs.pp.filter_genes(small, **{key.replace("genes", "cells"): value for key, value in arguments.items()})
     with pytest.raises(TypeError):
         zs.pp.filter_cells(small, min_cells=3)
+
+
+def test_a_matrix_read_from_a_file_is_compacted_in_its_own_memory(small, tmp_path):
+    small.write_h5ad(tmp_path / "small.h5ad")
+    adata = zs.io.read(tmp_path / "small.h5ad")
+    expected = small.copy()
+    counts = np.asarray((small.X > 0).sum(axis=1)).ravel()
+    threshold = int(np.sort(counts)[30])
+    address = adata.X.data.ctypes.data
+    zs.pp.filter_cells(adata, min_genes=threshold)
+    assert adata.X.data.ctypes.data == address
+    assert 200 < adata.n_obs < small.n_obs
+    assert (adata.X != expected.X[counts >= threshold]).nnz == 0

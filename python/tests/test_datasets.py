@@ -161,3 +161,12 @@ def test_absent_data_is_named(monkeypatch, tmp_path):
         zs.datasets.pbmc3k()
     with pytest.raises(zs.errors.MissingKeyError, match="nothing.*pbmc3k"):
         zs.datasets.locate("nothing")
+
+
+def test_a_streamed_file_has_one_width_of_indices(tmp_path):
+    import h5py
+
+    zs.datasets.simulate(500, 4000, out=tmp_path / "s.h5ad")
+    with h5py.File(tmp_path / "s.h5ad") as file:
+        assert file["X/indptr"].dtype == file["X/indices"].dtype == np.int32
+        assert file["X/indptr"][-1] == len(file["X/indices"]) == len(file["X/data"])

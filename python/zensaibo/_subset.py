@@ -79,12 +79,17 @@ def _own_memory(array: np.ndarray) -> bool:
     """Whether the memory of ``array`` is its own, or that of an owner known to it alone, and may be written."""
     if not (array.flags.writeable and array.flags.c_contiguous and array.flags.aligned and type(array) is np.ndarray):
         return False
-    if array.flags.owndata:
-        return True
-    # scipy often keeps the front of a longer array; that array then has no holder but this one.
-    if sys.getrefcount(array.base) > 2 or isinstance(array.base, memoryview):
-        return False
-    return not isinstance(array.base, np.ndarray) or array.base.flags.owndata
+    # scipy often keeps the front of a longer array, and arrays from the extension lie over memory that Rust allocated:
+    # each owner on the way down must be known to the one above alone.
+    while not array.flags.owndata:
+        base = array.base
+        # Three: the array above, the name here, and the argument of the call itself.
+        if base is None or isinstance(base, memoryview) or sys.getrefcount(base) > 3:
+            return False
+        if not isinstance(base, np.ndarray):
+            return True
+        array = base
+    return True
 
 
 def _compact(matrix: Any, mask: np.ndarray, axis: int, threads: int | None) -> tuple[Any, BaseException | None]:

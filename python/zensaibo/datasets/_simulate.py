@@ -183,19 +183,25 @@ def _stream(
             matrix = file.create_group("X")
             matrix.attrs.update({"encoding-type": "csr_matrix", "encoding-version": "0.1.0"})
             matrix.attrs["shape"] = np.array(model.shape, dtype=np.int64)
-            columns = {
-                name: matrix.create_dataset(name, shape=(0,), maxshape=(None,), dtype=kind, chunks=(1 << 18,))
-                for name, kind in (("data", "f4"), ("indices", "i4"))
-            }
+            columns: dict[str, h5py.Dataset] = {}
             pointers = [np.zeros(1, dtype=np.int64)]
             for start in range(0, model.n_blocks, _BATCH):
                 indptr, indices, values = model.counts(start, start + _BATCH, threads, callback)
+                if not columns:
+                    # Row pointers and columns share one width: scanpy fails on a mix. The first rows tell, with a
+                    # margin, whether 32 bits will do.
+                    expected = 1.25 * (len(indices) + 1) / max(1, len(indptr) - 1) * model.shape[0]
+                    width = "i4" if expected < np.iinfo(np.int32).max else "i8"
+                    for name, kind in (("data", "f4"), ("indices", width)):
+                        columns[name] = matrix.create_dataset(
+                            name, shape=(0,), maxshape=(None,), dtype=kind, chunks=(1 << 18,)
+                        )
                 pointers.append(indptr[1:] + pointers[-1][-1])
                 for name, part in (("data", values), ("indices", indices)):
                     held = len(columns[name])
                     columns[name].resize((held + len(part),))
                     columns[name][held:] = part
-            matrix.create_dataset("indptr", data=np.concatenate(pointers))
+            matrix.create_dataset("indptr", data=np.concatenate(pointers).astype(columns["indices"].dtype))
             for slot in ("obs", "var", "uns", "obsm", "varm", "obsp", "varp", "layers"):
                 value = getattr(described, slot)
                 anndata.io.write_elem(file, slot, value if slot in ("obs", "var") else dict(value))
