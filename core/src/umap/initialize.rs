@@ -153,7 +153,11 @@ fn part_positions(graph: &Graph, d: usize, seed: u64, ctx: &Ctx) -> Result<Vec<f
             })
             .collect());
     }
-    Ok(spectral_vectors(graph, d, seed, SpectralLimits::for_layout(n), ctx)?.vectors)
+    let vectors = spectral_vectors(graph, d, seed, SpectralLimits::for_layout(n), ctx)?.vectors;
+    if vectors.iter().any(|value| !value.is_finite()) {
+        return Err(Error::Internal("the spectral start of the layout holds values that are not finite".into()));
+    }
+    Ok(vectors)
 }
 
 /// The graph among `vertices` (a whole connected part); `local` holds their new numbers.

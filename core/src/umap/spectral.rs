@@ -154,7 +154,9 @@ fn iterate<const K: usize>(
         // Everything from -1 to the last Ritz value is damped; the first ones grow by up to GAIN.
         let cut = values[K - 1].clamp(-0.9, 0.999_999);
         let (centre, half) = ((cut - 1.0) / 2.0, (cut + 1.0) / 2.0);
-        let growth = ((values[0].min(1.0) - centre) / half).max(1.0 + 1e-7).acosh();
+        // Counted for an eigenvalue of 1, the largest there can be: early Ritz values lie far below the true ones,
+        // and a degree chosen for them would carry those beyond the range of f32.
+        let growth = ((1.0 - centre) / half).max(1.0 + 1e-7).acosh();
         let degree = ((GAIN.acosh() / growth) as usize).clamp(6, 80).min(limits.products.saturating_sub(products).max(1));
         // Y0 = X, Y1 = (A - c)/h X, Y(k+1) = 2 (A - c)/h Y(k) - Y(k-1).
         before.copy_from_slice(&x);
