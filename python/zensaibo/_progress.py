@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 Progress = Callable[[str, int, int], None]
 
@@ -10,7 +11,7 @@ class _Bars:
     """A callback for `_core` that shows stages as tqdm bars, opened only after the first report (40 ms in)."""
 
     def __init__(self) -> None:
-        self._bar = None
+        self._bar: Any = None
         self._stage: str | None = None
 
     def __call__(self, stage: str, done: int, total: int) -> None:

@@ -25,11 +25,13 @@ use super::{KnnOptions, Neighbors};
 use crate::{Ctx, Result};
 
 /// Rows per cluster aimed at.
-const CLUSTER: usize = 256;
+const CLUSTER: usize = 384;
 /// Share of the distance of the k-th neighbour up to which a cluster's plane may lie, at effort 1.
-const REACH: f64 = 0.5;
-/// Clusters that one cluster's rows look at, at most, at effort 1.
-const PROBES: f64 = 128.0;
+const REACH: f64 = 0.45;
+/// Clusters that one cluster's rows look at, at most, at effort 1: this times the root of their number. Where most
+/// dimensions are noise the planes exclude little, and this is what bounds the work.
+const PROBES: f64 = 8.0;
+
 pub(super) fn search(prepared: Prepared, exact: &Exact<'_>, options: &KnnOptions, ctx: &Ctx) -> Result<Neighbors> {
     let (n, k) = (prepared.n, options.n_neighbors);
     let clusters = {
@@ -128,7 +130,7 @@ fn search_cluster(
     let rows = clusters.starts[cluster]..clusters.starts[cluster + 1];
     // The row itself is met too, and single precision may swap nearly equal ones: some to spare.
     let keep = (k + (k / 4).max(4)).min(clusters.order.len());
-    let most = (options.effort * PROBES).ceil() as usize;
+    let most = (options.effort * PROBES * (clusters.count() as f64).sqrt()).ceil() as usize;
     let probes = nearest_clusters(clusters, cluster, d, most, keep);
     let planes = Planes::new(sorted, clusters, rows.clone(), cluster, &probes, d);
     let reach = (options.effort * REACH) as f32;

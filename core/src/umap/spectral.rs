@@ -5,7 +5,9 @@
 //! that are small on the part of the spectrum still unwanted (Zhou, Saad, Tiago, Chelikowsky 2006).
 
 use multiversion::multiversion;
+use ndarray::ArrayView2;
 use rayon::prelude::*;
+use zensaibo_linalg::symmetric_eigen_top;
 
 use crate::graph::Graph;
 use crate::random::Stream;
@@ -70,7 +72,7 @@ pub fn spectral_vectors(graph: &Graph, count: usize, seed: u64, limits: Spectral
         }
     }
     let mut found = if graph.n <= DENSE.max(2 * count) {
-        dense(&matrix, count)
+        dense(&matrix, count)?
     } else {
         match count {
             0..=4 => iterate::<8>(&matrix, &trivial, count, seed, limits, ctx)?,
@@ -97,7 +99,7 @@ struct Normalised<'a> {
 }
 
 /// All eigenvectors of a small matrix; the first, trivial one is left out.
-fn dense(matrix: &Normalised<'_>, count: usize) -> Spectral {
+fn dense(matrix: &Normalised<'_>, count: usize) -> Result<Spectral> {
     let n = matrix.graph.n;
     let mut full = vec![0f64; n * n];
     for vertex in 0..n {
@@ -105,14 +107,14 @@ fn dense(matrix: &Normalised<'_>, count: usize) -> Spectral {
             full[vertex * n + matrix.graph.indices[place] as usize] = f64::from(matrix.weights[place]);
         }
     }
-    let (values, vectors) = symmetric_eigen(&mut full, n);
+    let (values, vectors) = eigen(&full, n)?;
     let picked = (0..n).flat_map(|row| (1..=count).map(move |column| (row, column)));
-    Spectral {
+    Ok(Spectral {
         vectors: picked.map(|(row, column)| vectors[row * n + column] as f32).collect(),
         values: values[1..=count].to_vec(),
         residual: 0.0,
         products: 0,
-    }
+    })
 }
 
 type Block<const K: usize> = Vec<[f32; K]>;
@@ -136,14 +138,13 @@ fn iterate<const K: usize>(
         .collect();
     let mut ax: Block<K> = vec![[0.0; K]; n];
     let (mut before, mut after): (Block<K>, Block<K>) = (vec![[0.0; K]; n], vec![[0.0; K]; n]);
-    orthonormalise(&mut x, trivial);
+    orthonormalise(&mut x, trivial)?;
     let mut products = 0;
     loop {
         // Rayleigh-Ritz: the best approximations that the block holds.
         product(matrix, &x, None, 1.0, 0.0, &mut ax, ctx)?;
         products += 1;
-        let mut projected = gram(&x, &ax);
-        let (values, rotation) = symmetric_eigen(&mut projected, K);
+        let (values, rotation) = eigen(&gram(&x, &ax), K)?;
         rotate(&mut x, &rotation);
         rotate(&mut ax, &rotation);
         let residual = residual(&x, &ax, &values, count);
@@ -172,7 +173,7 @@ fn iterate<const K: usize>(
             std::mem::swap(&mut after, &mut ax);
         }
         std::mem::swap(&mut x, &mut after);
-        orthonormalise(&mut x, trivial);
+        orthonormalise(&mut x, trivial)?;
     }
 }
 
@@ -271,7 +272,7 @@ fn gram_rows<const K: usize>(x: &[[f32; K]], y: &[[f32; K]]) -> Vec<f64> {
 
 /// Projects out `trivial`, then makes the columns orthonormal through the eigenvectors of their Gram matrix
 /// (twice: once loses half the digits where columns are nearly alike).
-fn orthonormalise<const K: usize>(x: &mut Block<K>, trivial: &[f32]) {
+fn orthonormalise<const K: usize>(x: &mut Block<K>, trivial: &[f32]) -> Result<()> {
     for _ in 0..2 {
         let parts: Vec<[f64; K]> = x
             .par_chunks(PIECE)
@@ -299,8 +300,7 @@ fn orthonormalise<const K: usize>(x: &mut Block<K>, trivial: &[f32]) {
                 }
             }
         });
-        let mut products = gram(x, x);
-        let (values, mut vectors) = symmetric_eigen(&mut products, K);
+        let (values, mut vectors) = eigen(&gram(x, x), K)?;
         let floor = values[0].max(f64::MIN_POSITIVE) * 1e-14;
         for column in 0..K {
             let factor = 1.0 / values[column].max(floor).sqrt();
@@ -308,6 +308,7 @@ fn orthonormalise<const K: usize>(x: &mut Block<K>, trivial: &[f32]) {
         }
         rotate(x, &vectors);
     }
+    Ok(())
 }
 
 /// x <- x times a K x K matrix.
@@ -350,47 +351,9 @@ fn residual<const K: usize>(x: &[[f32; K]], ax: &[[f32; K]], values: &[f64], cou
     (0..count).map(|k| parts.iter().map(|part| part[k]).sum::<f64>().sqrt()).fold(0.0, f64::max)
 }
 
-/// Eigenvalues (descending) and eigenvectors (columns, row by row) of a small symmetric n x n matrix, by
-/// cyclic Jacobi rotations. The matrix is destroyed.
-pub(super) fn symmetric_eigen(matrix: &mut [f64], n: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut vectors = vec![0f64; n * n];
-    (0..n).for_each(|i| vectors[i * n + i] = 1.0);
-    let scale = matrix.iter().map(|x| x * x).sum::<f64>();
-    for _ in 0..60 {
-        let mut off = 0.0;
-        for p in 0..n {
-            for q in p + 1..n {
-                let apq = matrix[p * n + q];
-                off += apq * apq;
-                if apq == 0.0 {
-                    continue;
-                }
-                let theta = (matrix[q * n + q] - matrix[p * n + p]) / (2.0 * apq);
-                let t = theta.signum() / (theta.abs() + (theta * theta + 1.0).sqrt());
-                let c = 1.0 / (t * t + 1.0).sqrt();
-                let s = t * c;
-                for k in 0..n {
-                    let (kp, kq) = (matrix[k * n + p], matrix[k * n + q]);
-                    matrix[k * n + p] = c * kp - s * kq;
-                    matrix[k * n + q] = s * kp + c * kq;
-                }
-                for k in 0..n {
-                    let (pk, qk) = (matrix[p * n + k], matrix[q * n + k]);
-                    matrix[p * n + k] = c * pk - s * qk;
-                    matrix[q * n + k] = s * pk + c * qk;
-                    let (kp, kq) = (vectors[k * n + p], vectors[k * n + q]);
-                    vectors[k * n + p] = c * kp - s * kq;
-                    vectors[k * n + q] = s * kp + c * kq;
-                }
-            }
-        }
-        if off <= 1e-30 * scale {
-            break;
-        }
-    }
-    let mut order: Vec<usize> = (0..n).collect();
-    order.sort_by(|&i, &j| matrix[j * n + j].total_cmp(&matrix[i * n + i]).then(i.cmp(&j)));
-    let values = order.iter().map(|&i| matrix[i * n + i]).collect();
-    let sorted = (0..n * n).map(|place| vectors[place / n * n + order[place % n]]).collect();
-    (values, sorted)
+/// Eigenvalues (descending) and eigenvectors (columns, row by row) of a small symmetric n x n matrix.
+pub(super) fn eigen(matrix: &[f64], n: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+    let view = ArrayView2::from_shape((n, n), matrix).map_err(|error| crate::Error::Internal(error.to_string()))?;
+    let found = symmetric_eigen_top(view, n)?;
+    Ok((found.values, found.vectors.iter().copied().collect()))
 }

@@ -114,6 +114,7 @@ def raster_points(
         seed=seed,
     )
     x, y = (np.ascontiguousarray(points[:, axis], dtype=np.float32) for axis in (0, 1))
-    missing = tuple(int(channel) for channel in _rgba([na_color])[0])
-    pixels, bounds, not_finite = _core.raster_points(x, y, table, missing, options, codes, values, threads)
-    return Picture(pixels, tuple(bounds), not_finite)
+    red, green, blue, alpha = (int(channel) for channel in _rgba([na_color])[0])
+    pixels, bounds, not_finite = _core.raster_points(x, y, table, (red, green, blue, alpha), options, codes, values, threads)
+    left, right, bottom, top = bounds
+    return Picture(pixels, (left, right, bottom, top), not_finite)

@@ -157,14 +157,14 @@ def highly_variable_genes(
     table = pd.DataFrame(index=names)
     table[HIGHLY_VARIABLE] = found.highly_variable
     if takes_counts:
-        table["highly_variable_rank"] = found.rank.astype(np.float32)
+        table["highly_variable_rank"] = np.asarray(found.rank, dtype=np.float32)
     table["means"] = found.means
     if takes_counts:
         table["variances"] = found.variances
         table["variances_norm"] = found.variances_norm
     else:
         table["dispersions"] = found.dispersions
-        table["dispersions_norm"] = found.dispersions_norm.astype(np.float32) if inplace else found.dispersions_norm
+        table["dispersions_norm"] = np.asarray(found.dispersions_norm, dtype=np.float32 if inplace else np.float64)
     if found.n_batches is not None:
         table["highly_variable_nbatches"] = found.n_batches
     if found.intersection is not None:

@@ -102,7 +102,7 @@ def neighbors(
 
     Reference: McInnes, Healy and Melville 2018 (umap).
     """
-    algorithms = {None: "auto", "exact": "exact", "sklearn": "exact", "approximate": "approximate"}
+    algorithms: dict[str | None, Literal["auto", "exact", "approximate"]] = {None: "auto", "exact": "exact", "sklearn": "exact", "approximate": "approximate"}
     if not (transformer is None or isinstance(transformer, str)) or transformer not in algorithms:
         expected = "None, 'exact', 'sklearn' or 'approximate'"
         hint = "neighbours found elsewhere go through zensaibo.arrays.neighbors_graph"
@@ -187,8 +187,7 @@ def _representation(
                 UserWarning,
                 stacklevel=3,
             )
-            extra = {} if n_pcs is None else {"n_comps": n_pcs}
-            pca(adata, random_state=random_state, threads=threads, progress=progress, **extra)
+            pca(adata, n_comps=n_pcs, random_state=random_state, threads=threads, progress=progress)
         if use_rep == "X" and n_pcs is not None:
             found = f"n_pcs={n_pcs} with {adata.n_vars} genes, where X itself is searched"
             raise ParameterError(f"parameter `n_pcs`: expected None or 0, or use_rep='X_pca', found {found}")

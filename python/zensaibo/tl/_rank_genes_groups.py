@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 #: What the two presets of scanpy take where the caller names nothing.
-_PRESETS = {
-    "scanpy-v1": {"method": "t-test", "mean_in_log_space": True},
-    "scanpy-v2": {"method": "wilcoxon", "mean_in_log_space": False},
-}
+class _Preset(NamedTuple):
+    method: Literal["t-test", "t-test_overestim_var", "wilcoxon"]
+    mean_in_log_space: bool
+
+
+_PRESETS = {"scanpy-v1": _Preset("t-test", True), "scanpy-v2": _Preset("wilcoxon", False)}
 
 
 def rank_genes_groups(
@@ -123,9 +125,9 @@ def rank_genes_groups(
     :func:`zensaibo.arrays.rank_genes_groups` for cost and references.
     """
     check_preset(preset)
-    method = method if method is not None else _PRESETS[preset]["method"]
-    if mean_in_log_space is None:
-        mean_in_log_space = _PRESETS[preset]["mean_in_log_space"]
+    chosen = _PRESETS[preset]
+    method = chosen.method if method is None else method
+    mean_in_log_space = chosen.mean_in_log_space if mean_in_log_space is None else mean_in_log_space
     key = RANK_GENES_GROUPS if key_added is None else key_added
     _anndata.check_adata(adata)
     column = _as_categorical(_anndata.get_obs(adata, groupby), groupby)
