@@ -236,3 +236,76 @@ def test_defaults_stand_once():
     for name in ("width", "height", "radius", "opacity", "extent", "order", "seed"):
         assert python[name] == rust[name], name
     assert [round(255 * channel) for channel in python["background"]] == rust["background"]
+
+
+def test_other_bases_by_name(embedded):
+    rng = np.random.default_rng(1)
+    for key in ("X_tsne", "X_diffmap", "X_draw_graph_fa"):
+        embedded.obsm[key] = rng.normal(size=(300, 3))
+    embedded.uns["draw_graph"] = {"params": {"layout": "fa"}}
+    assert zs.pl.tsne(embedded, color="group").get_xlabel() == "tSNE1"
+    assert zs.pl.diffmap(embedded, components="2,3").get_xlabel() == "DC2"
+    assert zs.pl.draw_graph(embedded).get_ylabel() == "FA2"
+    assert zs.pl.draw_graph(embedded, layout="fa", color="group").get_title() == "group"
+    ax = zs.pl.tsne(embedded, size=200)
+    assert all(at(ax, x, y)[3] == 255 for x, y in embedded.obsm["X_tsne"][:, :2])
+
+
+def test_a_missing_basis_says_what_computes_it(small):
+    for plot, maker in ((zs.pl.umap, "tl.umap"), (zs.pl.pca, "pp.pca"), (zs.pl.tsne, "tl.tsne"), (zs.pl.diffmap, "tl.diffmap")):
+        with pytest.raises(errors.MissingKeyError, match=f"present: \\(nothing\\); run `{maker}` first"):
+            plot(small)
+    with pytest.raises(errors.MissingKeyError, match="draw_graph.*run `tl.draw_graph` first"):
+        zs.pl.draw_graph(small)
+    with pytest.raises(errors.MissingKeyError, match="draw_graph_fr.*run `tl.draw_graph` first"):
+        zs.pl.draw_graph(small, layout="fr")
+
+
+def test_panels_of_a_grid_keep_their_size_and_nothing_meets_or_is_cut(embedded):
+    embedded.obs["long"] = pd.Categorical([f"a cell type with a long name {i % 3}" for i in range(300)])
+    axes = zs.pl.umap(embedded, color=["long", "group", "score", "long", "gene0"], ncols=2)
+    figure = axes[0].figure
+    figure.draw_without_rendering()
+    inches = [ax.get_position().size * figure.get_size_inches() for ax in axes]
+    assert np.allclose(inches[0], inches[1]) and np.allclose(inches[0], inches[3])
+    boxes = [ax.get_tightbbox() for ax in axes]
+    for i, one in enumerate(boxes):
+        assert one.x0 >= 0 and one.y0 >= 0 and one.x1 <= figure.bbox.width and one.y1 <= figure.bbox.height, i
+        for other in boxes[i + 1 :]:
+            assert not one.overlaps(other)
+    single = zs.pl.umap(embedded, color="long")
+    assert single.get_legend().get_window_extent().x1 <= single.figure.bbox.width
+    wide = zs.pl.umap(embedded, color=["group", "long"], wspace=2.0)
+    left, right = (ax.get_position() for ax in wide)
+    assert right.x0 - left.x1 == pytest.approx(2 * left.width, rel=1e-6)
+
+
+def test_groups_colour_categories_of_a_grid_and_leave_numbers_whole(embedded):
+    axes = zs.pl.umap(embedded, color=["group", "gene0"], groups=["g2"], vmax="p99")
+    assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["g2", "NA"]
+    high = np.percentile(embedded.X[:, 0].toarray(), 99)
+    assert axes[0].figure.axes[-1].get_ylim()[1] == pytest.approx(high)
+    with pytest.raises(errors.ParameterError, match="groups"):
+        zs.pl.umap(embedded, color="group", groups=[])
+
+
+def test_limits_for_each_panel(embedded):
+    axes = zs.pl.umap(embedded, color=["gene0", "gene1", "score"], vmin=[0, 1, None], vmax=["p90", 7, lambda v: v.max() / 2])
+    bars = [ax for ax in axes[0].figure.axes if ax not in axes]
+    high = np.percentile(embedded.X[:, 0].toarray(), 90)
+    assert [bar.get_ylim() for bar in bars] == [(0, pytest.approx(high)), (1, 7), (0, 149.5)]
+    with pytest.raises(errors.ParameterError, match="vmin"):
+        zs.pl.umap(embedded, color=["gene0", "gene1"], vmin=[1, 2, 3])
+
+
+def test_scanpy_draws_our_results(pbmc3k_log):
+    import scanpy as sc
+
+    adata = pbmc3k_log
+    zs.pp.pca(adata, n_comps=20)
+    zs.pp.neighbors(adata)
+    zs.tl.leiden(adata)
+    zs.tl.umap(adata, maxiter=50)
+    axes = sc.pl.umap(adata, color=["leiden", "CD3D"], show=False)
+    assert [ax.get_title() for ax in axes] == ["leiden", "CD3D"]
+    assert sc.pl.pca(adata, color="leiden", show=False).get_title() == "leiden"

@@ -113,3 +113,25 @@ def bound(value: Any, values: np.ndarray, name: str) -> float | None:
             expected = "a number, a function, or a percentile such as 'p99'"
             raise ParameterError(f"parameter `{name}`: expected {expected}, found {value!r}") from None
     return float(value)
+
+
+def norm_of(values: np.ndarray, vmin: Any, vmax: Any, vcenter: Any, norm: Any = None) -> Any:
+    """`norm`, or one from the limits and the finite values."""
+    from matplotlib.colors import Normalize, TwoSlopeNorm
+
+    if norm is not None:
+        if any(limit is not None for limit in (vmin, vmax, vcenter)):
+            raise ParameterError("parameter `norm`: expected None beside `vmin`, `vmax` or `vcenter`, found both")
+        return norm
+    finite = values[np.isfinite(values)]
+    low, high = bound(vmin, values, "vmin"), bound(vmax, values, "vmax")
+    low = low if low is not None else (float(finite.min()) if finite.size else 0.0)
+    high = high if high is not None else (float(finite.max()) if finite.size else 1.0)
+    if low > high:
+        raise ParameterError(f"parameters `vmin`, `vmax`: expected vmin <= vmax, found {low} and {high}")
+    if vcenter is None:
+        return Normalize(low, high)
+    centre = bound(vcenter, values, "vcenter")
+    if not low < centre < high:
+        raise ParameterError(f"parameter `vcenter`: expected a value between {low} and {high}, found {centre}")
+    return TwoSlopeNorm(centre, low, high)

@@ -12,16 +12,19 @@ import numpy as np
 import pandas as pd
 
 from .. import arrays
-from .._anndata import check_adata, get_obsm
+from .._anndata import check_adata
 from ..errors import MissingKeyError, ParameterError, ShapeError
-from ._colors import bound, category_colors, fetch
+from ._colors import category_colors, fetch, norm_of
+from ._panels import fit, grid_of, settle, slot_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_NAMES = {"umap": "UMAP", "pca": "PC", "tsne": "tSNE", "diffmap": "DC", "draw_graph_fr": "FR", "draw_graph_fa": "FA"}
+_NAMES = {"umap": "UMAP", "pca": "PC", "tsne": "tSNE", "diffmap": "DC"}
+#: What computes each basis.
+_MAKERS = {"umap": "tl.umap", "pca": "pp.pca", "tsne": "tl.tsne", "diffmap": "tl.diffmap"}
 _LEGENDS = (
     "right margin", "on data", "best", "upper right", "upper left", "lower left", "lower right", "right", "center left",
     "center right", "lower center", "upper center", "center",
@@ -87,7 +90,7 @@ def embedding(
         another by its place in the table. ``False``: cells in their order, later over earlier. Cells without a value
         always lie at the bottom.
     groups
-        Categories to colour; all others are shown as `na_color`.
+        Categories to colour; all others are shown as `na_color`. Panels of numbers show all cells.
     components, dimensions
         Which axes to show: ``"1,2"`` (counted from 1; every colour is shown for each), or ``(0, 1)`` (counted from 0;
         several go with several colours one by one).
@@ -118,7 +121,7 @@ def embedding(
         Range and middle of the colour map: a number, a percentile such as ``"p99"``, a function of the values, or one
         of these for each panel.
     ncols, hspace, wspace
-        Panels per row and space between them.
+        Panels per row, and gaps between them as shares of a panel; by default as wide as labels and legends need.
     title
         Title, or one for each panel; by default the colour.
     show
@@ -143,7 +146,8 @@ def embedding(
 
     Notes
     -----
-    Points are drawn for the size that the axes have now; make figures as large as they shall be first.
+    Points are drawn for the size that the axes have now. With `ax`, make the figure as large as it shall be first;
+    without it, each panel has matplotlib's figure size and the figure grows by what labels and legends need.
     """
     import matplotlib
     import matplotlib.pyplot as plt
@@ -166,17 +170,22 @@ def embedding(
         raise ParameterError(f"parameter `size`: expected a number above 0, found {size!r}")
     table = matplotlib.colormaps.get_cmap(cmap if cmap is not None else color_map)
     groups = [groups] if isinstance(groups, str) else groups
+    if groups is not None and len(groups) == 0:
+        raise ParameterError("parameter `groups`: expected None or at least one category, found an empty list")
     panels = _panels(color, components, dimensions, coordinates.shape[1])
     size = 120_000 / max(adata.n_obs, 1) if size is None else float(size)
 
     if len(panels) > 1:
         if ax is not None:
             raise ParameterError(f"parameter `ax`: expected None for several panels, found axes for {len(panels)} panels")
-        figure, axes = _grid(len(panels), ncols, hspace, wspace)
+        figure, axes = grid_of(len(panels), ncols, *_panel_size())
     else:
+        own = ax is None
         if ax is None:
-            ax = plt.figure().add_subplot(111)
+            _, (ax,) = grid_of(1, 1, *_panel_size())
         figure, axes = ax.figure, [ax]
+    slots = [slot_of(panel) for panel in axes]
+    clusters = [[panel] for panel in axes]
     dpi = float(dpi) if dpi is not None else max(200.0, figure.dpi)
     titles = _each(title, len(panels), "title", default=None)
 
@@ -207,9 +216,6 @@ def embedding(
                     present = ", ".join(map(str, categories))
                     raise MissingKeyError(f"key `{absent[0]}` not found in adata.obs[{key!r}]; present: {present}")
                 codes = np.where(np.isin(codes, [categories.index(group) for group in groups]), codes, -1)
-            if len(panels) > 1 and legend_loc == "right margin":
-                box = panel.get_position()
-                panel.set_position([box.x0, box.y0, box.width * 0.91, box.height])
             shown = np.arange(len(categories)) if groups is None else np.array([categories.index(g) for g in groups])
             _draw(panel, points, style, colors=colors or ["lightgray"], codes=codes, order="shuffled" if sort_order else "given")
             if legend_loc not in (None, "none"):
@@ -218,20 +224,25 @@ def embedding(
                     legend_fontweight, legend_fontoutline, na_color if na_in_legend and (codes < 0).any() else None,
                 )  # fmt: skip
         else:
-            if groups is not None:
+            if groups is not None and len(panels) == 1:
                 raise ParameterError(f"parameter `groups`: expected None for numbers, found {groups!r} with color {key!r}")
             numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            norm = _norm(
+            norm = norm_of(
                 numbers,
                 *(_each(limit, len(panels), word)[number] for limit, word in ((vmin, "vmin"), (vmax, "vmax"), (vcenter, "vcenter"))),
             )
             if colorbar_loc is not None:
                 scale = matplotlib.cm.ScalarMappable(norm=norm, cmap=table)
-                figure.colorbar(scale, ax=panel, pad=0.01, fraction=0.08, aspect=30, location=colorbar_loc)
+                bar = figure.colorbar(scale, ax=panel, pad=0.02, fraction=0.06, aspect=30, location=colorbar_loc)
+                clusters[number].append(bar.ax)
             colors = np.rint(table(np.linspace(0, 1, 256)) * 255).astype(np.uint8)
             scaled = np.ma.filled(norm(np.ma.masked_invalid(numbers)), np.nan)
             _draw(panel, points, style, colors=colors, values=scaled, order="ascending" if sort_order else "given")
 
+    if len(panels) > 1:
+        settle(clusters, slots, min(ncols, len(panels)), hspace, wspace)
+    elif own:
+        fit(figure)
     if save is not None:
         figure.savefig(os.fspath(save), dpi=dpi, bbox_inches="tight")
     if show:
@@ -280,16 +291,51 @@ def pca(
     return figure if late["return_fig"] else axes
 
 
+def tsne(adata: AnnData, **parameters: Any) -> Axes | list[Axes] | Figure | None:
+    """Scatter plot of ``obsm["X_tsne"]``. Parameters, results and slots are those of `embedding`."""
+    return embedding(adata, "tsne", **parameters)
+
+
+def diffmap(adata: AnnData, **parameters: Any) -> Axes | list[Axes] | Figure | None:
+    """Scatter plot of ``obsm["X_diffmap"]``. Parameters, results and slots are those of `embedding`.
+
+    The first component of a diffusion map is the stationary state and tells cells little apart: ``components="2,3"``
+    shows the two after it.
+    """
+    return embedding(adata, "diffmap", **parameters)
+
+
+def draw_graph(adata: AnnData, *, layout: str | None = None, **parameters: Any) -> Axes | list[Axes] | Figure | None:
+    """Scatter plot of ``obsm["X_draw_graph_<layout>"]``. Parameters, results and slots are those of `embedding`, and:
+
+    Parameters
+    ----------
+    layout
+        Such as "fa" or "fr"; by default the last one computed, ``uns["draw_graph"]["params"]["layout"]``.
+    """
+    if layout is None:
+        layout = check_adata(adata).uns.get("draw_graph", {}).get("params", {}).get("layout")
+        if layout is None:
+            raise MissingKeyError("key `draw_graph` not found in adata.uns: run `tl.draw_graph` first, or name the `layout`")
+    return embedding(adata, f"draw_graph_{layout}", **parameters)
+
+
 def _basis(adata: AnnData, basis: str) -> tuple[np.ndarray, str]:
     """The coordinates, and the name of their axes."""
     key = basis if basis in adata.obsm else f"X_{basis}"
     if key not in adata.obsm:
-        get_obsm(adata, basis)
+        name = basis.removeprefix("X_")
+        present = ", ".join(map(str, adata.obsm.keys())) or "(nothing)"
+        maker = "tl.draw_graph" if name.startswith("draw_graph") else _MAKERS.get(name)
+        hint = f"; run `{maker}` first" if maker else ""
+        raise MissingKeyError(f"key `{basis}` not found in adata.obsm; present: {present}{hint}")
     values = adata.obsm[key]
     values = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
     if values.ndim != 2 or values.shape[1] < 2:
         raise ShapeError(f"`obsm[{key!r}]`: expected two columns or more, found shape {values.shape}")
     name = key.removeprefix("X_")
+    if name.startswith("draw_graph_"):
+        return values, name.removeprefix("draw_graph_").upper()
     return values, _NAMES.get(name, name)
 
 
@@ -342,40 +388,12 @@ def _each(value: Any, count: int, name: str, default: Any = None) -> list[Any]:
     return list(value)
 
 
-def _grid(count: int, ncols: int, hspace: float, wspace: float | None) -> tuple[Figure, list[Axes]]:
-    """A figure with room for `count` panels, each of matplotlib's figure size."""
-    import matplotlib.pyplot as plt
+def _panel_size() -> tuple[float, float]:
+    """Inches of one panel: what `matplotlib.pyplot.subplots` leaves of a figure."""
+    from matplotlib import rcParams
 
-    if ncols < 1:
-        raise ParameterError(f"parameter `ncols`: expected at least 1, found {ncols}")
-    width, height = plt.rcParams["figure.figsize"]
-    wspace = 0.75 / width + 0.02 if wspace is None else wspace
-    across = min(ncols, count)
-    down = -(-count // across)
-    figure = plt.figure(figsize=(across * width * (1 + wspace), down * height))
-    left, bottom = 0.2 / across, 0.13 / down
-    grid = figure.add_gridspec(
-        down, across, left=left, right=1 - (across - 1) * left - 0.01 / across, bottom=bottom,
-        top=1 - (down - 1) * bottom - 0.1 / down, hspace=hspace, wspace=wspace,
-    )  # fmt: skip
-    return figure, [figure.add_subplot(grid[i]) for i in range(count)]
-
-
-def _norm(values: np.ndarray, vmin: Any, vmax: Any, vcenter: Any) -> Any:
-    from matplotlib.colors import Normalize, TwoSlopeNorm
-
-    finite = values[np.isfinite(values)]
-    low, high = bound(vmin, values, "vmin"), bound(vmax, values, "vmax")
-    low = low if low is not None else (float(finite.min()) if finite.size else 0.0)
-    high = high if high is not None else (float(finite.max()) if finite.size else 1.0)
-    if low > high:
-        raise ParameterError(f"parameters `vmin`, `vmax`: expected vmin <= vmax, found {low} and {high}")
-    if vcenter is None:
-        return Normalize(low, high)
-    centre = bound(vcenter, values, "vcenter")
-    if not low < centre < high:
-        raise ParameterError(f"parameter `vcenter`: expected a value between {low} and {high}, found {centre}")
-    return TwoSlopeNorm(centre, low, high)
+    width, height = rcParams["figure.figsize"]
+    return 0.775 * width, 0.77 * height
 
 
 def _draw(ax: Axes, points: np.ndarray, style: dict[str, Any], **what: Any) -> None:

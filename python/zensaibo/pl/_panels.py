@@ -1,0 +1,179 @@
+"""Room for axes: figures that grow until nothing is cut, places in inches, points drawn as an image."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import arrays
+from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
+
+#: White border around everything, in inches.
+_BORDER = 0.08
+
+
+def fit(figure: Figure) -> None:
+    """Resizes `figure` to what is drawn in it, labels and legends included; no axes change their size in inches."""
+    box = figure.get_tightbbox()
+    if not np.isfinite([box.x0, box.y0, box.x1, box.y1]).all():
+        return
+    _move(figure, {ax: (0.0, 0.0) for ax in figure.axes}, box.x0, box.y0, box.width, box.height)
+
+
+def _move(
+    figure: Figure, shifts: dict[Axes, tuple[float, float]], left: float, bottom: float, width: float, height: float
+) -> None:
+    """Makes the part of `figure` at (left, bottom) inches its whole, after moving each of the axes by its shift."""
+    old = figure.get_size_inches()
+    new = np.array([width, height]) + 2 * _BORDER
+    places = {}
+    for ax, (right, up) in shifts.items():
+        box = ax.get_position(original=True)
+        corner = np.array([box.x0, box.y0]) * old + (right - left + _BORDER, up - bottom + _BORDER)
+        places[ax] = [*(corner / new), *(np.array([box.width, box.height]) * old / new)]
+    suptitle = getattr(figure, "_suptitle", None)
+    if suptitle is not None:
+        x, y = np.array(suptitle.get_position()) * old + (_BORDER - left, _BORDER - bottom)
+        suptitle.set_position((x / new[0], y / new[1]))
+    figure.set_size_inches(new)
+    for ax, place in places.items():
+        ax.set_position(place)
+
+
+def settle(clusters: Sequence[Sequence[Axes]], slots: Sequence[Bbox], ncols: int, hspace: float, wspace: float | None) -> None:
+    """Moves the panels of a grid apart until their labels, legends and colour bars do not meet, then fits the figure.
+
+    `clusters`: the axes of each panel; `slots`: where it was placed, in inches; `wspace`, `hspace`: gaps as shares of
+    a slot, ``None``: as narrow as the labels allow. Rows never overlap, whatever `hspace`.
+    """
+    figure = clusters[0][0].figure
+    dpi = figure.dpi
+    reach = np.zeros((len(clusters), 4))  # beyond the slot: left, right, below, above
+    for number, (cluster, slot) in enumerate(zip(clusters, slots, strict=True)):
+        for ax in cluster:
+            box = ax.get_tightbbox()
+            if box is None:
+                continue
+            beyond = (slot.x0 - box.x0 / dpi, box.x1 / dpi - slot.x1, slot.y0 - box.y0 / dpi, box.y1 / dpi - slot.y1)
+            reach[number] = np.maximum(reach[number], beyond)
+    column, row = np.arange(len(clusters)) % ncols, np.arange(len(clusters)) // ncols
+    width, height = slots[0].width, slots[0].height
+
+    def most(side: int, of: np.ndarray) -> np.ndarray:
+        return np.array([reach[of == i, side].max() for i in range(of.max() + 1)])
+
+    left, right, below, above = most(0, column), most(1, column), most(2, row), most(3, row)
+    across = right[:-1] + left[1:] + 0.2 if wspace is None else np.full(len(right) - 1, wspace * width)
+    down = np.maximum(hspace * height, below[:-1] + above[1:] + 0.1)
+    x = left[0] + np.concatenate([[0], np.cumsum(across + width)])
+    y = np.concatenate([[0], np.cumsum(down + height)])
+    total = y[-1] + height + above[0] + below[-1]
+    shifts = {}
+    for number, (cluster, slot) in enumerate(zip(clusters, slots, strict=True)):
+        to = x[column[number]], total - above[0] - height - y[row[number]]
+        for ax in cluster:
+            shifts[ax] = (to[0] - slot.x0, to[1] - slot.y0)
+    _move(figure, shifts, 0.0, 0.0, x[-1] + width + right[-1], total)
+
+
+def slot_of(ax: Axes) -> Bbox:
+    """The place of `ax` in its figure, in inches."""
+    from matplotlib.transforms import Bbox
+
+    box, size = ax.get_position(original=True), ax.figure.get_size_inches()
+    return Bbox([[box.x0 * size[0], box.y0 * size[1]], [box.x1 * size[0], box.y1 * size[1]]])
+
+
+class Frame:
+    """A rectangle of `width` x `height` inches in which axes are placed: a figure of its own, or inside `ax`."""
+
+    def __init__(self, ax: Axes | None, width: float, height: float):
+        import matplotlib.pyplot as plt
+
+        self.size = np.array([width, height])
+        self.host = ax
+        if ax is None:
+            self.figure = plt.figure(figsize=(width, height))
+        else:
+            ax.set_axis_off()
+            self.figure = ax.figure
+
+    def add(self, x: float, y: float, width: float, height: float, **options: Any) -> Axes:
+        """Axes with the lower left corner at (x, y), in inches."""
+        place = [*(np.array([x, y]) / self.size), *(np.array([width, height]) / self.size)]
+        if self.host is not None:
+            return self.host.inset_axes(place, **options)
+        return self.figure.add_axes(place, **options)
+
+    def finish(self) -> None:
+        """Grows a figure of our own until nothing is cut."""
+        if self.host is None:
+            fit(self.figure)
+
+
+def grid_of(count: int, ncols: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` axes of `width` x `height` inches, `ncols` in a row, far apart; `settle` them later."""
+    import matplotlib.pyplot as plt
+
+    if ncols < 1:
+        raise ParameterError(f"parameter `ncols`: expected at least 1, found {ncols}")
+    across = min(ncols, count)
+    down = -(-count // across)
+    total = np.array([across * width * 1.5, down * height * 1.5])
+    figure = plt.figure(figsize=total)
+    axes = []
+    for i in range(count):
+        corner = np.array([i % across * width, (down - 1 - i // across) * height]) * 1.5 + (0.25 * width, 0.25 * height)
+        axes.append(figure.add_axes([*(corner / total), width / total[0], height / total[1]], **options))
+    return figure, axes
+
+
+def draw_points(
+    ax: Axes, x: np.ndarray, y: np.ndarray, *, size: float, colors: Any = "black", alpha: float = 1.0, zorder: float = 2,
+    **what: Any,
+) -> None:  # fmt: skip
+    """Points as an image that fills `ax` at its present limits; `size` is the area as in ``scatter(marker=".")``."""
+    limits = ax.get_xlim(), ax.get_ylim()
+    box = ax.get_window_extent()
+    dpi = max(200.0, ax.figure.dpi)
+    width, height = (int(min(max(round(side / ax.figure.dpi * dpi), 1), 16_384)) for side in (box.width, box.height))
+    shown = ax.transData.transform(np.column_stack([x, y]))
+    shown = (shown - (box.x0, box.y0)) / (box.width, box.height)
+    radius = min(max(np.sqrt(size) / 4 * dpi / 72, 1e-3), 1000.0)
+    picture = arrays.raster_points(
+        shown, colors, width=width, height=height, radius=radius, opacity=alpha, extent=(0, 1, 0, 1), **what
+    )
+    linear = ax.get_xscale() == ax.get_yscale() == "linear"
+    place = {"extent": (*limits[0], *limits[1])} if linear else {"extent": (0, 1, 0, 1), "transform": ax.transAxes}
+    ax.imshow(picture.pixels, origin="upper", aspect="auto", interpolation="antialiased", zorder=zorder, **place)
+    ax.set_xlim(limits[0])
+    ax.set_ylim(limits[1])
+
+
+def check_finite(points: np.ndarray, stacklevel: int = 3) -> None:
+    """Warns of points that cannot be shown."""
+    missing = int((~np.isfinite(points).all(axis=1)).sum())
+    if missing:
+        warnings.warn(f"{missing} cells have no finite coordinates and are not shown", UserWarning, stacklevel=stacklevel)
+
+
+def size_of(figsize: Sequence[float] | None, ax: Axes | None) -> np.ndarray | None:
+    """Inches that are given: of `ax`, or `figsize`; ``None`` if neither is."""
+    if figsize is None:
+        if ax is None:
+            return None
+        box = ax.get_window_extent()
+        return np.array([box.width, box.height]) / ax.figure.dpi
+    if ax is not None:
+        raise ParameterError("parameters `figsize`, `ax`: expected at most one of them, found both")
+    if len(figsize) != 2 or not all(side > 0 for side in figsize):
+        raise ParameterError(f"parameter `figsize`: expected width and height above 0, found {figsize!r}")
+    return np.array(figsize, dtype=np.float64)
