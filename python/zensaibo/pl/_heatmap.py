@@ -117,7 +117,7 @@ def heatmap(
         interpolation="nearest" if rows < 300 else "antialiased",
     )  # fmt: skip
     for edge in np.cumsum(lengths)[:-1] - 0.5:
-        (main.axvline if swap_axes else main.axhline)(edge, color="white", linewidth=0.6)
+        (main.axvline if swap_axes else main.axhline)(edge, color="white", linewidth=0.4)
     bar = stage.frame.add(stage.legend_left, stage.legend_bottom, 0.14, stage.legend_height)
     stage.frame.figure.colorbar(drawn, cax=bar)
     bar.tick_params(labelsize=_SMALL, length=2)
