@@ -1,8 +1,11 @@
 """Plots: matplotlib axes, points drawn in Rust."""
 
+from ._dendrogram import dendrogram
 from ._dotplot import dotplot, matrixplot
 from ._embedding import diffmap, draw_graph, embedding, pca, tsne, umap
+from ._embedding_density import embedding_density
 from ._heatmap import heatmap, tracksplot
+from ._paga import paga
 from ._pca import pca_loadings, pca_variance_ratio
 from ._qc import highest_expr_genes, highly_variable_genes, scrublet_score_distribution
 from ._rank_genes_groups import (
@@ -14,17 +17,21 @@ from ._rank_genes_groups import (
     rank_genes_groups_tracksplot,
     rank_genes_groups_violin,
 )
+from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 
 __all__ = [
+    "dendrogram",
     "diffmap",
     "dotplot",
     "draw_graph",
     "embedding",
+    "embedding_density",
     "heatmap",
     "highest_expr_genes",
     "highly_variable_genes",
     "matrixplot",
+    "paga",
     "pca",
     "pca_loadings",
     "pca_variance_ratio",
@@ -40,5 +47,8 @@ __all__ = [
     "tracksplot",
     "tsne",
     "umap",
+    "velocity_embedding",
+    "velocity_embedding_grid",
+    "velocity_embedding_stream",
     "violin",
 ]
