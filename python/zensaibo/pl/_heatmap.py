@@ -159,14 +159,16 @@ def tracksplot(
         adata, var_names, groupby, use_raw=use_raw, log=log, num_categories=num_categories, dendrogram=dendrogram,
         gene_symbols=gene_symbols, var_group_positions=var_group_positions, var_group_labels=var_group_labels, layer=layer,
     )  # fmt: skip
+    from matplotlib.collections import PolyCollection
+
     starts, lengths = rows_of(data)
     stage = _Stage(ax, adata, data, lengths, swap_axes=True, figsize=figsize, rotation=None, named=True, tracks=True)
     edges = np.arange(lengths.sum() + 1) - 0.5
     ends = np.cumsum(lengths)
     for j, track in enumerate(stage.axes["track_axes"]):
         height = _merged(data.dense(j)[data.order], starts, "max")
-        for color, first, last in zip(stage.colors, ends - lengths, ends, strict=True):
-            track.stairs(height[first:last], edges[first : last + 1], fill=True, color=color, linewidth=0)
+        outlines = [_steps(height[first:last], edges[first : last + 1]) for first, last in zip(ends - lengths, ends, strict=True)]
+        track.add_collection(PolyCollection(outlines, facecolors=stage.colors, linewidths=0), autolim=False)
         low, high = min(np.nanmin(np.append(height, 0)), 0), np.nanmax(np.append(height, 0))
         high = high if high > low else low + 1
         track.set_xlim(edges[0], edges[-1])
@@ -178,6 +180,12 @@ def tracksplot(
         track.spines[["top", "left"]].set_visible(False)
         track.spines[["bottom", "right"]].set_color("#aaaaaa")
     return stage.finish()
+
+
+def _steps(heights: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """The outline of bars side by side that stand on 0; NaN has no height."""
+    top = np.column_stack([np.repeat(edges, 2)[1:-1], np.repeat(np.nan_to_num(heights), 2)])
+    return np.concatenate([[[edges[0], 0.0]], top, [[edges[-1], 0.0]]])
 
 
 class _Stage:
