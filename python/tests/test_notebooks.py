@@ -1,0 +1,121 @@
+"""The notebooks: kept without outputs, and run whole, on data made here and on PBMC 3k where it is found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import pytest
+import zensaibo as zs
+from conftest import DATA, REPOSITORY
+
+NOTEBOOKS = sorted((REPOSITORY / "notebooks").rglob("*.ipynb"))
+
+
+def load(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def text(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def run(path: Path) -> dict:
+    """Runs the code cells in one namespace; an error names notebook and cell."""
+    namespace: dict = {"__name__": "__main__"}
+    for number, cell in enumerate(load(path)["cells"]):
+        if cell["cell_type"] == "code":
+            exec(compile(text(cell), f"{path.name}, cell {number}", "exec"), namespace)
+    return namespace
+
+
+def test_notebooks_are_found():
+    assert {path.name for path in NOTEBOOKS} >= {"01_pbmc_clusters.ipynb", "02_markers_and_annotation.ipynb"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_without_outputs_and_explained(path):
+    notebook = load(path)
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) >= (4, 5)
+    kinds = [cell["cell_type"] for cell in notebook["cells"]]
+    assert kinds[0] == "markdown" and text(notebook["cells"][0]).startswith("# ")
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(kinds)
+    for number, cell in enumerate(notebook["cells"]):
+        assert cell["metadata"] == {} and text(cell).strip(), number
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None, number
+            assert "markdown" in kinds[max(0, number - 2) : number], f"cell {number}: no words before it"
+            assert not re.search(r"/(home|root|work|tmp|Users)/", text(cell)), number
+    for other in re.findall(r"`(\w+\.ipynb)`", "".join(map(text, notebook["cells"]))):
+        assert (path.parent / other).exists(), other
+
+
+@pytest.fixture
+def made_here(tmp_path, monkeypatch):
+    """No real data; files go to a folder that is thrown away."""
+    monkeypatch.delenv("ZENSAIBO_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    plt.close("all")
+
+
+@pytest.fixture
+def real(tmp_path, monkeypatch):
+    """PBMC 3k, or a skip with the reason."""
+    monkeypatch.setenv("ZENSAIBO_DATA", os.fspath(DATA))
+    monkeypatch.chdir(tmp_path)
+    try:
+        zs.datasets.locate("pbmc3k")
+    except zs.errors.FileError as error:
+        pytest.skip(str(error))
+    yield tmp_path
+    plt.close("all")
+
+
+def notebook(name: str) -> Path:
+    (path,) = [path for path in NOTEBOOKS if path.stem == name]
+    return path
+
+
+def test_clusters_of_simulated_cells_are_their_types(made_here):
+    adata = run(notebook("01_pbmc_clusters"))["adata"]
+    assert adata.uns["simulated"]
+    assert 2200 < adata.n_obs < 2400, "the cut-offs leave out a few cells only"
+    assert zs.metrics.adjusted_rand_index(adata.obs["cell_type"], adata.obs["leiden"]) > 0.7
+    again = zs.io.read(made_here / "pbmc_clusters.h5ad")
+    assert again.shape == adata.shape and (again.layers["counts"] != adata.layers["counts"]).nnz == 0
+    assert len(plt.get_fignums()) >= 8
+
+
+def test_simulated_cells_get_their_names(made_here):
+    adata = run(notebook("02_markers_and_annotation"))["adata"]
+    right = adata.obs["cell_type"].astype(str) == adata.obs["cell_type_found"].astype(str)
+    assert right[~adata.obs["is_doublet"]].mean() > 0.95
+    assert (made_here / "pbmc_annotated.h5ad").exists()
+
+
+def test_clusters_of_pbmc3k(real):
+    adata = run(notebook("01_pbmc_clusters"))["adata"]
+    assert 2500 < adata.n_obs < 2700 and 6 <= adata.obs["leiden"].nunique() <= 14
+    cluster = adata.obs["leiden"]
+    for gene in ("MS4A1", "LYZ", "NKG7", "PPBP"):
+        found = adata[:, gene].X.toarray().ravel() > 0
+        shares = [found[cluster == c].mean() for c in cluster.cat.categories]
+        assert max(shares) > 0.7 and sorted(shares)[len(shares) // 2] < 0.5 * max(shares), gene
+
+
+def test_names_of_pbmc3k(real):
+    adata = run(notebook("02_markers_and_annotation"))["adata"]
+    assert adata.n_obs == 2638
+    shares = adata.obs["cell_type_found"].value_counts(normalize=True)
+    # What the usual tutorials find in these cells.
+    for name, low, high in (("B", 0.11, 0.15), ("CD14+ monocyte", 0.15, 0.22), ("NK", 0.04, 0.08), ("CD4 T", 0.38, 0.52)):
+        assert low < shares[name] < high, (name, shares[name])
+    assert shares["Megakaryocyte"] < 0.01 and shares["Dendritic"] < 0.03 and len(shares) == 8
