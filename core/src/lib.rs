@@ -10,11 +10,13 @@
 pub mod data;
 pub mod error;
 pub mod graph;
+pub mod harmony;
 pub mod hvg;
 pub mod knn;
 pub mod leiden;
 pub mod markers;
 pub mod matrix;
+pub mod mixing;
 pub mod normalize;
 pub mod options;
 pub mod parallel;

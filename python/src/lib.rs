@@ -6,6 +6,7 @@
 mod counts;
 mod errors;
 mod hvg;
+mod integrate;
 mod io;
 mod leiden;
 mod markers;
@@ -28,6 +29,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         errors::register,
         options::register,
         matrix::register,
+        integrate::register,
         io::register,
         counts::register,
         hvg::register,

@@ -17,7 +17,7 @@ use crate::matrix::Held;
 use crate::run::run;
 
 /// A dense array of f32 or f64 with its shape.
-fn dense<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<(usize, usize, Held<'py>)> {
+pub(crate) fn dense<'py>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<(usize, usize, Held<'py>)> {
     let held = Held::new(object, name)?;
     let shape: Vec<usize> = object.getattr("shape")?.extract()?;
     match shape[..] {
@@ -35,7 +35,7 @@ fn pair(py: Python<'_>, found: Neighbors) -> PyResult<Pair<'_>> {
 }
 
 /// Neighbours handed in from Python: u32 indices and f32 distances of the same shape n x k.
-fn neighbors_from<'py>(
+pub(crate) fn neighbors_from<'py>(
     indices: &Bound<'py, PyArray2<u32>>,
     distances: &Bound<'py, PyArray2<f32>>,
 ) -> PyResult<Neighbors> {

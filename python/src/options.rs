@@ -22,6 +22,7 @@ macro_rules! described {
 
 // One line per options struct; keep sorted.
 described! {
+    zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,

@@ -171,3 +171,23 @@ def raster_points(
     progress: Progress = None,
 ) -> tuple[Any, tuple[float, float, float, float], int]: ...
 def category_colors(n: int) -> list[str]: ...
+
+# integrate
+def harmony(
+    data: Any, keys: list[Any], options: str, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+def lisi(
+    indices: Any,
+    distances: Any,
+    labels: Any,
+    n_labels: int,
+    perplexity: float,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def silhouette(
+    data: Any, labels: Any, n_labels: int, wanted: Any, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def kbet(
+    indices: Any, batches: Any, n_batches: int, alpha: float, threads: int | None = None, progress: Progress = None
+) -> tuple[float, Any, Any]: ...

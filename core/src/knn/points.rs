@@ -56,7 +56,7 @@ impl<'a> Points<'a> {
         self.d
     }
 
-    pub(super) fn values(&self) -> ValueSlice<'a> {
+    pub(crate) fn values(&self) -> ValueSlice<'a> {
         self.values
     }
 
@@ -70,7 +70,7 @@ impl<'a> Points<'a> {
     }
 
     /// Writes one row as f64.
-    pub(super) fn row_into(&self, row: usize, out: &mut [f64]) {
+    pub(crate) fn row_into(&self, row: usize, out: &mut [f64]) {
         let span = row * self.d..(row + 1) * self.d;
         match self.values {
             ValueSlice::F32(v) => out.iter_mut().zip(&v[span]).for_each(|(o, &x)| *o = f64::from(x)),

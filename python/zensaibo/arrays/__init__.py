@@ -12,6 +12,7 @@ from ._counts import (
     qc_metrics,
     size_factors,
 )
+from ._harmony import Harmony, harmony
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._markers import RankedGenes, rank_genes_groups
@@ -23,6 +24,7 @@ from ._umap import Umap, umap, umap_curve
 __all__ = [
     "Agreement",
     "Filtered",
+    "Harmony",
     "HighlyVariableGenes",
     "Leiden",
     "Neighbors",
@@ -37,6 +39,7 @@ __all__ = [
     "connectivities",
     "filter_cells",
     "filter_genes",
+    "harmony",
     "highly_variable_genes",
     "knn",
     "leiden",

@@ -1,5 +1,6 @@
 """Preprocessing, with scanpy's names, parameters and slots."""
 
+from ._harmony import harmony_integrate
 from ._hvg import highly_variable_genes
 from ._neighbors import neighbors
 from ._normalize import log1p, normalize_total
@@ -11,6 +12,7 @@ __all__ = [
     "calculate_qc_metrics",
     "filter_cells",
     "filter_genes",
+    "harmony_integrate",
     "highly_variable_genes",
     "log1p",
     "neighbors",

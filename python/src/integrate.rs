@@ -1,0 +1,116 @@
+//! Bindings of batch integration and its scores.
+
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use zensaibo_core::harmony::{BatchKey, HarmonyOptions};
+use zensaibo_core::knn::Points;
+use zensaibo_core::mixing;
+use zensaibo_core::options::Options;
+
+use crate::errors::to_python;
+use crate::neighbors::{dense, neighbors_from};
+use crate::run::run;
+
+/// Harmony: dict of corrected (n x d, f32), centroids (k x d, f32), cluster_sizes, cluster_sums (k x d), objective,
+/// converged. `keys`: (name, code of each cell, number of levels) of each batch key.
+#[pyfunction]
+#[pyo3(signature = (data, keys, options, threads=None, progress=None))]
+fn harmony<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    keys: Vec<(String, PyReadonlyArray1<'py, u32>, usize)>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let options = HarmonyOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let (n, d, held) = dense(data, "data")?;
+    let values = held.values()?;
+    let keys: Vec<BatchKey<'_>> = keys
+        .iter()
+        .map(|(name, codes, n_levels)| Ok(BatchKey { name, codes: codes.as_slice()?, n_levels: *n_levels }))
+        .collect::<PyResult<_>>()?;
+    let found = run(py, threads, progress, |ctx| {
+        zensaibo_core::harmony::harmony(&Points::new(n, d, values)?, &keys, &options, ctx)
+    })?;
+    let k = found.n_clusters;
+    let result = PyDict::new(py);
+    result.set_item("corrected", found.corrected.into_pyarray(py).reshape([n, d])?)?;
+    result.set_item("centroids", found.centroids.into_pyarray(py).reshape([k, d])?)?;
+    result.set_item("cluster_sizes", found.cluster_sizes.into_pyarray(py))?;
+    result.set_item("cluster_sums", found.cluster_sums.into_pyarray(py).reshape([k, d])?)?;
+    result.set_item("objective", found.objective.into_pyarray(py))?;
+    result.set_item("converged", found.converged)?;
+    Ok(result)
+}
+
+/// Local inverse Simpson's index of each cell, from neighbours that begin with the cell itself.
+#[pyfunction]
+#[pyo3(signature = (indices, distances, labels, n_labels, perplexity, threads=None, progress=None))]
+fn lisi<'py>(
+    py: Python<'py>,
+    indices: &Bound<'py, PyArray2<u32>>,
+    distances: &Bound<'py, PyArray2<f32>>,
+    labels: PyReadonlyArray1<'py, u32>,
+    n_labels: usize,
+    perplexity: f64,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let neighbors = neighbors_from(indices, distances)?;
+    let labels = labels.as_slice()?;
+    let found = run(py, threads, progress, |ctx| mixing::lisi(&neighbors, labels, n_labels, perplexity, ctx))?;
+    Ok(found.into_pyarray(py))
+}
+
+/// Silhouette width of the cells `wanted`.
+#[pyfunction]
+#[pyo3(signature = (data, labels, n_labels, wanted, threads=None, progress=None))]
+fn silhouette<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    labels: PyReadonlyArray1<'py, u32>,
+    n_labels: usize,
+    wanted: PyReadonlyArray1<'py, u32>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let (n, d, held) = dense(data, "data")?;
+    let (values, labels, wanted) = (held.values()?, labels.as_slice()?, wanted.as_slice()?);
+    let found = run(py, threads, progress, |ctx| {
+        mixing::silhouette(&Points::new(n, d, values)?, labels, n_labels, wanted, ctx)
+    })?;
+    Ok(found.into_pyarray(py))
+}
+
+/// Acceptance rate, statistics, p-values.
+type KbetArrays<'py> = (f64, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
+/// Chi-square test of each neighbourhood's batches.
+#[pyfunction]
+#[pyo3(signature = (indices, batches, n_batches, alpha, threads=None, progress=None))]
+fn kbet<'py>(
+    py: Python<'py>,
+    indices: &Bound<'py, PyArray2<u32>>,
+    batches: PyReadonlyArray1<'py, u32>,
+    n_batches: usize,
+    alpha: f64,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<KbetArrays<'py>> {
+    let (n, k) = (indices.dims()[0], indices.dims()[1]);
+    let indices = indices.readonly().as_slice()?.to_vec();
+    let neighbors =
+        zensaibo_core::knn::Neighbors { n, k, distances: vec![0.0; indices.len()], indices, exact: false };
+    let batches = batches.as_slice()?;
+    let found = run(py, threads, progress, |ctx| mixing::kbet(&neighbors, batches, n_batches, alpha, ctx))?;
+    Ok((found.acceptance_rate, found.statistics.into_pyarray(py), found.p_values.into_pyarray(py)))
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(harmony, module)?)?;
+    module.add_function(wrap_pyfunction!(lisi, module)?)?;
+    module.add_function(wrap_pyfunction!(silhouette, module)?)?;
+    module.add_function(wrap_pyfunction!(kbet, module)?)
+}

@@ -1,0 +1,24 @@
+"""Labels of cells as numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .errors import DataError
+
+
+def codes_of(labels: Any, name: str) -> tuple[np.ndarray, pd.Index]:
+    """``labels`` as uint32 codes and the categories in use, sorted or in the order of a categorical.
+
+    A cell without a label is refused: it belongs nowhere, and leaving it out would be a loss.
+    """
+    values = pd.Categorical(labels).remove_unused_categories()
+    missing = np.flatnonzero(values.codes < 0)
+    if missing.size:
+        raise DataError(
+            f"`{name}`: expected a label for every cell, found {missing.size} without one (the first in row {missing[0]})"
+        )
+    return np.ascontiguousarray(values.codes, dtype=np.uint32), values.categories
