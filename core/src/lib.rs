@@ -8,6 +8,8 @@
 //! result itself needs; and a parameter that is either used or refused.
 
 pub mod data;
+pub mod density;
+pub mod diffusion;
 pub mod error;
 pub mod graph;
 pub mod harmony;
@@ -19,6 +21,7 @@ pub mod matrix;
 pub mod mixing;
 pub mod normalize;
 pub mod options;
+pub mod paga;
 pub mod parallel;
 pub mod pca;
 pub mod progress;

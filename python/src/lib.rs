@@ -18,6 +18,7 @@ mod raster;
 mod recipe;
 mod run;
 mod simulate;
+mod structure;
 mod umap;
 
 use pyo3::prelude::*;
@@ -41,6 +42,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         raster::register,
         simulate::register,
         recipe::register,
+        structure::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

@@ -23,6 +23,8 @@ macro_rules! described {
 // One line per options struct; keep sorted.
 described! {
     zensaibo_core::harmony::HarmonyOptions,
+    zensaibo_core::diffusion::DiffmapOptions,
+    zensaibo_core::diffusion::DptOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
@@ -35,6 +37,8 @@ described! {
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
     zensaibo_core::leiden::LeidenOptions,
+    zensaibo_core::leiden::LouvainOptions,
+    zensaibo_core::paga::PagaOptions,
     zensaibo_core::raster::RasterOptions,
 }
 

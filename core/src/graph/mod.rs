@@ -105,6 +105,25 @@ impl Graph {
         true
     }
 
+    /// Mean of the graph and its transpose. O(edges), a copy of the graph in memory.
+    ///
+    /// # Errors
+    /// As [`Graph::new`]; none for a graph that was checked.
+    pub fn symmetrised(&self) -> Result<Self> {
+        let rows = Csr::new(self.n, self.n, self.indptr.clone(), self.indices.clone(), self.weights.clone())?;
+        let columns = rows.transpose();
+        let (mut indptr, mut indices, mut values) = (vec![0u64], Vec::new(), Vec::new());
+        for vertex in 0..self.n {
+            for part in [&rows, &columns] {
+                let (targets, weights) = part.row(vertex);
+                indices.extend_from_slice(targets);
+                values.extend(weights.iter().map(|weight| 0.5 * weight));
+            }
+            indptr.push(indices.len() as u64);
+        }
+        Self::from_csr(Csr::new(self.n, self.n, indptr, indices, values)?)
+    }
+
     fn check(&self) -> Result<()> {
         let Self { n, indptr, indices, weights } = self;
         if *n > u32::MAX as usize {

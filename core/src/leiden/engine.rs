@@ -162,7 +162,7 @@ fn connected_parts(network: &Network<'_, f32>, labels: &[u32], ctx: &Ctx) -> Res
 }
 
 /// Renumbers compact labels by decreasing size; of equals, the one met first comes first.
-fn number_by_size(mut labels: Vec<u32>) -> Vec<u32> {
+pub(super) fn number_by_size(mut labels: Vec<u32>) -> Vec<u32> {
     let bound = labels.len();
     let count = compact(&mut labels, bound);
     let mut size = vec![0u64; count];

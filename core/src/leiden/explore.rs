@@ -11,7 +11,7 @@ use crate::Result;
 use crate::random::Stream;
 
 /// New starts; each costs little, for the coarse graph is small.
-const STARTS: u64 = 8;
+pub(super) const STARTS: u64 = 8;
 
 /// The graph is made coarser until it has at most this many nodes, or stops shrinking.
 const COARSE: usize = 3000;
@@ -94,7 +94,7 @@ fn coarser<W: Weight>(
 }
 
 /// The objective up to a factor and to what all partitions of one graph share.
-fn score<W: Weight>(network: &Network<'_, W>, labels: &[u32], penalty: f64) -> f64 {
+pub(super) fn score<W: Weight>(network: &Network<'_, W>, labels: &[u32], penalty: f64) -> f64 {
     let mut inside = 0.0;
     let mut total = vec![0f64; labels.len()];
     for (node, &label) in labels.iter().enumerate() {

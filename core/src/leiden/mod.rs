@@ -24,6 +24,7 @@ mod explore;
 mod levels;
 mod local_move;
 mod locality;
+mod louvain;
 mod network;
 mod options;
 mod quality;
@@ -34,6 +35,7 @@ mod tests;
 
 pub use agreement::{Agreement, agreement};
 pub use engine::{Leiden, leiden};
+pub use louvain::louvain;
 pub use network::Edges;
-pub use options::{LeidenOptions, Objective};
+pub use options::{LeidenOptions, LouvainOptions, Objective};
 pub use quality::modularity;

@@ -47,3 +47,26 @@ impl LeidenOptions {
         Ok(())
     }
 }
+
+crate::options! {
+    /// Options of [`louvain`](crate::leiden::louvain).
+    pub struct LouvainOptions("louvain") {
+        /// Coarseness of the partition; at least 0, finite. Larger values give more, smaller communities.
+        pub resolution: f64 = 1.0,
+        /// What is maximised: `modularity` or `cpm`.
+        pub objective: Objective = Objective::Modularity,
+        /// Whether edge weights count. If not, every edge of positive weight counts 1.
+        pub use_weights: bool = false,
+        /// Seed of the order of visits. The partition does not depend on the number of threads.
+        pub seed: u64 = 0,
+    }
+}
+
+impl LouvainOptions {
+    fn check(&self) -> Result<()> {
+        if !(self.resolution.is_finite() && self.resolution >= 0.0) {
+            return Err(Error::parameter("resolution", "a finite number of at least 0", self.resolution));
+        }
+        Ok(())
+    }
+}

@@ -488,3 +488,50 @@ fn agreement_by_hand() {
     assert_eq!(agreement(&[3], &[4]).unwrap().adjusted_rand, 1.0);
     assert!(agreement(&[0], &[]).is_err());
 }
+
+#[test]
+fn louvain_finds_cliques_and_planted_groups() {
+    let found = louvain(edges(&cliques(6, 5)), &LouvainOptions::default(), &Ctx::quiet()).unwrap();
+    assert_eq!(found.n_communities, 6);
+    assert!((0..30).all(|node| found.membership[node] == found.membership[node / 5 * 5]));
+    let csr = planted(603, 4, 8, 1);
+    for seed in 0..3 {
+        let options = LouvainOptions { seed, use_weights: true, ..Default::default() };
+        let found = louvain(edges(&csr), &options, &Ctx::quiet()).unwrap();
+        let score = modularity(edges(&csr), &found.membership, 1.0, true, &Ctx::quiet()).unwrap();
+        assert!((found.quality - score).abs() < 1e-12 && found.converged);
+        let best = run(&csr, &seeded(seed));
+        assert!(found.quality > 0.97 * best.quality, "{} {}", found.quality, best.quality);
+        let mut sizes = vec![0usize; found.n_communities];
+        found.membership.iter().for_each(|&label| sizes[label as usize] += 1);
+        assert!(sizes.is_sorted_by(|a, b| a >= b));
+    }
+}
+
+#[test]
+fn louvain_is_the_same_for_any_number_of_threads() {
+    let csr = planted(20_003, 20, 6, 2);
+    let one_run = |threads| {
+        let options = LouvainOptions { seed: 1, ..Default::default() };
+        with_threads(Some(threads), || louvain(edges(&csr), &options, &Ctx::quiet())).unwrap()
+    };
+    let one = one_run(1);
+    assert_eq!(one_run(2), one);
+    assert_eq!(one_run(8), one);
+}
+
+#[test]
+fn louvain_takes_degenerate_graphs_and_refuses_bad_options() {
+    let run = |csr: &Csr, options: &LouvainOptions| louvain(edges(csr), options, &Ctx::quiet());
+    let fine = LouvainOptions::default();
+    assert_eq!(run(&Csr::empty(0, 0), &fine).unwrap().membership, Vec::<u32>::new());
+    assert_eq!(run(&Csr::empty(3, 3), &fine).unwrap().membership, [0, 1, 2]);
+    let alone = LouvainOptions { resolution: 1e6, ..fine.clone() };
+    assert_eq!(run(&cliques(2, 4), &alone).unwrap().n_communities, 8);
+    let potts = LouvainOptions { resolution: 0.5, objective: Objective::Cpm, ..fine.clone() };
+    assert_eq!(run(&cliques(5, 5), &potts).unwrap().n_communities, 5);
+    for resolution in [-1.0, f64::NAN, f64::INFINITY] {
+        let error = run(&cliques(2, 3), &LouvainOptions { resolution, ..fine.clone() }).unwrap_err();
+        assert!(matches!(error, Error::Parameter { ref name, .. } if name == "resolution"));
+    }
+}

@@ -25,7 +25,6 @@ pub use options::{InitPos, MAX_COMPONENTS, UmapOptions};
 pub use quality::{neighbor_preservation, trustworthiness};
 pub use spectral::{Spectral, SpectralLimits, spectral_vectors};
 
-use crate::data::Csr;
 use crate::graph::Graph;
 use crate::options::Options;
 use crate::{Ctx, Result};
@@ -88,7 +87,7 @@ fn run(graph: &Graph, initial: Option<&[f32]>, options: &UmapOptions, ctx: &Ctx)
     let graph = if graph.is_symmetric() {
         graph
     } else {
-        both_ways = symmetrised(graph)?;
+        both_ways = graph.symmetrised()?;
         &both_ways
     };
     let start = match initial {
@@ -98,20 +97,4 @@ fn run(graph: &Graph, initial: Option<&[f32]>, options: &UmapOptions, ctx: &Ctx)
     let mut layout = Layout::new(graph, &start, a, b, options)?;
     layout.run_until(layout.n_epochs(), ctx)?;
     Ok(Umap { coordinates: layout.coordinates(), n_components: options.n_components, a, b })
-}
-
-/// Mean of a graph and its transpose.
-fn symmetrised(graph: &Graph) -> Result<Graph> {
-    let rows = Csr::new(graph.n, graph.n, graph.indptr.clone(), graph.indices.clone(), graph.weights.clone())?;
-    let columns = rows.transpose();
-    let (mut indptr, mut indices, mut values) = (vec![0u64], Vec::new(), Vec::new());
-    for vertex in 0..graph.n {
-        for part in [&rows, &columns] {
-            let (targets, weights) = part.row(vertex);
-            indices.extend_from_slice(targets);
-            values.extend(weights.iter().map(|weight| 0.5 * weight));
-        }
-        indptr.push(indices.len() as u64);
-    }
-    Graph::from_csr(Csr::new(graph.n, graph.n, indptr, indices, values)?)
 }

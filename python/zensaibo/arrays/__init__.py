@@ -13,22 +13,28 @@ from ._counts import (
     size_factors,
 )
 from ._harmony import Harmony, harmony
+from ._density import gaussian_density
+from ._diffusion import Diffmap, diffmap, pseudotime
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
+from ._louvain import louvain
 from ._markers import RankedGenes, rank_genes_groups
 from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
+from ._paga import Paga, paga, paga_transitions
 from ._pca import PcaResult, pca
 from ._raster import Picture, raster_points
 from ._umap import Umap, umap, umap_curve
 
 __all__ = [
     "Agreement",
+    "Diffmap",
     "Filtered",
     "Harmony",
     "HighlyVariableGenes",
     "Leiden",
     "Neighbors",
     "NeighborsGraph",
+    "Paga",
     "PcaResult",
     "Picture",
     "QcMetrics",
@@ -37,19 +43,25 @@ __all__ = [
     "Umap",
     "check_counts",
     "connectivities",
+    "diffmap",
     "filter_cells",
     "filter_genes",
     "harmony",
+    "gaussian_density",
     "highly_variable_genes",
     "knn",
     "leiden",
     "loess",
     "log1p",
+    "louvain",
     "modularity",
     "neighbors_graph",
     "normalize_total",
+    "paga",
+    "paga_transitions",
     "partition_agreement",
     "pca",
+    "pseudotime",
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",

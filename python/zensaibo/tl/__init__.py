@@ -1,11 +1,22 @@
 """Tools: clustering, embedding, markers, with scanpy's names, parameters and slots."""
 
+from ._dendrogram import dendrogram
+from ._diffmap import diffmap, dpt
+from ._embedding_density import embedding_density
 from ._leiden import leiden
+from ._louvain import louvain
+from ._paga import paga
 from ._rank_genes_groups import rank_genes_groups
 from ._umap import umap
 
 __all__ = [
+    "dendrogram",
+    "diffmap",
+    "dpt",
+    "embedding_density",
     "leiden",
+    "louvain",
+    "paga",
     "rank_genes_groups",
     "umap",
 ]

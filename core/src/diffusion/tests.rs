@@ -1,0 +1,208 @@
+use super::lanczos::Symmetric;
+use super::transitions::Transitions;
+use super::*;
+use crate::data::Csr;
+use crate::parallel::with_threads;
+use crate::random::Stream;
+
+/// A symmetric graph from edges given once.
+fn graph(n: usize, edges: &[(usize, usize, f32)]) -> Graph {
+    let mut rows: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n];
+    for &(a, b, weight) in edges {
+        rows[a].push((b as u32, weight));
+        rows[b].push((a as u32, weight));
+    }
+    let mut matrix = Csr::empty(n, n);
+    for (i, row) in rows.iter().enumerate() {
+        matrix.indices.extend(row.iter().map(|entry| entry.0));
+        matrix.values.extend(row.iter().map(|entry| entry.1));
+        matrix.indptr[i + 1] = matrix.values.len() as u64;
+    }
+    Graph::from_csr(matrix).unwrap()
+}
+
+/// Points along a line, each joined to the next few with random weights.
+fn path(n: usize, reach: usize, seed: u64) -> Vec<(usize, usize, f32)> {
+    let mut stream = Stream::new(seed, 0);
+    let mut edges = Vec::new();
+    for a in 0..n {
+        for step in 1..=reach.min(n - 1 - a) {
+            edges.push((a, a + step, 0.2 + stream.uniform() as f32));
+        }
+    }
+    edges
+}
+
+fn map(graph: &Graph, n_comps: usize) -> Diffmap {
+    diffmap(graph, &DiffmapOptions { n_comps, ..Default::default() }, &Ctx::quiet()).unwrap()
+}
+
+/// |T x - value x| of every column, on f64 copies of the vectors.
+fn residuals(graph: &Graph, found: &Diffmap) -> f64 {
+    let matrix = Transitions::new(graph).unwrap();
+    let mut out = vec![0.0; graph.n];
+    (0..found.n_comps)
+        .map(|column| {
+            let x: Vec<f64> = found.vectors.iter().skip(column).step_by(found.n_comps).map(|&x| f64::from(x)).collect();
+            matrix.apply(&x, &mut out, &Ctx::quiet()).unwrap();
+            let squares = out.iter().zip(&x).map(|(a, x)| (a - found.values[column] * x).powi(2));
+            squares.sum::<f64>().sqrt()
+        })
+        .fold(0.0, f64::max)
+}
+
+#[test]
+fn by_hand() {
+    // A path of three equal edges: D = (1, 2, 1); K has 1/2 between neighbours; row sums 1/2, 1, 1/2.
+    let found = map(&graph(3, &[(0, 1, 1.0), (1, 2, 1.0)]), 3);
+    assert_eq!(found.n_comps, 2);
+    assert!((found.values[0] - 1.0).abs() < 1e-14);
+    // Eigenvalues are 1, 0, -1: of the rest, -1 is larger in magnitude.
+    assert!((found.values[1] + 1.0).abs() < 1e-12, "{:?}", found.values);
+    let expected = [0.5f32, 0.5f32.sqrt(), 0.5];
+    for cell in 0..3 {
+        assert!((found.vectors[2 * cell] - expected[cell]).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn lanczos_agrees_with_the_whole_decomposition() {
+    for (n, reach, count) in [(301, 3, 3), (400, 5, 15), (450, 2, 20)] {
+        let graph = graph(n, &path(n, reach, 1));
+        let found = map(&graph, count);
+        let matrix = Transitions::new(&graph).unwrap();
+        let mut full = ndarray::Array2::<f64>::zeros((n, n));
+        for cell in 0..n {
+            let mut unit = vec![0.0; n];
+            unit[cell] = 1.0;
+            let mut out = vec![0.0; n];
+            matrix.apply(&unit, &mut out, &Ctx::quiet()).unwrap();
+            full.row_mut(cell).assign(&ndarray::Array1::from(out));
+        }
+        let mut values = zensaibo_linalg::symmetric_eigen(full.view()).unwrap().values;
+        values.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
+        values.truncate(count);
+        values.sort_by(|a, b| b.total_cmp(a));
+        for (a, b) in found.values.iter().zip(&values) {
+            assert!((a - b).abs() < 1e-9, "{n}: {a} {b}");
+        }
+        assert!(found.residual < 1e-8 && residuals(&graph, &found) < 1e-6, "{n}: {}", found.residual);
+    }
+}
+
+#[test]
+fn eigenvalues_that_come_twice_are_found_twice() {
+    // A ring: all eigenvalues but the first come in pairs, cos(2 pi k / n).
+    let n = 700;
+    let edges: Vec<(usize, usize, f32)> = (0..n).map(|i| (i, (i + 1) % n, 1.0)).collect();
+    // A self-loop each keeps the spectrum away from -1.
+    let mut ring = graph(n, &edges);
+    for cell in 0..n {
+        let at = ring.indptr[cell] as usize + cell;
+        let place = ring.row(cell).0.partition_point(|&other| (other as usize) < cell) + at - cell;
+        ring.indices.insert(place, cell as u32);
+        ring.weights.insert(place, 2.0);
+        ring.indptr[cell + 1..].iter_mut().for_each(|end| *end += 1);
+    }
+    let found = map(&ring, 9);
+    for (k, value) in found.values.iter().enumerate() {
+        let expected = 0.5 + 0.5 * (std::f64::consts::TAU * k.div_ceil(2) as f64 / n as f64).cos();
+        assert!((value - expected).abs() < 1e-9, "{k}: {value} {expected}");
+    }
+    // Orthonormal, too.
+    for i in 0..9 {
+        for j in 0..=i {
+            let dot: f64 = found.vectors.chunks(9).map(|row| f64::from(row[i]) * f64::from(row[j])).sum();
+            assert!((dot - f64::from(u8::from(i == j))).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn parts_have_an_eigenvalue_of_1_each() {
+    for n in [100usize, 400] {
+        let mut edges = path(n, 3, 2);
+        edges.extend(path(n / 2, 3, 3).into_iter().map(|(a, b, w)| (a + n, b + n, w)));
+        let graph = graph(n + n / 2, &edges);
+        let found = map(&graph, 5);
+        assert_eq!(&found.values[..2], [1.0, 1.0]);
+        assert!(found.values[2] < 1.0 - 1e-9);
+        // The larger part comes first, and each vector stays in its part.
+        assert!((0..n).all(|cell| found.vectors[5 * cell] > 0.0 && found.vectors[5 * cell + 1] == 0.0));
+        assert!((n..n + n / 2).all(|cell| found.vectors[5 * cell] == 0.0 && found.vectors[5 * cell + 1] > 0.0));
+        let time =
+            pseudotime(&graph, &found.vectors, &found.values, 0, &DptOptions { n_dcs: 5 }, &Ctx::quiet()).unwrap();
+        assert!(time[..n].iter().all(|t| (0.0..=1.0).contains(t)) && time[n..].iter().all(|t| t.is_infinite()));
+    }
+}
+
+#[test]
+fn pseudotime_runs_along_a_path() {
+    // Short enough that no component but the first counts as stationary.
+    let n = 100;
+    let graph = graph(n, &path(n, 6, 7));
+    let found = map(&graph, 10);
+    let time = pseudotime(&graph, &found.vectors, &found.values, 0, &DptOptions::default(), &Ctx::quiet()).unwrap();
+    assert_eq!(time[0], 0.0);
+    let last = time.iter().copied().fold(0f32, f32::max);
+    assert_eq!(last, 1.0);
+    assert!((0..n - 20).step_by(10).all(|cell| time[cell] < time[cell + 10]));
+}
+
+#[test]
+fn pseudotime_as_the_formula_says() {
+    let graph = graph(3, &[(0, 1, 1.0), (1, 2, 1.0)]);
+    let vectors = [0.5f32, 0.1, 0.5, 0.2, 0.6, 0.5];
+    let values = [1.0, 0.5];
+    let time = pseudotime(&graph, &vectors, &values, 1, &DptOptions { n_dcs: 2 }, &Ctx::quiet()).unwrap();
+    let far = (0.1f64.powi(2) + 0.3f64.powi(2)).sqrt();
+    assert!((f64::from(time[0]) - 0.1 / far).abs() < 1e-6 && time[2] == 1.0 && time[1] == 0.0);
+    // One component only, the stationary one: cells 0 and 1 are alike.
+    let time = pseudotime(&graph, &vectors, &values, 1, &DptOptions { n_dcs: 1 }, &Ctx::quiet()).unwrap();
+    assert_eq!(time, [0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn threads_and_seeds_change_nothing() {
+    let n = 6000;
+    let graph = graph(n, &path(n, 40, 4));
+    let run = |threads, seed| {
+        let options = DiffmapOptions { n_comps: 6, seed };
+        with_threads(Some(threads), || diffmap(&graph, &options, &Ctx::quiet())).unwrap()
+    };
+    let one = run(1, 0);
+    assert_eq!(run(2, 0), one);
+    assert_eq!(run(8, 0), one);
+    let other = run(2, 9);
+    assert!(one.values.iter().zip(&other.values).all(|(a, b)| (a - b).abs() < 1e-9));
+    assert!(one.vectors.iter().zip(&other.vectors).all(|(a, b)| (a - b).abs() < 1e-5));
+}
+
+#[test]
+fn one_direction_counts_half() {
+    let lopsided = Graph::new(3, vec![0, 1, 2, 2], vec![1, 2], vec![2.0, 2.0]).unwrap();
+    assert_eq!(map(&lopsided, 3), map(&graph(3, &[(0, 1, 1.0), (1, 2, 1.0)]), 3));
+}
+
+#[test]
+fn faults_are_named() {
+    let fault = |graph: &Graph, n_comps| {
+        diffmap(graph, &DiffmapOptions { n_comps, seed: 0 }, &Ctx::quiet()).unwrap_err().to_string()
+    };
+    let pair = graph(2, &[(0, 1, 1.0)]);
+    assert!(fault(&pair, 2).contains("n_comps"));
+    assert!(fault(&Graph::empty(0), 3).contains("at least 2 cells"));
+    assert!(fault(&Graph::empty(1), 3).contains("at least 2 cells"));
+    assert!(fault(&graph(3, &[(0, 1, 1.0)]), 3).contains("none at cell 2"));
+    assert!(fault(&graph(3, &[(0, 1, 1.0), (1, 2, 0.0)]), 3).contains("none at cell 2"));
+    assert_eq!(map(&pair, 3).n_comps, 1);
+    let fault = |vectors: &[f32], values: &[f64], root, n_dcs| {
+        pseudotime(&pair, vectors, values, root, &DptOptions { n_dcs }, &Ctx::quiet()).unwrap_err().to_string()
+    };
+    assert!(fault(&[0.0; 2], &[1.0], 0, 2).contains("n_dcs"));
+    assert!(fault(&[0.0; 2], &[1.0], 0, 0).contains("n_dcs"));
+    assert!(fault(&[0.0; 3], &[1.0], 0, 1).contains("2 cells x 1"));
+    assert!(fault(&[0.0; 2], &[1.0], 2, 1).contains("root"));
+    assert!(fault(&[0.0, f32::NAN], &[1.0], 0, 1).contains("cell 1"));
+    assert!(fault(&[0.0; 2], &[f64::NAN], 0, 1).contains("eigenvalues"));
+}

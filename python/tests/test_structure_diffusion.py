@@ -1,0 +1,204 @@
+"""Diffusion maps and pseudotime: parity with scanpy, paul15's branches in order, bad input."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import zensaibo as zs
+from conftest import LAYOUTS
+from scipy import sparse
+from zensaibo import errors
+
+
+def chain(n=400, reach=4, seed=0):
+    """A symmetric graph of cells along a line."""
+    rng = np.random.default_rng(seed)
+    rows = np.repeat(np.arange(n), reach)
+    columns = rows + np.tile(np.arange(1, reach + 1), n)
+    keep = columns < n
+    graph = sparse.csr_matrix((0.2 + rng.random(keep.sum()), (rows[keep], columns[keep])), shape=(n, n))
+    return (graph + graph.T).tocsr().astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def paul(request):
+    """paul15 with zensaibo's steps up to the neighbour graph."""
+    from conftest import _read
+
+    adata = _read("paul15/paul15.h5ad")
+    zs.pp.filter_genes(adata, min_cells=3)
+    zs.pp.normalize_total(adata, target_sum=1e4)
+    zs.pp.log1p(adata)
+    zs.pp.highly_variable_genes(adata, n_top_genes=1000)
+    zs.pp.pca(adata, n_comps=30)
+    zs.pp.neighbors(adata, n_neighbors=15)
+    return adata
+
+
+@pytest.fixture
+def small_graph(small):
+    small.obsp["connectivities"] = chain(300)
+    small.uns["neighbors"] = {"connectivities_key": "connectivities", "params": {"n_neighbors": 4}}
+    return small
+
+
+def scanpy_diffmap(adata, n_comps=15):
+    import scanpy as sc
+
+    theirs = adata.copy()
+    sc.tl.diffmap(theirs, n_comps=n_comps)
+    return theirs
+
+
+@pytest.mark.parametrize("name", ["paul", "pbmc3k_log"])
+def test_diffmap_is_scanpys_up_to_sign(name, request):
+    adata = request.getfixturevalue(name).copy()
+    theirs = scanpy_diffmap(adata)
+    assert zs.tl.diffmap(adata) is None
+    ours, values = adata.obsm["X_diffmap"], adata.uns["diffmap_evals"]
+    assert ours.dtype == theirs.obsm["X_diffmap"].dtype == np.float32 and ours.shape == (adata.n_obs, 15)
+    np.testing.assert_allclose(values, theirs.uns["diffmap_evals"], rtol=0, atol=1e-5)
+    for column in range(15):
+        a, b = ours[:, column], theirs.obsm["X_diffmap"][:, column]
+        # Unit vectors; eigenvalues a millionth apart, in float32 weights, turn into each other by this much.
+        assert np.abs(a - np.sign(a @ b) * b).max() < 2e-4, column
+    assert (ours[:, 0] > 0).all()
+
+
+def test_dpt_is_scanpys(paul):
+    import scanpy as sc
+
+    theirs = scanpy_diffmap(paul)
+    ours = theirs.copy()
+    assert ours.uns["iroot"] == 840
+    sc.tl.dpt(theirs)
+    assert zs.tl.dpt(ours) is None
+    time = ours.obs["dpt_pseudotime"]
+    assert time.dtype == np.float32 == theirs.obs["dpt_pseudotime"].dtype
+    # scanpy computes value / (1 - value) in float32, which costs it digits where values are close to 1.
+    np.testing.assert_allclose(time, theirs.obs["dpt_pseudotime"], rtol=0, atol=2e-4)
+    assert time.iloc[840] == 0 and time.max() == 1
+    for n_dcs in (1, 5, 15):
+        sc.tl.dpt(theirs, n_dcs=n_dcs)
+        zs.tl.dpt(ours, n_dcs=n_dcs)
+        np.testing.assert_allclose(ours.obs["dpt_pseudotime"], theirs.obs["dpt_pseudotime"], rtol=0, atol=2e-4)
+
+
+def test_paul15_erythroid_and_myeloid_branches_are_in_order(paul):
+    adata = paul.copy()
+    zs.tl.diffmap(adata)
+    zs.tl.dpt(adata)
+    time = adata.obs.groupby("paul15_clusters", observed=True)["dpt_pseudotime"].median()
+    erythroid = ["7MEP", "6Ery", "5Ery", "4Ery", "3Ery", "2Ery", "1Ery"]
+    assert time[erythroid].is_monotonic_increasing, time[erythroid]
+    myeloid = [["9GMP", "10GMP"], ["15Mo", "14Mo"], ["17Neu", "16Neu"]]
+    progenitors = time[myeloid[0]].mean()
+    assert time["7MEP"] < progenitors < min(time[myeloid[1]].mean(), time[myeloid[2]].mean()), time
+
+
+def test_disconnected_cells_are_infinitely_far(small_graph):
+    import scanpy as sc
+
+    graph = sparse.block_diag([chain(200), chain(100, seed=1)]).tocsr()
+    small_graph.obsp["connectivities"] = graph.astype(np.float32)
+    small_graph.uns["iroot"] = 0
+    zs.tl.diffmap(small_graph)
+    np.testing.assert_allclose(small_graph.uns["diffmap_evals"][:2], 1, atol=1e-7)
+    zs.tl.dpt(small_graph)
+    time = small_graph.obs["dpt_pseudotime"].to_numpy()
+    assert np.isfinite(time[:200]).all() and np.isinf(time[200:]).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sc.tl.dpt(small_graph)
+    assert (np.isinf(small_graph.obs["dpt_pseudotime"]) == np.isinf(time)).all()
+
+
+def test_threads_and_layouts_change_nothing(paul):
+    graph = paul.obsp["connectivities"]
+    one = zs.arrays.diffmap(graph, threads=1)
+    for threads in (2, 8):
+        other = zs.arrays.diffmap(graph, threads=threads)
+        assert other.vectors.tobytes() == one.vectors.tobytes() and other.values.tobytes() == one.values.tobytes()
+    times = [zs.arrays.pseudotime(graph, one.vectors, one.values, root=3, threads=t).tobytes() for t in (1, 2, 8)]
+    assert times[0] == times[1] == times[2]
+    expected = zs.arrays.diffmap(chain()).vectors
+    for name in ("csr", "csc", "csr_array", "dense", "csr_i64", "csr_f64"):
+        assert (zs.arrays.diffmap(LAYOUTS[name](chain())).vectors == expected).all(), name
+
+
+def test_results_can_be_written_copied_and_keyed(small_graph, tmp_path):
+    import anndata
+
+    small_graph.uns["mine"] = {"connectivities_key": "other"}
+    small_graph.obsp["other"] = chain(300, 3, seed=5)
+    small_graph.uns["iroot"] = np.int64(3)
+    copied = zs.tl.diffmap(small_graph, neighbors_key="mine", copy=True)
+    assert "X_diffmap" not in small_graph.obsm
+    expected = zs.arrays.diffmap(small_graph.obsp["other"]).vectors
+    assert (copied.obsm["X_diffmap"] == expected).all()
+    copied = zs.tl.dpt(copied, copy=True, neighbors_key="mine")
+    copied.write(tmp_path / "a.h5ad")
+    again = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert (again.obs["dpt_pseudotime"] == copied.obs["dpt_pseudotime"]).all()
+    assert set(again.uns["zensaibo"]) == {"tl.diffmap", "tl.dpt"}
+
+
+def test_roots_by_profile(small_graph):
+    zs.tl.diffmap(small_graph)
+    small_graph.var["xroot"] = small_graph.X[7].toarray().ravel()
+    zs.tl.dpt(small_graph)
+    assert small_graph.uns["iroot"] == 7 and small_graph.obs["dpt_pseudotime"].iloc[7] == 0
+    del small_graph.uns["iroot"]
+    small_graph.X = small_graph.X.toarray()
+    small_graph.uns["xroot"] = small_graph.X[9]
+    zs.tl.dpt(small_graph)
+    assert small_graph.uns["iroot"] == 9
+
+
+def test_a_missing_map_is_made_with_a_warning(small_graph):
+    small_graph.uns["iroot"] = 0
+    with pytest.warns(UserWarning, match="X_diffmap"):
+        zs.tl.dpt(small_graph)
+    assert "X_diffmap" in small_graph.obsm
+
+
+def test_bad_input_is_refused_by_name(small_graph):
+    empty = small_graph.copy()
+    del empty.uns["neighbors"]
+    for tool in (zs.tl.diffmap, zs.tl.dpt):
+        with pytest.raises(errors.MissingKeyError, match="pp.neighbors"):
+            tool(empty)
+    with pytest.raises(errors.MissingKeyError, match="iroot"):
+        zs.tl.dpt(small_graph)
+    for root in (300, -1, 1.5, "a"):
+        small_graph.uns["iroot"] = root
+        with pytest.raises(errors.ParameterError, match="iroot"):
+            zs.tl.dpt(small_graph)
+    small_graph.uns["iroot"] = 0
+    with pytest.raises(errors.ParameterError, match="n_branchings"):
+        zs.tl.dpt(small_graph, n_branchings=1)
+    zs.tl.diffmap(small_graph)
+    with pytest.raises(errors.ParameterError, match="at most 15"):
+        zs.tl.dpt(small_graph, n_dcs=16)
+    with pytest.raises(errors.ParameterError, match="n_dcs"):
+        zs.tl.dpt(small_graph, n_dcs=0)
+    with pytest.raises(errors.ParameterError, match="n_comps"):
+        zs.tl.diffmap(small_graph, n_comps=2)
+    with pytest.raises(errors.ParameterError, match="random_state"):
+        zs.tl.diffmap(small_graph, random_state=-1)
+    with pytest.raises(errors.ShapeError, match="square"):
+        zs.arrays.diffmap(chain()[:10])
+    with pytest.raises(errors.TooFewError, match="2 cells"):
+        zs.arrays.diffmap(np.zeros((1, 1)))
+    with pytest.raises(errors.DataError, match="cell 0"):
+        zs.arrays.diffmap(np.zeros((5, 5)))
+    broken = chain()
+    broken.data[0] = np.nan
+    with pytest.raises(errors.NonFiniteError, match="weights"):
+        zs.arrays.diffmap(broken)
+    with pytest.raises(errors.ShapeError, match="vectors"):
+        zs.arrays.pseudotime(chain(), np.zeros((400, 3)), np.zeros(2), root=0)
+    with pytest.raises(errors.ParameterError, match="root"):
+        zs.arrays.pseudotime(chain(), np.zeros((400, 3)), np.zeros(3), root=400, n_dcs=3)
