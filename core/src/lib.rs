@@ -7,6 +7,7 @@
 //! the same bits for any number of threads; memory that does not grow with the matrix beyond what the
 //! result itself needs; and a parameter that is either used or refused.
 
+pub mod aggregate;
 pub mod data;
 pub mod density;
 pub mod diffusion;

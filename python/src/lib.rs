@@ -3,6 +3,7 @@
 //! One file per subject, each with a `register`. What all share: [`run`] (GIL, Ctrl-C, progress, errors),
 //! [`matrix`] (scipy and numpy matrices as sources), [`errors`] (one Python class per fault).
 
+mod aggregate;
 mod counts;
 mod errors;
 mod hvg;
@@ -43,6 +44,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         simulate::register,
         recipe::register,
         structure::register,
+        aggregate::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

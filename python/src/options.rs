@@ -25,6 +25,7 @@ described! {
     zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
+    zensaibo_core::aggregate::AggregateOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,

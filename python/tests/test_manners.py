@@ -63,6 +63,7 @@ CARRIERS = {
     "calculate_qc_metrics": [zs.arrays.qc_metrics, zs.pp.calculate_qc_metrics],
     "simulate": [zs.datasets.simulate],
     "raster": [zs.arrays.raster_points],
+    "aggregate": [zs.arrays.aggregate],
 }
 
 

@@ -1,5 +1,6 @@
 """Pure functions: numpy and scipy in, arrays out. No AnnData."""
 
+from ._aggregate import Aggregated, aggregate
 from ._counts import (
     Filtered,
     QcMetrics,
@@ -26,6 +27,7 @@ from ._raster import Picture, raster_points
 from ._umap import Umap, umap, umap_curve
 
 __all__ = [
+    "Aggregated",
     "Agreement",
     "Diffmap",
     "Filtered",
@@ -41,6 +43,7 @@ __all__ = [
     "RankedGenes",
     "SizeFactors",
     "Umap",
+    "aggregate",
     "check_counts",
     "connectivities",
     "diffmap",

@@ -6,6 +6,10 @@ from ._embedding_density import embedding_density
 from ._leiden import leiden
 from ._louvain import louvain
 from ._paga import paga
+from ._annotate_by_markers import annotate_by_markers
+from ._filter_rank_genes_groups import filter_rank_genes_groups
+from ._leiden import leiden
+from ._marker_gene_overlap import marker_gene_overlap
 from ._rank_genes_groups import rank_genes_groups
 from ._umap import umap
 
@@ -17,6 +21,10 @@ __all__ = [
     "leiden",
     "louvain",
     "paga",
+    "annotate_by_markers",
+    "filter_rank_genes_groups",
+    "leiden",
+    "marker_gene_overlap",
     "rank_genes_groups",
     "umap",
 ]
