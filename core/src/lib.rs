@@ -26,6 +26,7 @@ pub mod paga;
 pub mod parallel;
 pub mod pca;
 pub mod progress;
+pub mod pseudobulk;
 pub mod qc;
 pub mod random;
 pub mod raster;

@@ -15,6 +15,7 @@ mod matrix;
 mod neighbors;
 mod options;
 mod pca;
+mod pseudobulk;
 mod raster;
 mod recipe;
 mod run;
@@ -45,6 +46,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         recipe::register,
         structure::register,
         aggregate::register,
+        pseudobulk::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

@@ -32,6 +32,7 @@ described! {
     zensaibo_core::normalize::NormalizeTotalOptions,
     zensaibo_core::markers::RankGenesOptions,
     zensaibo_core::pca::PcaOptions,
+    zensaibo_core::pseudobulk::PseudobulkOptions,
     zensaibo_core::qc::FilterCellsOptions,
     zensaibo_core::qc::FilterGenesOptions,
     zensaibo_core::qc::QcOptions,

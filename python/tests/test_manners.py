@@ -64,6 +64,7 @@ CARRIERS = {
     "simulate": [zs.datasets.simulate],
     "raster": [zs.arrays.raster_points],
     "aggregate": [zs.arrays.aggregate],
+    "pseudobulk_test": [zs.arrays.pseudobulk_test, zs.tl.pseudobulk_test],
 }
 
 

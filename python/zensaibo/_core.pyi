@@ -211,3 +211,14 @@ def gaussian_density(points: Any, threads: int | None = None, progress: Progress
 def aggregate(
     matrix: Any, labels: Any, n_groups: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
+def pseudobulk_test(
+    counts: Any,
+    design: Any,
+    coefficients: list[str],
+    samples: list[str],
+    contrast: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def lowess(x: Any, y: Any, span: float, delta: float) -> Any: ...

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 
 pub use groups::Grouping;
 pub use options::{Correction, Method, RankGenesOptions};
+pub(crate) use scores::adjust;
 
 use crate::matrix::RowBlocks;
 use crate::options::Options;

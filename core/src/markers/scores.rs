@@ -133,7 +133,7 @@ pub(super) fn fold_changes(sides: &Sides, grouping: &Grouping, group: usize, opt
 
 /// Benjamini and Hochberg's or Bonferroni's adjustment of logarithms of p-values, which neither underflow nor
 /// tie where the p-values themselves do.
-pub(super) fn adjust(ln_p: &[f64], method: super::Correction) -> Vec<f64> {
+pub(crate) fn adjust(ln_p: &[f64], method: super::Correction) -> Vec<f64> {
     let n = ln_p.len() as f64;
     match method {
         super::Correction::Bonferroni => ln_p.iter().map(|p| (p + n.ln()).min(0.0)).collect(),

@@ -23,6 +23,7 @@ from ._markers import RankedGenes, rank_genes_groups
 from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
 from ._paga import Paga, paga, paga_transitions
 from ._pca import PcaResult, pca
+from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._raster import Picture, raster_points
 from ._umap import Umap, umap, umap_curve
 
@@ -39,6 +40,7 @@ __all__ = [
     "Paga",
     "PcaResult",
     "Picture",
+    "PseudobulkTest",
     "QcMetrics",
     "RankedGenes",
     "SizeFactors",
@@ -57,6 +59,7 @@ __all__ = [
     "loess",
     "log1p",
     "louvain",
+    "lowess",
     "modularity",
     "neighbors_graph",
     "normalize_total",
@@ -65,6 +68,7 @@ __all__ = [
     "partition_agreement",
     "pca",
     "pseudotime",
+    "pseudobulk_test",
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",

@@ -10,6 +10,7 @@ from ._annotate_by_markers import annotate_by_markers
 from ._filter_rank_genes_groups import filter_rank_genes_groups
 from ._leiden import leiden
 from ._marker_gene_overlap import marker_gene_overlap
+from ._pseudobulk_test import pseudobulk_test
 from ._rank_genes_groups import rank_genes_groups
 from ._umap import umap
 
@@ -25,6 +26,7 @@ __all__ = [
     "filter_rank_genes_groups",
     "leiden",
     "marker_gene_overlap",
+    "pseudobulk_test",
     "rank_genes_groups",
     "umap",
 ]
