@@ -17,6 +17,7 @@ pub mod harmony;
 pub mod hvg;
 pub mod knn;
 pub mod leiden;
+pub mod logistic;
 pub mod markers;
 pub mod matrix;
 pub mod mixing;

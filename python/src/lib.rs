@@ -10,6 +10,7 @@ mod hvg;
 mod integrate;
 mod io;
 mod leiden;
+mod logistic;
 mod markers;
 mod matrix;
 mod neighbors;
@@ -47,6 +48,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         structure::register,
         aggregate::register,
         pseudobulk::register,
+        logistic::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

@@ -29,6 +29,7 @@ described! {
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
+    zensaibo_core::logistic::LogisticOptions,
     zensaibo_core::normalize::NormalizeTotalOptions,
     zensaibo_core::markers::RankGenesOptions,
     zensaibo_core::pca::PcaOptions,

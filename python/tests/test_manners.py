@@ -64,6 +64,7 @@ CARRIERS = {
     "simulate": [zs.datasets.simulate],
     "raster": [zs.arrays.raster_points],
     "aggregate": [zs.arrays.aggregate],
+    "logistic": [zs.arrays.logistic_regression, zs.tl.train_classifier],
     "pseudobulk_test": [zs.arrays.pseudobulk_test, zs.tl.pseudobulk_test],
 }
 

@@ -222,3 +222,20 @@ def pseudobulk_test(
     progress: Progress = None,
 ) -> dict[str, Any]: ...
 def lowess(x: Any, y: Any, span: float, delta: float) -> Any: ...
+def logistic_fit(
+    matrix: Any,
+    labels: Any,
+    n_classes: int,
+    mask: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def logistic_predict(
+    matrix: Any,
+    coefficients: Any,
+    intercepts: Any,
+    n_classes: int,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...

@@ -19,6 +19,7 @@ from ._diffusion import Diffmap, diffmap, pseudotime
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._louvain import louvain
+from ._logistic import LogisticModel, logistic_regression
 from ._markers import RankedGenes, rank_genes_groups
 from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
 from ._paga import Paga, paga, paga_transitions
@@ -35,6 +36,7 @@ __all__ = [
     "Harmony",
     "HighlyVariableGenes",
     "Leiden",
+    "LogisticModel",
     "Neighbors",
     "NeighborsGraph",
     "Paga",
@@ -57,6 +59,7 @@ __all__ = [
     "knn",
     "leiden",
     "loess",
+    "logistic_regression",
     "log1p",
     "louvain",
     "lowess",

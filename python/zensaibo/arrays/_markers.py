@@ -134,8 +134,8 @@ def rank_genes_groups(
     """
     if method == "logreg":
         raise ParameterError(
-            "parameter `method`: expected `t-test`, `t-test_overestim_var` or `wilcoxon`, found `logreg`, "
-            "which zensaibo does not offer yet"
+            "parameter `method`: expected `t-test`, `t-test_overestim_var` or `wilcoxon`, found `logreg`; "
+            "see zensaibo.arrays.logistic_regression, and zensaibo.tl.rank_genes_groups for its ranking"
         )
     labels, names = _labels(groups, names)
     if labels.shape != (X.shape[0],):

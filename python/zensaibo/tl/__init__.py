@@ -6,6 +6,7 @@ from ._embedding_density import embedding_density
 from ._leiden import leiden
 from ._louvain import louvain
 from ._paga import paga
+from ._annotate import Classifier, annotate, train_classifier
 from ._annotate_by_markers import annotate_by_markers
 from ._filter_rank_genes_groups import filter_rank_genes_groups
 from ._leiden import leiden
@@ -22,11 +23,14 @@ __all__ = [
     "leiden",
     "louvain",
     "paga",
+    "Classifier",
+    "annotate",
     "annotate_by_markers",
     "filter_rank_genes_groups",
     "leiden",
     "marker_gene_overlap",
     "pseudobulk_test",
     "rank_genes_groups",
+    "train_classifier",
     "umap",
 ]

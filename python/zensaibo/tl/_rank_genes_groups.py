@@ -12,9 +12,10 @@ from .. import _anndata
 from .._keys import RANK_GENES_GROUPS, check_preset
 from .._progress import Progress
 from .._provenance import record
+from ..arrays._logistic import logistic_regression
 from ..arrays._markers import Correction, Method, RankedGenes
 from ..arrays._markers import rank_genes_groups as rank_arrays
-from ..errors import DataError, MissingKeyError, ParameterError, ShapeError
+from ..errors import DataError, MissingKeyError, ParameterError, ShapeError, TooFewError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -41,12 +42,15 @@ def rank_genes_groups(
     pts: bool = False,
     key_added: str | None = None,
     copy: bool = False,
-    method: Method | None = None,
+    method: Method | Literal["logreg"] | None = None,
     corr_method: Correction = "benjamini-hochberg",
     tie_correct: bool = False,
     layer: str | None = None,
     mean_in_log_space: bool | None = None,
     log10_pvals: bool = False,
+    c: float | None = None,
+    max_iter: int | None = None,
+    tol: float | None = None,
     preset: Literal["scanpy-v1", "scanpy-v2"] = "scanpy-v1",
     threads: int | None = None,
     progress: bool | Progress | None = None,
@@ -79,7 +83,8 @@ def rank_genes_groups(
         Return a changed copy and leave `adata` alone.
     method
         ``"t-test"`` (the default of ``scanpy-v1``), ``"t-test_overestim_var"``, ``"wilcoxon"`` (the default of
-        ``scanpy-v2``). ``"logreg"`` is refused.
+        ``scanpy-v2``), or ``"logreg"``: coefficients of an L2-penalised multinomial logistic regression on the cells
+        of the groups alone. It gives names and scores only; `pts`, `tie_correct` and `log10_pvals` are refused with it.
     corr_method
         ``"benjamini-hochberg"`` or ``"bonferroni"``.
     tie_correct
@@ -91,6 +96,9 @@ def rank_genes_groups(
         logarithm (False, ``scanpy-v2``). Touches fold changes alone.
     log10_pvals
         Also store ``uns[key]["log10_pvals"]`` and ``["log10_pvals_adj"]``, which do not underflow.
+    c, max_iter, tol
+        With ``"logreg"``: inverse strength of the penalty (1), iterations at most (1000), gradient at which the fit
+        ends (1e-4); see :func:`zensaibo.arrays.logistic_regression`. Refused with other methods.
     preset
         Defaults of `method` and `mean_in_log_space`: those of scanpy 1.x or of its 2.0 preview.
     threads, progress
@@ -120,7 +128,8 @@ def rank_genes_groups(
 
     Notes
     -----
-    Nothing is random and threads change no bit. Values are taken as float32. Groups without cells are left out
+    With two groups ``"logreg"`` gives each its table, of opposite signs, where scanpy gives only the first, under the
+    signs of the second. Nothing is random and threads change no bit. Values are taken as float32. Groups without cells are left out
     where scanpy refuses them. The base of the logarithm is read from ``uns["log1p"]``. See
     :func:`zensaibo.arrays.rank_genes_groups` for cost and references.
     """
@@ -145,6 +154,24 @@ def rank_genes_groups(
     relabel = np.full(len(column.cat.categories) + 1, -1, dtype=np.int32)
     for index, name in enumerate(names):
         relabel[column.cat.categories.get_loc(name)] = index
+    fit = {"c": c, "max_iter": max_iter, "tol": tol}
+    if method == "logreg":
+        refused = {"pts": pts, "tie_correct": tie_correct, "log10_pvals": log10_pvals}
+        for name, value in refused.items():
+            if value:
+                raise ParameterError(f"parameter `{name}`: expected False with method `logreg`, found {value!r}")
+        slots = _logreg(
+            matrix, relabel[codes], names, var_names, mask, n_genes, rankby_abs, fit, threads, progress
+        )
+        return _finish(adata, copy, groupby, column, key, slots, reference, method, use_raw, layer, corr_method, {
+            "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
+            "n_genes": n_genes,
+            "rankby_abs": rankby_abs,
+            **fit,
+        })
+    for name, value in fit.items():
+        if value is not None:
+            raise ParameterError(f"parameter `{name}`: expected None unless method is `logreg`, found {value!r}")
     base = adata.uns.get("log1p", {}).get("base")
     found = rank_arrays(
         matrix,
@@ -164,6 +191,34 @@ def rank_genes_groups(
         progress=progress,
     )
 
+    tested = var_names if mask is None else var_names[mask]
+    slots = _slots(found, var_names, tested, log10_pvals)
+    return _finish(adata, copy, groupby, column, key, slots, reference, method, use_raw, layer, corr_method, {
+        "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
+        "n_genes": n_genes,
+        "rankby_abs": rankby_abs,
+        "pts": pts,
+        "tie_correct": tie_correct,
+        "mean_in_log_space": mean_in_log_space,
+        "preset": preset,
+    })
+
+
+def _finish(
+    adata: AnnData,
+    copy: bool,
+    groupby: str,
+    column: pd.Series,
+    key: str,
+    slots: dict[str, Any],
+    reference: str,
+    method: str,
+    use_raw: bool,
+    layer: str | None,
+    corr_method: str,
+    options: dict[str, Any],
+) -> AnnData | None:
+    """Stores the tables, the parameters as scanpy has them, and the provenance."""
     adata = _anndata.start(adata, copy)
     adata.obs[groupby] = column
     params = {
@@ -174,22 +229,44 @@ def rank_genes_groups(
         "layer": layer,
         "corr_method": corr_method,
     }
-    tested = var_names if mask is None else var_names[mask]
-    adata.uns[key] = {"params": params, **_slots(found, var_names, tested, log10_pvals)}
-    record(
-        adata,
-        "rank_genes_groups",
-        **params,
-        key_added=key,
-        groups="all" if isinstance(groups, str) else [str(name) for name in names],
-        n_genes=n_genes,
-        rankby_abs=rankby_abs,
-        pts=pts,
-        tie_correct=tie_correct,
-        mean_in_log_space=mean_in_log_space,
-        preset=preset,
-    )
+    adata.uns[key] = {"params": params, **slots}
+    record(adata, "rank_genes_groups", **params, key_added=key, **options)
     return adata if copy else None
+
+
+def _logreg(
+    matrix: Any,
+    labels: np.ndarray,
+    names: list[Any],
+    var_names: pd.Index,
+    mask: np.ndarray | None,
+    n_genes: int | None,
+    rankby_abs: bool,
+    fit: dict[str, Any],
+    threads: int | None,
+    progress: bool | Progress | None,
+) -> dict[str, Any]:
+    """Names and scores: the coefficients of each group, highest first, equal ones in the order of the genes."""
+    if len(names) < 2:
+        raise ParameterError("parameter `groups`: expected at least two groups with method `logreg`, found one")
+    if n_genes is not None and n_genes < 1:
+        raise ParameterError(f"parameter `n_genes`: expected at least 1, found {n_genes}")
+    sizes = np.bincount(labels[labels >= 0], minlength=len(names))
+    if (sizes == 0).any():
+        raise TooFewError(f"group {names[int(np.argmin(sizes))]!r}: expected at least one cell, found none")
+    given = {name: value for name, value in fit.items() if value is not None}
+    classes = np.where(labels < 0, np.nan, labels.astype(np.float64))
+    model = logistic_regression(matrix, classes, mask=mask, threads=threads, progress=progress, **given)
+    # With two groups there is one row, the log odds of the second; the first has its opposite.
+    coefficients = np.vstack([-model.coef, model.coef]) if len(names) == 2 else model.coef
+    genes = np.asarray(var_names, dtype=object)[mask if mask is not None else slice(None)]
+    kept = len(genes) if n_genes is None else min(n_genes, len(genes))
+    tables = {"names": np.recarray(kept, dtype=[(str(name), "O") for name in names])}
+    tables["scores"] = np.recarray(kept, dtype=[(str(name), "f4") for name in names])
+    for name, row in zip(names, coefficients, strict=True):
+        order = np.argsort(-(np.abs(row) if rankby_abs else row), kind="stable")[:kept]
+        tables["names"][str(name)], tables["scores"][str(name)] = genes[order], row[order]
+    return tables
 
 
 def _slots(found: RankedGenes, var_names: pd.Index, tested: pd.Index, log10_pvals: bool) -> dict[str, Any]:
