@@ -22,27 +22,27 @@ macro_rules! described {
 
 // One line per options struct; keep sorted.
 described! {
-    zensaibo_core::harmony::HarmonyOptions,
+    zensaibo_core::aggregate::AggregateOptions,
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
-    zensaibo_core::aggregate::AggregateOptions,
+    zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
+    zensaibo_core::leiden::LeidenOptions,
+    zensaibo_core::leiden::LouvainOptions,
     zensaibo_core::logistic::LogisticOptions,
-    zensaibo_core::normalize::NormalizeTotalOptions,
     zensaibo_core::markers::RankGenesOptions,
+    zensaibo_core::normalize::NormalizeTotalOptions,
+    zensaibo_core::paga::PagaOptions,
     zensaibo_core::pca::PcaOptions,
     zensaibo_core::pseudobulk::PseudobulkOptions,
     zensaibo_core::qc::FilterCellsOptions,
     zensaibo_core::qc::FilterGenesOptions,
     zensaibo_core::qc::QcOptions,
+    zensaibo_core::raster::RasterOptions,
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
-    zensaibo_core::leiden::LeidenOptions,
-    zensaibo_core::leiden::LouvainOptions,
-    zensaibo_core::paga::PagaOptions,
-    zensaibo_core::raster::RasterOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.
