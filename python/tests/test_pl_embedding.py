@@ -289,6 +289,23 @@ def test_groups_colour_categories_of_a_grid_and_leave_numbers_whole(embedded):
         zs.pl.umap(embedded, color="group", groups=[])
 
 
+def test_names_on_the_data_do_not_cover_each_other(embedded):
+    embedded.obs["long"] = pd.Categorical([f"a cell type with a long name {i % 7}" for i in range(300)])
+    embedded.obs["alone"] = pd.Categorical(["the only name"] * 300)
+    ax = zs.pl.umap(embedded, color="long", legend_loc="on data")
+    assert len(ax.texts) == 7
+    frame = ax.get_window_extent()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    for i, one in enumerate(boxes):
+        assert frame.y0 - 1 <= one.y0 and one.y1 <= frame.y1 + 1
+        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+    assert ax.lines, "lines lead back to where names belong"
+    apart = zs.pl.umap(embedded, color="group", legend_loc="on data")
+    middles = [np.median(embedded.obsm["X_umap"][embedded.obs["group"] == name], axis=0) for name in ("g0", "g1", "g2")]
+    assert np.allclose([text.get_position() for text in apart.texts], middles) and not apart.lines
+    assert len(zs.pl.umap(embedded, color="alone", legend_loc="on data").texts) == 1
+
+
 def test_limits_for_each_panel(embedded):
     axes = zs.pl.umap(embedded, color=["gene0", "gene1", "score"], vmin=[0, 1, None], vmax=["p90", 7, lambda v: v.max() / 2])
     bars = [ax for ax in axes[0].figure.axes if ax not in axes]

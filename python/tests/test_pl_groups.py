@@ -243,9 +243,9 @@ def test_densities_are_those_of_scipy():
     for values in (rng.normal(size=1000), rng.poisson(1.0, 500).astype(float), rng.exponential(size=50), np.array([0.0, 1, 5])):
         s = shape(values)
         exact = gaussian_kde(values)(s.at)
-        assert (s.at[0], s.at[-1], s.count) == (values.min(), values.max(), len(values))
+        assert (s.at[0], s.at[-1], s.members) == (values.min(), values.max(), len(values))
         assert np.abs(s.density - exact).max() < 0.005 * exact.max()
-    assert shape(np.full(5, 2.0)).at.tolist() == [2.0] and shape(np.empty(0)).count == 0 and shape(np.array([1.0])).count == 1
+    assert shape(np.full(5, 2.0)).at.tolist() == [2.0] and shape(np.empty(0)).members == 0 and shape(np.array([1.0])).members == 1
     shapes = [shape(rng.normal(size=n)) for n in (200, 50)]
     assert [half.max() for half in half_widths(shapes, "width", 0.8)] == pytest.approx([0.4, 0.4])
     assert [half.max() for half in half_widths(shapes, "count", 0.8)] == pytest.approx([0.4, 0.1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,7 +102,7 @@ def bound(value: Any, values: np.ndarray, name: str) -> float | None:
     if value is None:
         return None
     finite = values[np.isfinite(values)]
-    if isinstance(value, Callable):
+    if callable(value):
         return float(value(finite))
     if isinstance(value, str):
         try:
@@ -132,6 +132,6 @@ def norm_of(values: np.ndarray, vmin: Any, vmax: Any, vcenter: Any, norm: Any = 
     if vcenter is None:
         return Normalize(low, high)
     centre = bound(vcenter, values, "vcenter")
-    if not low < centre < high:
+    if centre is None or not low < centre < high:
         raise ParameterError(f"parameter `vcenter`: expected a value between {low} and {high}, found {centre}")
     return TwoSlopeNorm(centre, low, high)

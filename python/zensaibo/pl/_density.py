@@ -20,7 +20,7 @@ class Shape(NamedTuple):
     #: Density there; the integral over all numbers is 1.
     density: np.ndarray
     #: How many values.
-    count: int
+    members: int
 
 
 def shape(values: np.ndarray) -> Shape:
@@ -58,17 +58,17 @@ def half_widths(shapes: list[Shape], density_norm: str, width: float) -> list[np
     """
     if density_norm not in ("width", "count", "area"):
         raise ParameterError(f"parameter `density_norm`: expected 'width', 'count' or 'area', found {density_norm!r}")
-    most = max((s.count for s in shapes), default=1) or 1
+    most = max((s.members for s in shapes), default=1) or 1
     tallest = max((s.density.max() for s in shapes if len(s.at) > 1), default=1.0)
     out = []
     for s in shapes:
         if len(s.at) < 2:
             # All values equal: a line as long as the rule would make the widest place.
-            share = s.count / most if density_norm == "count" else 1.0
+            share = s.members / most if density_norm == "count" else 1.0
             out.append(np.full(len(s.at), share * width / 2))
         elif density_norm == "area":
             out.append(s.density / tallest * width / 2)
         else:
-            share = s.count / most if density_norm == "count" else 1.0
+            share = s.members / most if density_norm == "count" else 1.0
             out.append(s.density / s.density.max() * share * width / 2)
     return out

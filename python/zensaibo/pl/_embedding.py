@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from itertools import product
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .. import arrays
 from .._anndata import check_adata
 from ..errors import MissingKeyError, ParameterError, ShapeError
 from ._colors import category_colors, fetch, norm_of
-from ._panels import fit, grid_of, settle, slot_of
+from ._panels import fit, grid_of, part_texts, settle, slot_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -166,7 +167,7 @@ def embedding(
         raise ParameterError(f"parameter `legend_loc`: expected None or one of {', '.join(_LEGENDS)}, found {legend_loc!r}")
     if colorbar_loc not in (None, "right", "left", "top", "bottom"):
         raise ParameterError(f"parameter `colorbar_loc`: expected None, right, left, top or bottom, found {colorbar_loc!r}")
-    if size is not None and (not np.isscalar(size) or not size > 0):
+    if size is not None and (not isinstance(size, Real) or not size > 0):
         raise ParameterError(f"parameter `size`: expected a number above 0, found {size!r}")
     table = matplotlib.colormaps.get_cmap(cmap if cmap is not None else color_map)
     groups = [groups] if isinstance(groups, str) else groups
@@ -175,6 +176,7 @@ def embedding(
     panels = _panels(color, components, dimensions, coordinates.shape[1])
     size = 120_000 / max(adata.n_obs, 1) if size is None else float(size)
 
+    figure: Any
     if len(panels) > 1:
         if ax is not None:
             raise ParameterError(f"parameter `ax`: expected None for several panels, found axes for {len(panels)} panels")
@@ -206,7 +208,7 @@ def embedding(
         style = {"alpha": alpha, "size": size, "na_color": na_color, "seed": random_state, "dpi": dpi, "threads": threads}
         if values is None:
             _draw(panel, points, style, colors="lightgray", order="shuffled" if sort_order else "given")
-        elif isinstance(values.dtype, pd.CategoricalDtype):
+        elif key is not None and isinstance(values.dtype, pd.CategoricalDtype):
             categories = list(values.cat.categories)
             colors = category_colors(adata, key, categories, palette)
             codes = values.cat.codes.to_numpy().astype(np.int64)
@@ -274,7 +276,7 @@ def pca(
     if ratio is None:
         raise MissingKeyError("key `variance_ratio` not found in adata.uns['pca']: run `zs.pp.pca` first")
     late = {name: parameters.pop(name, None) for name in ("show", "save", "return_fig")}
-    axes = embedding(adata, "pca", **parameters)
+    axes: Any = embedding(adata, "pca", **parameters)
     listed = axes if isinstance(axes, list) else [axes]
     for ax in listed:
         for label, put in ((ax.get_xlabel(), ax.set_xlabel), (ax.get_ylabel(), ax.set_ylabel)):
@@ -419,7 +421,7 @@ def _legend(
     points: np.ndarray,
     codes: np.ndarray,
     entries: list[tuple[int, str, str]],
-    location: str,
+    location: Any,
     fontsize: Any,
     fontweight: Any,
     outline: float | None,
@@ -427,16 +429,18 @@ def _legend(
 ) -> None:
     from matplotlib import patheffects
 
-    effects = [patheffects.withStroke(linewidth=outline, foreground="w")] if outline is not None else None
+    effects: Any = [patheffects.withStroke(linewidth=outline, foreground="w")] if outline is not None else None
     if location == "on data":
+        texts = []
         for code, label, _ in entries:
             mine = points[codes == code]
             mine = mine[np.isfinite(mine).all(axis=1)]
             if len(mine):
                 x, y = np.median(mine, axis=0)
-                ax.text(
+                texts.append(ax.text(
                     x, y, label, weight=fontweight, fontsize=fontsize, ha="center", va="center", path_effects=effects
-                )  # fmt: skip
+                ))  # fmt: skip
+        part_texts(ax, texts)
         return
     if na_color is not None:
         entries = [*entries, (-1, "NA", na_color)]

@@ -12,7 +12,6 @@ from ._panels import Frame, size_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from ._groups import Bracket, Grouped
 
@@ -22,7 +21,7 @@ _TREE, _GAP, _LEGEND = 0.5, 0.1, 1.2
 _SMALL, _LABEL = 8, 9
 
 
-def text_size(figure: Figure, text: str, fontsize: float) -> tuple[float, float]:
+def text_size(figure: Any, text: str, fontsize: float) -> tuple[float, float]:
     """Width and height of a line of text in inches."""
     drawn = figure.text(0, 0, text, fontsize=fontsize)
     box = drawn.get_window_extent()
@@ -171,7 +170,7 @@ def draw_tree(ax: Axes, tree: dict[str, Any], orientation: str, places: Any = No
     leaf = (np.asarray(info["icoord"], dtype=np.float64).reshape(-1, 4) - 5) / 10
     height = np.asarray(info["dcoord"], dtype=np.float64).reshape(-1, 4)
     leaves = len(tree["categories_ordered"])
-    ends = (-0.5, leaves - 0.5)
+    ends: tuple[float, float] | None = (-0.5, leaves - 0.5)
     if places is not None:
         places = np.asarray(places, dtype=np.float64)
         leaf = np.interp(leaf, np.arange(leaves), places)

@@ -207,7 +207,7 @@ def columns_of(
         if len(at):
             places[name] = int(at[0])
     wanted = np.unique(list(places.values())).astype(np.int64)
-    part = None
+    part: Any = None
     if len(wanted):
         part = matrix[:, wanted]
         part = part.tocsc() if sparse.issparse(part) else np.asarray(part)

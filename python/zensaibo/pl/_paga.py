@@ -13,7 +13,7 @@ from .._anndata import check_adata, get_obs
 from ..errors import MissingKeyError, ParameterError, ShapeError
 from ._colors import category_colors, norm_of
 from ._groups import columns_of
-from ._panels import fit, grid_of, settle, slot_of
+from ._panels import fit, grid_of, part_texts, settle, slot_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -195,15 +195,18 @@ def paga(
         _limits(panel, places[kept], area[kept])
         width = 5 * _line_width() * edge_width_scale
         _edges(panel, places, kept, arrows, solid, dashed, width, min_edge_width, max_edge_width, area, arrowsize)
+        texts = []
         for i in kept:
             if pies is not None:
                 _pie(panel, places[i], area[i], pies[i])
             else:
-                panel.scatter(*places[i], s=area[i], color=[colors[i]], edgecolors="none", zorder=3)
-            panel.annotate(
-                str(labels[i]) if labels is not None else names[i], places[i], ha="center", va="center", fontsize=fontsize,
-                fontweight=fontweight, zorder=5, path_effects=_outline_of(fontoutline),
-            )  # fmt: skip
+                panel.scatter(places[i, 0], places[i, 1], s=area[i], color=[colors[i]], edgecolors="none", zorder=3)
+            name = str(labels[int(i)]) if labels is not None else names[i]
+            texts.append(panel.text(
+                places[i, 0], places[i, 1], name, ha="center", va="center", fontsize=fontsize, fontweight=fontweight, zorder=5,
+                path_effects=_outline_of(fontoutline),
+            ))  # fmt: skip
+        part_texts(panel, texts)
     if own and len(axes) > 1:
         settle(clusters, slots, min(ncols, len(axes)), 0.1, None)
     elif own:
@@ -378,5 +381,5 @@ def _pie(ax: Axes, place: np.ndarray, area: float, pie: dict[Any, float]) -> Non
             continue
         angle = 2 * np.pi * np.linspace(start, start + share, max(3, int(60 * share)))
         start += share
-        outline = np.column_stack([np.append(0, np.cos(angle)), np.append(0, np.sin(angle))])
-        ax.scatter(*place, marker=outline, s=np.abs(outline).max() ** 2 * area, color=[color], linewidths=0, zorder=3)
+        outline: Any = np.column_stack([np.append(0, np.cos(angle)), np.append(0, np.sin(angle))])
+        ax.scatter(place[0], place[1], marker=outline, s=np.abs(outline).max() ** 2 * area, color=[color], linewidths=0, zorder=3)

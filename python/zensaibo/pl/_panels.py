@@ -13,14 +13,13 @@ from ..errors import ParameterError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from matplotlib.transforms import Bbox
 
 #: White border around everything, in inches.
 _BORDER = 0.08
 
 
-def fit(figure: Figure) -> None:
+def fit(figure: Any) -> None:
     """Resizes `figure` to what is drawn in it, labels and legends included; no axes change their size in inches."""
     box = figure.get_tightbbox()
     if not np.isfinite([box.x0, box.y0, box.x1, box.y1]).all():
@@ -29,12 +28,12 @@ def fit(figure: Figure) -> None:
 
 
 def _move(
-    figure: Figure, shifts: dict[Axes, tuple[float, float]], left: float, bottom: float, width: float, height: float
+    figure: Any, shifts: dict[Axes, tuple[float, float]], left: float, bottom: float, width: float, height: float
 ) -> None:
     """Makes the part of `figure` at (left, bottom) inches its whole, after moving each of the axes by its shift."""
     old = figure.get_size_inches()
     new = np.array([width, height]) + 2 * _BORDER
-    places = {}
+    places: dict[Any, Any] = {}
     for ax, (right, up) in shifts.items():
         box = ax.get_position(original=True)
         corner = np.array([box.x0, box.y0]) * old + (right - left + _BORDER, up - bottom + _BORDER)
@@ -54,7 +53,7 @@ def settle(clusters: Sequence[Sequence[Axes]], slots: Sequence[Bbox], ncols: int
     `clusters`: the axes of each panel; `slots`: where it was placed, in inches; `wspace`, `hspace`: gaps as shares of
     a slot, ``None``: as narrow as the labels allow. Rows never overlap, whatever `hspace`.
     """
-    figure = clusters[0][0].figure
+    figure: Any = clusters[0][0].figure
     dpi = figure.dpi
     reach = np.zeros((len(clusters), 4))  # beyond the slot: left, right, below, above
     for number, (cluster, slot) in enumerate(zip(clusters, slots, strict=True)):
@@ -88,7 +87,8 @@ def slot_of(ax: Axes) -> Bbox:
     """The place of `ax` in its figure, in inches."""
     from matplotlib.transforms import Bbox
 
-    box, size = ax.get_position(original=True), ax.figure.get_size_inches()
+    figure: Any = ax.figure
+    box, size = ax.get_position(original=True), figure.get_size_inches()
     return Bbox([[box.x0 * size[0], box.y0 * size[1]], [box.x1 * size[0], box.y1 * size[1]]])
 
 
@@ -100,6 +100,7 @@ class Frame:
 
         self.size = np.array([width, height])
         self.host = ax
+        self.figure: Any
         if ax is None:
             self.figure = plt.figure(figsize=(width, height))
         else:
@@ -108,7 +109,7 @@ class Frame:
 
     def add(self, x: float, y: float, width: float, height: float, **options: Any) -> Axes:
         """Axes with the lower left corner at (x, y), in inches."""
-        place = [*(np.array([x, y]) / self.size), *(np.array([width, height]) / self.size)]
+        place: Any = [*(np.array([x, y]) / self.size), *(np.array([width, height]) / self.size)]
         if self.host is not None:
             return self.host.inset_axes(place, **options)
         return self.figure.add_axes(place, **options)
@@ -119,7 +120,7 @@ class Frame:
             fit(self.figure)
 
 
-def grid_of(count: int, ncols: int, width: float, height: float, **options: Any) -> tuple[Figure, list[Axes]]:
+def grid_of(count: int, ncols: int, width: float, height: float, **options: Any) -> tuple[Any, list[Axes]]:
     """A figure with `count` axes of `width` x `height` inches, `ncols` in a row, far apart; `settle` them later."""
     import matplotlib.pyplot as plt
 
@@ -128,7 +129,7 @@ def grid_of(count: int, ncols: int, width: float, height: float, **options: Any)
     across = min(ncols, count)
     down = -(-count // across)
     total = np.array([across * width * 1.5, down * height * 1.5])
-    figure = plt.figure(figsize=total)
+    figure: Any = plt.figure(figsize=(float(total[0]), float(total[1])))
     axes = []
     for i in range(count):
         corner = np.array([i % across * width, (down - 1 - i // across) * height]) * 1.5 + (0.25 * width, 0.25 * height)
@@ -156,6 +157,44 @@ def draw_points(
     ax.imshow(picture.pixels, origin="upper", aspect="auto", interpolation="antialiased", zorder=zorder, **place)
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
+
+
+def part_texts(ax: Axes, texts: Sequence[Any]) -> None:
+    """Moves centred texts up and down until none covers another; a line leads back from those that moved far.
+
+    Texts that do not meet stay where they are. Texts stay within the axes where there is room.
+    """
+    if len(texts) < 2:
+        return
+    boxes = [text.get_window_extent() for text in texts]
+    centre = np.array([[(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2] for box in boxes])
+    half = np.array([[box.width / 2 + 1, box.height / 2 + 1] for box in boxes])
+    wished, frame = centre.copy(), ax.get_window_extent()
+    # Ties are broken by the order of texts.
+    above = centre[:, None, 1] - centre[None, :, 1]
+    order = np.arange(len(texts))
+    above = np.where(above == 0, np.sign(order[None] - order[:, None]), np.sign(above))
+    for _ in range(300):
+        room = half[:, None] + half[None]
+        meet = np.maximum(room - np.abs(centre[:, None] - centre[None]), 0)
+        deep = np.where((meet[..., 0] > 0) & (meet[..., 1] > 0), meet[..., 1], 0)
+        np.fill_diagonal(deep, 0)
+        # Where one has passed another, the way apart is still that of the start.
+        passed = (centre[:, None, 1] - centre[None, :, 1]) * above < 0
+        deep = np.where(passed & (deep > 0), 2 * room[..., 1] - deep, deep)
+        if not deep.max() > 0.5:
+            break
+        centre[:, 1] += 0.3 * (deep * above).sum(axis=1)
+        low, high = frame.y0 + half[:, 1], frame.y1 - half[:, 1]
+        centre[:, 1] = np.where(low < high, np.clip(centre[:, 1], low, np.maximum(low, high)), centre[:, 1])
+    to_data = ax.transData.inverted()
+    for text, start, end, size in zip(texts, wished, centre, half, strict=True):
+        if (start == end).all():
+            continue
+        text.set_position(to_data.transform(end))
+        if abs(end[1] - start[1]) > 2.5 * size[1]:
+            line = to_data.transform([start, end - (0, np.sign(end[1] - start[1]) * size[1])])
+            ax.plot(*line.T, color="#444444", linewidth=0.6, scalex=False, scaley=False, zorder=text.get_zorder() - 0.1)
 
 
 def check_finite(points: np.ndarray, stacklevel: int = 3) -> None:

@@ -63,7 +63,7 @@ def highest_expr_genes(
     weights = 100 / np.where(totals == 0, 1, totals)
     mean = np.asarray(matrix.T @ weights).ravel() / adata.n_obs
     top = np.argsort(-mean, kind="stable")[:n_top]
-    part = matrix[:, np.sort(top)]
+    part: Any = matrix[:, np.sort(top)]
     part = part.tocsc() if sparse.issparse(part) else np.asarray(part)
     names = adata.var_names if gene_symbols is None else get_var(adata, gene_symbols)
 
@@ -86,7 +86,7 @@ def highest_expr_genes(
     first, median, third = np.array(boxes).T
     low, high = np.array(whiskers).T
     ax.barh(rows, third - first, left=first, height=0.7, color="#9ecae1", edgecolor="#333333", linewidth=0.7, zorder=2)
-    lines = [[(a, y), (b, y)] for y in rows for a, b in ((low[y], first[y]), (third[y], high[y]))]
+    lines: list[Any] = [[(a, y), (b, y)] for y in rows for a, b in ((low[y], first[y]), (third[y], high[y]))]
     lines += [[(median[y], y - 0.35), (median[y], y + 0.35)] for y in rows]
     lines += [[(x, y - 0.15), (x, y + 0.15)] for y in rows for x in (low[y], high[y])]
     ax.add_collection(LineCollection(lines, colors="#333333", linewidths=0.8, zorder=3))
@@ -201,7 +201,7 @@ def scrublet_score_distribution(
             rows.append((f" ({name})", scores[batch == name], stored["batches"][name]))
     else:
         rows.append(("", scores, stored))
-    width, height = size_of(figsize, None)
+    width, height = np.broadcast_to(np.asarray(size_of(figsize, None)), 2)
     _, axes = grid_of(2 * len(rows), 2, 0.375 * width, 0.65 * height)
     slots = [slot_of(ax) for ax in axes]
     for number, (suffix, observed, found) in enumerate(rows):
@@ -213,7 +213,7 @@ def scrublet_score_distribution(
             values = values[np.isfinite(values)]
             if not len(values):
                 raise DataError(f"`doublet scores`{suffix}: expected at least one number, found none")
-            ax.hist(values, np.linspace(0, 1, 50), color="#777777", linewidth=0, density=True)
+            ax.hist(values, np.linspace(0, 1, 50).tolist(), color="#777777", linewidth=0, density=True)
             ax.set_yscale(scale)
             threshold = found.get("threshold")
             if threshold is not None and np.isfinite(float(threshold)):

@@ -85,6 +85,7 @@ def rank_genes_groups(
         if gene_symbols is not None:
             table = table.assign(names=table[gene_symbols])
         tables[name] = table
+    figure: Any
     if ax is None:
         figure, axes = grid_of(len(names), ncols, max(0.16 * n_genes, 1.6) + 0.2, 2.6)
     else:
@@ -125,7 +126,7 @@ def _ticks(n: int) -> np.ndarray:
     return np.arange(0, n, 1 if n <= 10 else 5 * max(1, n // 30))
 
 
-def _raise_ceilings(axes: Sequence[Axes], together: bool) -> None:
+def _raise_ceilings(axes: Sequence[Any], together: bool) -> None:
     """Raises upper limits until the names written above the points stay inside."""
     tops = []
     for ax in axes:
@@ -145,11 +146,11 @@ def _raise_ceilings(axes: Sequence[Axes], together: bool) -> None:
 def _stored(adata: AnnData, key: str, groups: str | Sequence[str] | None) -> tuple[Any, list[str]]:
     check_adata(adata)
     if key not in adata.uns:
-        present = ", ".join(map(str, adata.uns)) or "(nothing)"
-        raise MissingKeyError(f"key `{key}` not found in adata.uns; present: {present}; run `tl.rank_genes_groups` first")
+        slots = ", ".join(map(str, adata.uns)) or "(nothing)"
+        raise MissingKeyError(f"key `{key}` not found in adata.uns; present: {slots}; run `tl.rank_genes_groups` first")
     stored = get_uns(adata, key)
     present = list(stored["names"].dtype.names)
-    names = present if groups is None else [groups] if isinstance(groups, str) else [str(group) for group in groups]
+    names: list[str] = present if groups is None else [groups] if isinstance(groups, str) else [str(group) for group in groups]
     if not names:
         raise ParameterError("parameter `groups`: expected None or at least one group, found an empty list")
     for name in names:
@@ -455,7 +456,7 @@ def rank_genes_groups_violin(
         panel.set_ylim(low - margin, high + margin)
         colors = category_palette(2)
         panel.add_collection(PolyCollection(outlines, facecolors=colors, edgecolors="#444444", linewidths=0.6, zorder=1))
-        if strip and sum(map(len, flat)):
+        if strip and any(len(part) for part in flat):
             spread = 0.05 if jitter is True else float(jitter)
             if not 0 <= spread <= 0.2:
                 raise ParameterError(f"parameter `jitter`: expected a flag or 0 to 0.2, found {jitter!r}")

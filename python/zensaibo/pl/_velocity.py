@@ -101,7 +101,8 @@ def _below(adata: AnnData, basis: str, dimensions: tuple[int, int], parameters: 
     color = parameters.get("color")
     if color is not None and not isinstance(color, str):
         raise ParameterError(f"parameter `color`: expected one key, found {color!r}")
-    return embedding(adata, basis, dimensions=dimensions, **parameters)
+    ax: Any = embedding(adata, basis, dimensions=dimensions, **parameters)
+    return ax
 
 
 def _over(ax: Axes, own: bool) -> None:

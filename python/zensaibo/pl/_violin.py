@@ -14,7 +14,7 @@ from ..errors import ParameterError
 from ._colors import category_colors, norm_of
 from ._density import Shape, half_widths, shape
 from ._grid import Grid
-from ._groups import Grouped, columns_of, gather, groups_of, reorder
+from ._groups import Column, Grouped, columns_of, gather, groups_of, reorder
 from ._panels import draw_points, fit, grid_of, settle, slot_of
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def violin(
     if groupby is None:
         if order is not None:
             raise ParameterError("parameter `order`: expected None without `groupby`, found groups")
-        codes, labels, colors = np.zeros(adata.n_obs, np.int64), [""], None
+        codes, labels, colors = np.zeros(adata.n_obs, np.int64), [""], {}
     else:
         codes, labels, _ = groups_of(adata, groupby)
         colors = _colors_by_name(adata, groupby, labels, palette)
@@ -140,7 +140,7 @@ def violin(
             _strip(panel, values, spread, size, log)
         panel.set_xticks(range(len(names)), names)
         panel.set_xlabel(xlabel or (groupby.replace("_", " ") if groupby else ""))
-        panel.set_ylabel(titles[number] if titles[number] is not None else keys[members[0]] if apart else "value")
+        panel.set_ylabel(titles[number] or (keys[members[0]] if apart or len(keys) == 1 else "value"))
         if groupby is None and apart:
             panel.set_xticks([])
             panel.set_xlabel(xlabel)
@@ -193,7 +193,8 @@ def _labels(given: str | Sequence[str] | None, count: int) -> list[str | None]:
 
 def _logged(data: Grouped) -> Grouped:
     """log10 of what is above 0; NaN for the rest, which is counted."""
-    columns, left_out = [], 0
+    columns: list[Column] = []
+    left_out = 0
     for j in range(len(data.names)):
         values = data.dense(j)
         low = (values <= 0) & (data.codes >= 0)
@@ -251,7 +252,7 @@ def turn_labels(ax: Axes, rotation: float | None) -> None:
     ax.tick_params(axis="x", labelrotation=rotation)
     if 0 < rotation < 90:
         for label in ax.get_xticklabels():
-            label.set_ha("right")
+            label.set_horizontalalignment("right")
             label.set_rotation_mode("anchor")
 
 
@@ -319,8 +320,8 @@ def stacked_violin(
         medians[j] = [np.median(part) if len(part) else np.nan for part in parts]
         shapes.append([shape(part[np.isfinite(part)]) for part in parts])
 
-    bottom = min((s.at[0] for row in shapes for s in row if s.count), default=0.0)
-    top = max((s.at[-1] for row in shapes for s in row if s.count), default=1.0)
+    bottom = min((s.at[0] for row in shapes for s in row if s.members), default=0.0)
+    top = max((s.at[-1] for row in shapes for s in row if s.members), default=1.0)
     span = top - bottom or 1.0
     grid = Grid(
         ax, data, cell=(0.42, 0.42), swap_axes=swap_axes, figsize=figsize, legends=0.8, title=title, rotation=var_group_rotation
@@ -328,7 +329,7 @@ def stacked_violin(
     outlines, shades = [], []
     for j, row in enumerate(shapes):
         for g, (s, half) in enumerate(zip(row, half_widths(row, density_norm, 0.9), strict=True)):
-            if not s.count:
+            if not s.members:
                 continue
             across, down = (g, j) if swap_axes else (j, g)
             outline = _outline(across, s, half, upright=True)
