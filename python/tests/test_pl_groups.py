@@ -238,6 +238,30 @@ def test_raw_layers_and_symbols(grouped):
     assert labels(symbols["mainplot_ax"]) == ["S3", "S7", "S50"]
 
 
+def test_symbols_of_genes_that_only_raw_has(grouped):
+    grouped.var["symbol"] = [f"S{i}" for i in range(120)]
+    grouped.raw = grouped.copy()
+    expected = dots(zs.pl.dotplot(grouped, GENES, "type"))[2]
+    adata = grouped[:, 40:].copy()
+    assert np.allclose(dots(zs.pl.dotplot(adata, ["S3", "S7", "S50"], "type", gene_symbols="symbol"))[2], expected)
+    with pytest.raises(errors.MissingKeyError, match="`S3` not found in adata.obs or var"):
+        zs.pl.dotplot(adata, ["S3"], "type", gene_symbols="symbol", use_raw=False)
+
+
+def test_files_are_read_where_they_lie(grouped, tmp_path):
+    import anndata as ad
+
+    grouped.layers["double"] = grouped.X * 2
+    expected = dots(zs.pl.dotplot(grouped, GENES, "type"))[2]
+    top = labels(zs.pl.highest_expr_genes(grouped, n_top=5), "y")
+    grouped.write_h5ad(tmp_path / "a.h5ad")
+    backed = ad.read_h5ad(tmp_path / "a.h5ad", backed="r")
+    assert np.allclose(dots(zs.pl.dotplot(backed, GENES, "type"))[2], expected)
+    assert np.allclose(dots(zs.pl.dotplot(backed, GENES, "type", layer="double"))[2], 2 * expected)
+    assert labels(zs.pl.highest_expr_genes(backed, n_top=5), "y") == top
+    backed.file.close()
+
+
 def test_densities_are_those_of_scipy():
     rng = np.random.default_rng(0)
     for values in (rng.normal(size=1000), rng.poisson(1.0, 500).astype(float), rng.exponential(size=50), np.array([0.0, 1, 5])):

@@ -189,11 +189,15 @@ def columns_of(
     if gene_symbols is None:
         index, where = source.var_names, "adata.raw.var_names" if source is not adata else "adata.var_names"
     else:
-        table = source.var if gene_symbols in source.var else adata.var
-        if gene_symbols not in table:
+        held = source.var if gene_symbols in source.var else adata.var
+        if gene_symbols not in held:
             present = ", ".join(map(str, adata.var.columns)) or "(nothing)"
             raise MissingKeyError(f"key `{gene_symbols}` not found in adata.var; present: {present}")
-        index, where = pd.Index(table[gene_symbols].reindex(source.var_names)), f"var[{gene_symbols!r}]"
+        symbols = held[gene_symbols]
+        if not symbols.index.equals(source.var_names):
+            # Genes of raw that were left out of adata have no symbol.
+            symbols = symbols[~symbols.index.duplicated()].reindex(source.var_names)
+        index, where = pd.Index(symbols), f"var[{gene_symbols!r}]"
     places: dict[str, int] = {}
     for name in names:
         at = np.flatnonzero(index == name)

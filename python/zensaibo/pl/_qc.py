@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._anndata import check_adata, get_obs, get_var
-from ..errors import DataError, EmptyDataError, MissingKeyError, ParameterError
+from .._anndata import check_adata, get_matrix, get_obs, get_var
+from ..errors import DataError, MissingKeyError, ParameterError
 from ._panels import draw_points, fit, grid_of, settle, size_of, slot_of
 
 if TYPE_CHECKING:
@@ -52,13 +52,9 @@ def highest_expr_genes(
     from matplotlib.collections import LineCollection
 
     check_adata(adata)
-    if layer is not None and layer not in adata.layers:
-        raise MissingKeyError(f"key `{layer}` not found in adata.layers; present: {', '.join(adata.layers) or '(nothing)'}")
-    matrix = adata.X if layer is None else adata.layers[layer]
     if n_top < 1:
         raise ParameterError(f"parameter `n_top`: expected at least 1, found {n_top}")
-    if matrix is None or 0 in matrix.shape:
-        raise EmptyDataError(f"`adata`: expected at least one cell and one gene, found shape {adata.shape}")
+    matrix = get_matrix(adata, layer=layer)
     totals = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
     weights = 100 / np.where(totals == 0, 1, totals)
     mean = np.asarray(matrix.T @ weights).ravel() / adata.n_obs
