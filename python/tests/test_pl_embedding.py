@@ -280,6 +280,17 @@ def test_panels_of_a_grid_keep_their_size_and_nothing_meets_or_is_cut(embedded):
     assert right.x0 - left.x1 == pytest.approx(2 * left.width, rel=1e-6)
 
 
+def test_nothing_is_cut_in_files_of_any_resolution(embedded):
+    embedded.obs["long"] = pd.Categorical([f"a cell type with a rather long name {i % 3}" for i in range(300)])
+    with plt.rc_context({"figure.autolayout": True}):
+        for color in ("long", ["long", "score"]):
+            figure = zs.pl.umap(embedded, color=color, return_fig=True)
+            for dpi in (72, 100, 300):
+                figure.dpi = dpi
+                box, size = figure.get_tightbbox(), figure.get_size_inches()
+                assert box.x0 > 0 and box.y0 > 0 and box.x1 < size[0] and box.y1 < size[1]
+
+
 def test_groups_colour_categories_of_a_grid_and_leave_numbers_whole(embedded):
     axes = zs.pl.umap(embedded, color=["group", "gene0"], groups=["g2"], vmax="p99")
     assert [text.get_text() for text in axes[0].get_legend().get_texts()] == ["g2", "NA"]
@@ -294,6 +305,7 @@ def test_names_on_the_data_do_not_cover_each_other(embedded):
     embedded.obs["alone"] = pd.Categorical(["the only name"] * 300)
     ax = zs.pl.umap(embedded, color="long", legend_loc="on data")
     assert len(ax.texts) == 7
+    ax.figure.draw_without_rendering()
     frame = ax.get_window_extent()
     boxes = [text.get_window_extent() for text in ax.texts]
     for i, one in enumerate(boxes):

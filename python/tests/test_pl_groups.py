@@ -13,6 +13,7 @@ import pytest
 import zensaibo as zs
 from conftest import LAYOUTS
 from matplotlib.colors import to_hex
+from scipy.integrate import trapezoid
 from scipy.stats import gaussian_kde
 from zensaibo import errors
 from zensaibo.pl._density import half_widths, shape
@@ -273,8 +274,8 @@ def test_densities_are_those_of_scipy():
     shapes = [shape(rng.normal(size=n)) for n in (200, 50)]
     assert [half.max() for half in half_widths(shapes, "width", 0.8)] == pytest.approx([0.4, 0.4])
     assert [half.max() for half in half_widths(shapes, "count", 0.8)] == pytest.approx([0.4, 0.1])
-    areas = [np.trapezoid(half, s.at) for s, half in zip(shapes, half_widths(shapes, "area", 0.8), strict=True)]
-    within = [np.trapezoid(s.density, s.at) for s in shapes]  # the tails beyond the ends are cut off
+    areas = [trapezoid(half, s.at) for s, half in zip(shapes, half_widths(shapes, "area", 0.8), strict=True)]
+    within = [trapezoid(s.density, s.at) for s in shapes]  # the tails beyond the ends are cut off
     assert areas[0] / within[0] == pytest.approx(areas[1] / within[1])
 
 
@@ -428,6 +429,7 @@ def test_inside_given_axes_and_in_figures_of_their_own(grouped, plot):
     assert figure.axes[:2] == list(both) and plt.get_fignums() == [figure.number]
     own = plot(grouped, {"a long label for few genes": ["gene3"], **MARKERS}, "type")
     figure = (own.get("mainplot_ax") or own.get("heatmap_ax") or own["track_axes"][0]).figure
+    figure.dpi = 300
     box = figure.get_tightbbox()
     width, height = figure.get_size_inches()
     assert 0 <= box.x0 < 0.2 and 0 <= box.y0 < 0.2 and width - 0.2 < box.x1 <= width and height - 0.2 < box.y1 <= height

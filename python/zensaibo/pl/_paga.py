@@ -83,8 +83,8 @@ def paga(
     solid_edges, dashed_edges
         Keys of ``uns["paga"]`` with (groups, groups) weights.
     transitions
-        Key of ``uns["paga"]`` with directed weights, from row to column as scanpy stores them transposed: entry
-        (i, j) is an arrow from j to i. Drawn instead of solid lines.
+        Key of ``uns["paga"]`` with directed weights: entry (i, j) is an arrow from j to i. Drawn instead of solid
+        lines.
     fontsize, fontweight, fontoutline
         Text of the names; the outline in points is white.
     node_size_scale, node_size_power

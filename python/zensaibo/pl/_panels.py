@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,9 +20,27 @@ if TYPE_CHECKING:
 _BORDER = 0.08
 
 
+@contextmanager
+def finely(figure: Any) -> Iterator[None]:
+    """Text is measured at 300 dots per inch: at a screen's 100 its width is rounded, and files of other kinds are cut."""
+    manager, dpi = figure.canvas.manager, figure.dpi
+    width, height = figure.get_size_inches()
+    # Measuring takes a canvas of that resolution: at most 160 MB, and no side of 65,536 pixels.
+    fine = min(300.0, 30_000 / max(width, height), (4e7 / (width * height)) ** 0.5)
+    # Without its manager a figure on a screen does not resize its window.
+    figure.canvas.manager = None
+    try:
+        figure.dpi = max(fine, dpi)
+        yield
+    finally:
+        figure.dpi = dpi
+        figure.canvas.manager = manager
+
+
 def fit(figure: Any) -> None:
     """Resizes `figure` to what is drawn in it, labels and legends included; no axes change their size in inches."""
-    box = figure.get_tightbbox()
+    with finely(figure):
+        box = figure.get_tightbbox()
     if not np.isfinite([box.x0, box.y0, box.x1, box.y1]).all():
         return
     _move(figure, {ax: (0.0, 0.0) for ax in figure.axes}, box.x0, box.y0, box.width, box.height)
@@ -54,15 +73,16 @@ def settle(clusters: Sequence[Sequence[Axes]], slots: Sequence[Bbox], ncols: int
     a slot, ``None``: as narrow as the labels allow. Rows never overlap, whatever `hspace`.
     """
     figure: Any = clusters[0][0].figure
-    dpi = figure.dpi
     reach = np.zeros((len(clusters), 4))  # beyond the slot: left, right, below, above
-    for number, (cluster, slot) in enumerate(zip(clusters, slots, strict=True)):
-        for ax in cluster:
-            box = ax.get_tightbbox()
-            if box is None:
-                continue
-            beyond = (slot.x0 - box.x0 / dpi, box.x1 / dpi - slot.x1, slot.y0 - box.y0 / dpi, box.y1 / dpi - slot.y1)
-            reach[number] = np.maximum(reach[number], beyond)
+    with finely(figure):
+        for number, (cluster, slot) in enumerate(zip(clusters, slots, strict=True)):
+            for ax in cluster:
+                box = ax.get_tightbbox()
+                if box is None:
+                    continue
+                left, low, right, high = box.extents / figure.dpi
+                beyond = (slot.x0 - left, right - slot.x1, slot.y0 - low, high - slot.y1)
+                reach[number] = np.maximum(reach[number], beyond)
     column, row = np.arange(len(clusters)) % ncols, np.arange(len(clusters)) // ncols
     width, height = slots[0].width, slots[0].height
 
@@ -102,7 +122,7 @@ class Frame:
         self.host = ax
         self.figure: Any
         if ax is None:
-            self.figure = plt.figure(figsize=(width, height))
+            self.figure = plt.figure(figsize=(width, height), layout="none")
         else:
             ax.set_axis_off()
             self.figure = ax.figure
@@ -129,7 +149,7 @@ def grid_of(count: int, ncols: int, width: float, height: float, **options: Any)
     across = min(ncols, count)
     down = -(-count // across)
     total = np.array([across * width * 1.5, down * height * 1.5])
-    figure: Any = plt.figure(figsize=(float(total[0]), float(total[1])))
+    figure: Any = plt.figure(figsize=(float(total[0]), float(total[1])), layout="none")
     axes = []
     for i in range(count):
         corner = np.array([i % across * width, (down - 1 - i // across) * height]) * 1.5 + (0.25 * width, 0.25 * height)
