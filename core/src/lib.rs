@@ -34,6 +34,7 @@ pub mod raster;
 pub mod simulate;
 pub mod stats;
 pub mod umap;
+pub mod velocity;
 
 pub use error::{DataFault, Error, Result};
 pub use progress::Ctx;

@@ -23,6 +23,7 @@ mod run;
 mod simulate;
 mod structure;
 mod umap;
+mod velocity;
 
 use pyo3::prelude::*;
 
@@ -49,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         aggregate::register,
         pseudobulk::register,
         logistic::register,
+        velocity::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

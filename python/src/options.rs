@@ -43,6 +43,14 @@ described! {
     zensaibo_core::raster::RasterOptions,
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
+    zensaibo_core::leiden::LeidenOptions,
+    zensaibo_core::leiden::LouvainOptions,
+    zensaibo_core::paga::PagaOptions,
+    zensaibo_core::raster::RasterOptions,
+    zensaibo_core::velocity::TransitionOptions,
+    zensaibo_core::velocity::VelocityEmbeddingOptions,
+    zensaibo_core::velocity::VelocityGraphOptions,
+    zensaibo_core::velocity::VelocityOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

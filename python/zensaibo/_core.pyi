@@ -217,6 +217,14 @@ def pseudobulk_test(
     coefficients: list[str],
     samples: list[str],
     contrast: Any,
+
+# velocity
+def velocity_moments(graph: Any, counts: Any, threads: int | None = None, progress: Progress = None) -> Any: ...
+def velocity(
+    spliced_means: Any,
+    unspliced_means: Any,
+    counts: tuple[Any, Any, Any] | None,
+    eligible: Any,
     options: str,
     threads: int | None = None,
     progress: Progress = None,
@@ -239,3 +247,12 @@ def logistic_predict(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, Any]: ...
+def velocity_graph(
+    expression: Any, velocity: Any, distances: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any], Any]: ...
+def transition_matrix(
+    positive: Any, negative: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def velocity_embedding(
+    transitions: Any, positions: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> Any: ...

@@ -27,6 +27,15 @@ from ._pca import PcaResult, pca
 from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._raster import Picture, raster_points
 from ._umap import Umap, umap, umap_curve
+from ._velocity import (
+    Velocity,
+    VelocityGraph,
+    moments,
+    transition_matrix,
+    velocity,
+    velocity_embedding,
+    velocity_graph,
+)
 
 __all__ = [
     "Aggregated",
@@ -48,6 +57,8 @@ __all__ = [
     "SizeFactors",
     "Umap",
     "aggregate",
+    "Velocity",
+    "VelocityGraph",
     "check_counts",
     "connectivities",
     "diffmap",
@@ -64,6 +75,7 @@ __all__ = [
     "louvain",
     "lowess",
     "modularity",
+    "moments",
     "neighbors_graph",
     "normalize_total",
     "paga",
@@ -76,6 +88,10 @@ __all__ = [
     "rank_genes_groups",
     "raster_points",
     "size_factors",
+    "transition_matrix",
     "umap",
     "umap_curve",
+    "velocity",
+    "velocity_embedding",
+    "velocity_graph",
 ]

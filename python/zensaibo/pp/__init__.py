@@ -2,6 +2,7 @@
 
 from ._harmony import harmony_integrate
 from ._hvg import highly_variable_genes
+from ._moments import moments
 from ._neighbors import neighbors
 from ._normalize import log1p, normalize_total
 from ._pca import pca
@@ -15,6 +16,7 @@ __all__ = [
     "harmony_integrate",
     "highly_variable_genes",
     "log1p",
+    "moments",
     "neighbors",
     "normalize_total",
     "pca",

@@ -13,6 +13,7 @@ from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
 from ._rank_genes_groups import rank_genes_groups
 from ._umap import umap
+from ._velocity import transition_matrix, velocity, velocity_embedding, velocity_graph
 
 __all__ = [
     "Classifier",
@@ -30,5 +31,9 @@ __all__ = [
     "pseudobulk_test",
     "rank_genes_groups",
     "train_classifier",
+    "transition_matrix",
     "umap",
+    "velocity",
+    "velocity_embedding",
+    "velocity_graph",
 ]
