@@ -8,6 +8,7 @@
 //! result itself needs; and a parameter that is either used or refused.
 
 pub mod aggregate;
+pub mod chromatin;
 pub mod data;
 pub mod density;
 pub mod diffusion;
@@ -27,6 +28,7 @@ pub mod paga;
 pub mod parallel;
 pub mod pca;
 pub mod progress;
+pub mod protein;
 pub mod pseudobulk;
 pub mod qc;
 pub mod random;
@@ -35,6 +37,7 @@ pub mod simulate;
 pub mod stats;
 pub mod umap;
 pub mod velocity;
+pub mod wnn;
 
 pub use error::{DataFault, Error, Result};
 pub use progress::Ctx;

@@ -4,6 +4,7 @@
 //! [`matrix`] (scipy and numpy matrices as sources), [`errors`] (one Python class per fault).
 
 mod aggregate;
+mod chromatin;
 mod counts;
 mod errors;
 mod hvg;
@@ -16,6 +17,7 @@ mod matrix;
 mod neighbors;
 mod options;
 mod pca;
+mod protein;
 mod pseudobulk;
 mod raster;
 mod recipe;
@@ -24,6 +26,7 @@ mod simulate;
 mod structure;
 mod umap;
 mod velocity;
+mod wnn;
 
 use pyo3::prelude::*;
 
@@ -51,6 +54,9 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         pseudobulk::register,
         logistic::register,
         velocity::register,
+        protein::register,
+        chromatin::register,
+        wnn::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

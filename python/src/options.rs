@@ -26,6 +26,7 @@ described! {
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
     zensaibo_core::harmony::HarmonyOptions,
+    zensaibo_core::chromatin::TfidfOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
@@ -36,6 +37,8 @@ described! {
     zensaibo_core::normalize::NormalizeTotalOptions,
     zensaibo_core::paga::PagaOptions,
     zensaibo_core::pca::PcaOptions,
+    zensaibo_core::protein::ClrOptions,
+    zensaibo_core::protein::DsbOptions,
     zensaibo_core::pseudobulk::PseudobulkOptions,
     zensaibo_core::qc::FilterCellsOptions,
     zensaibo_core::qc::FilterGenesOptions,
@@ -51,6 +54,7 @@ described! {
     zensaibo_core::velocity::VelocityEmbeddingOptions,
     zensaibo_core::velocity::VelocityGraphOptions,
     zensaibo_core::velocity::VelocityOptions,
+    zensaibo_core::wnn::WnnOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

@@ -68,6 +68,10 @@ CARRIERS = {
     "simulate": [zs.datasets.simulate],
     "raster": [zs.arrays.raster_points],
     "aggregate": [zs.arrays.aggregate],
+    "clr": [zs.arrays.clr, zs.pp.clr],
+    "dsb": [zs.arrays.dsb, zs.pp.dsb],
+    "tfidf": [zs.arrays.tfidf, zs.pp.tfidf],
+    "wnn": [zs.arrays.wnn, zs.pp.wnn],
     "logistic": [zs.arrays.logistic_regression, zs.tl.train_classifier],
     "pseudobulk_test": [zs.arrays.pseudobulk_test, zs.tl.pseudobulk_test],
 }

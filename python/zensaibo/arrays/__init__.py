@@ -1,6 +1,7 @@
 """Pure functions: numpy and scipy in, arrays out. No AnnData."""
 
 from ._aggregate import Aggregated, aggregate
+from ._chromatin import GeneActivity, gene_activity, tfidf
 from ._counts import (
     Filtered,
     QcMetrics,
@@ -24,6 +25,7 @@ from ._markers import RankedGenes, rank_genes_groups
 from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
 from ._paga import Paga, paga, paga_transitions
 from ._pca import PcaResult, pca
+from ._protein import Dsb, clr, dsb
 from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._raster import Picture, raster_points
 from ._umap import Umap, umap, umap_curve
@@ -36,6 +38,7 @@ from ._velocity import (
     velocity_embedding,
     velocity_graph,
 )
+from ._wnn import Wnn, wnn
 
 __all__ = [
     "Aggregated",
@@ -43,6 +46,9 @@ __all__ = [
     "Diffmap",
     "Filtered",
     "Harmony",
+    "Dsb",
+    "Filtered",
+    "GeneActivity",
     "HighlyVariableGenes",
     "Leiden",
     "LogisticModel",
@@ -56,16 +62,22 @@ __all__ = [
     "RankedGenes",
     "SizeFactors",
     "Umap",
+    "Wnn",
     "aggregate",
     "Velocity",
     "VelocityGraph",
     "check_counts",
+    "clr",
     "connectivities",
     "diffmap",
     "filter_cells",
     "filter_genes",
     "gaussian_density",
     "harmony",
+    "dsb",
+    "filter_cells",
+    "filter_genes",
+    "gene_activity",
     "highly_variable_genes",
     "knn",
     "leiden",
@@ -94,4 +106,8 @@ __all__ = [
     "velocity",
     "velocity_embedding",
     "velocity_graph",
+    "tfidf",
+    "umap",
+    "umap_curve",
+    "wnn",
 ]

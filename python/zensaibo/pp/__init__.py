@@ -6,11 +6,16 @@ from ._moments import moments
 from ._neighbors import neighbors
 from ._normalize import log1p, normalize_total
 from ._pca import pca
+from ._protein import clr, dsb
 from ._qc import calculate_qc_metrics, filter_cells, filter_genes
 from ._recipe import recipe
+from ._tfidf import tfidf
+from ._wnn import wnn
 
 __all__ = [
     "calculate_qc_metrics",
+    "clr",
+    "dsb",
     "filter_cells",
     "filter_genes",
     "harmony_integrate",
@@ -21,4 +26,6 @@ __all__ = [
     "normalize_total",
     "pca",
     "recipe",
+    "tfidf",
+    "wnn",
 ]

@@ -6,8 +6,10 @@ from ._dendrogram import dendrogram
 from ._diffmap import diffmap, dpt
 from ._embedding_density import embedding_density
 from ._filter_rank_genes_groups import filter_rank_genes_groups
+from ._gene_activity import gene_activity
 from ._leiden import leiden
 from ._louvain import louvain
+from ._lsi import lsi
 from ._marker_gene_overlap import marker_gene_overlap
 from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
@@ -24,8 +26,10 @@ __all__ = [
     "dpt",
     "embedding_density",
     "filter_rank_genes_groups",
+    "gene_activity",
     "leiden",
     "louvain",
+    "lsi",
     "marker_gene_overlap",
     "paga",
     "pseudobulk_test",

@@ -1,0 +1,108 @@
+"""``tl.lsi``: latent semantic indexing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _anndata, arrays
+from .._progress import Progress
+from .._provenance import record
+from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+
+def lsi(
+    adata: AnnData,
+    *,
+    n_comps: int = 50,
+    scale_embeddings: bool = True,
+    layer: str | None = None,
+    tolerance: float = 1e-7,
+    random_state: int = 0,
+    copy: bool = False,
+    threads: int | None = None,
+    progress: bool | Progress | None = None,
+) -> AnnData | None:
+    """Latent semantic indexing: the leading singular vectors of cells x peaks, not centred (after :func:`pp.tfidf`).
+
+    Parameters
+    ----------
+    adata
+        Annotated data, TF-IDF transformed.
+    n_comps
+        Number of components; at most the smaller side of the matrix is taken.
+    scale_embeddings
+        Scale each component to mean 0 and variance 1 over the cells.
+    layer
+        In place of ``X``.
+    tolerance
+        Residual at which a component counts as found.
+    random_state
+        Seed of the start vectors; changes the result by less than `tolerance`.
+    copy
+        Return a changed copy and leave `adata` alone.
+    threads, progress
+        See :mod:`zensaibo`.
+
+    Returns
+    -------
+    None, or the changed copy. Writes, as muon does:
+
+    ``obsm["X_lsi"]`` (f8)
+        Cells x components: left singular vectors, scaled if so asked. The first often follows the depth of the cells.
+    ``varm["LSI"]`` (f8)
+        Peaks x components: right singular vectors, the entry of largest magnitude positive.
+    ``uns["lsi"]["stdev"]`` (f8)
+        Singular values over sqrt(cells - 1).
+
+    Raises
+    ------
+    ParameterError, MissingKeyError, NonFiniteError, NotConvergedError
+        As named.
+
+    Notes
+    -----
+    Goes through :func:`zensaibo.arrays.pca` without centring, to convergence; the matrix is never dense.
+
+    References
+    ----------
+    Cusanovich et al., Science 348 (2015).
+    """
+    _anndata.check_adata(adata)
+    matrix = _anndata.get_matrix(adata, layer=layer)
+    if n_comps < 1:
+        raise ParameterError(f"parameter `n_comps`: expected at least 1, found {n_comps}")
+    kept = min(n_comps, *matrix.shape)
+    found = arrays.pca(
+        matrix,
+        kept,
+        zero_center=False,
+        tolerance=tolerance,
+        seed=random_state,
+        threads=threads,
+        progress=progress,
+    )
+    scores = found.scores.astype(np.float64)
+    values = np.sqrt((scores**2).sum(axis=0))
+    vectors = scores / np.where(values > 0, values, 1.0)
+    if scale_embeddings:
+        spread = vectors.std(axis=0)
+        vectors = (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    adata = _anndata.start(adata, copy)
+    adata.obsm["X_lsi"] = vectors
+    adata.varm["LSI"] = np.ascontiguousarray(found.components.T)
+    adata.uns["lsi"] = {"stdev": values / np.sqrt(max(matrix.shape[0] - 1, 1))}
+    record(
+        adata,
+        "lsi",
+        n_comps=kept,
+        scale_embeddings=scale_embeddings,
+        layer=layer,
+        tolerance=tolerance,
+        random_state=random_state,
+    )
+    return adata if copy else None
