@@ -23,10 +23,10 @@ macro_rules! described {
 // One line per options struct; keep sorted.
 described! {
     zensaibo_core::aggregate::AggregateOptions,
+    zensaibo_core::chromatin::TfidfOptions,
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
     zensaibo_core::harmony::HarmonyOptions,
-    zensaibo_core::chromatin::TfidfOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,
@@ -46,10 +46,6 @@ described! {
     zensaibo_core::raster::RasterOptions,
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
-    zensaibo_core::leiden::LeidenOptions,
-    zensaibo_core::leiden::LouvainOptions,
-    zensaibo_core::paga::PagaOptions,
-    zensaibo_core::raster::RasterOptions,
     zensaibo_core::velocity::TransitionOptions,
     zensaibo_core::velocity::VelocityEmbeddingOptions,
     zensaibo_core::velocity::VelocityGraphOptions,
