@@ -22,14 +22,17 @@ class FormatError(ZensaiboError, ValueError): ...
 class FileError(ZensaiboError, OSError): ...
 class LimitError(ZensaiboError, MemoryError): ...
 class NotConvergedError(ZensaiboError, RuntimeError): ...
-
 def option_defaults() -> str: ...
 def matrix_summary(matrix: Any, threads: int | None = None, progress: Progress = None) -> tuple[int, int, int, float]: ...
 def pca(
-    matrix: Any, mask: Any, options: str, threads: int | None = None, progress: Progress = None
+    matrix: Any,
+    mask: Any,
+    options: str,
+    covariates: Any = None,
+    categories: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
 ) -> dict[str, Any]: ...
-
-# io
 def io_detect(path: Any) -> str: ...
 def io_inspect(path: Any) -> tuple[str, str]: ...
 def io_check_h5ad(path: Any) -> None: ...
@@ -59,7 +62,6 @@ def knn_recall(
 def graph_summary(
     graph: Any, threads: int | None = None, progress: Progress = None
 ) -> tuple[int, int, bool, int, Any]: ...
-# counts
 def qc_metrics(
     matrix: Any, gene_masks: list[Any], options_json: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
@@ -80,8 +82,6 @@ def divide_rows(
     indptr: Any, data: Any, divisors: Any, threads: int | None = None, progress: Progress = None
 ) -> None: ...
 def log1p(data: Any, base: float | None = None, threads: int | None = None, progress: Progress = None) -> None: ...
-
-# hvg
 def highly_variable_genes(
     matrix: Any,
     options_json: str,
@@ -102,7 +102,6 @@ def rank_genes_groups(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
-
 class Simulation:
     n_blocks: int
     shape: tuple[int, int]
@@ -112,7 +111,6 @@ class Simulation:
     def counts(
         self, start: int, stop: int, threads: int | None = None, progress: Progress = None
     ) -> tuple[Any, Any, Any]: ...
-# umap
 def umap(
     graph: Any, initial: Any | None, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, float, float]: ...
@@ -127,7 +125,6 @@ def layout_score(
     threads: int | None = None,
     progress: Progress = None,
 ) -> float: ...
-
 def recipe_file(
     input: str, output: str, toml: str, report: str | None = None, threads: int | None = None, progress: Progress = None
 ) -> tuple[str, str]: ...
@@ -144,7 +141,6 @@ def recipe_counts(
 ) -> tuple[str, str]: ...
 def recipe_template() -> str: ...
 def cli_main(argv: list[str]) -> int: ...
-
 def leiden(
     indptr: Any, indices: Any, weights: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, int, float, float, int, bool]: ...
@@ -171,8 +167,41 @@ def raster_points(
     progress: Progress = None,
 ) -> tuple[Any, tuple[float, float, float, float], int]: ...
 def category_colors(n: int) -> list[str]: ...
-
-# integrate
+def diffmap(
+    graph: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, float, int]: ...
+def pseudotime(
+    graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def paga(
+    graph: Any, labels: Any, groups: int, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def paga_transitions(
+    graph: Any, labels: Any, groups: int, n_neighbors: int, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def louvain(
+    indptr: Any, indices: Any, weights: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, int, float, float, int, bool]: ...
+def gaussian_density(points: Any, threads: int | None = None, progress: Progress = None) -> Any: ...
+def velocity_moments(graph: Any, counts: Any, threads: int | None = None, progress: Progress = None) -> Any: ...
+def velocity(
+    spliced_means: Any,
+    unspliced_means: Any,
+    counts: tuple[Any, Any, Any] | None,
+    eligible: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def velocity_graph(
+    expression: Any, velocity: Any, distances: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any], Any]: ...
+def transition_matrix(
+    positive: Any, negative: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def velocity_embedding(
+    transitions: Any, positions: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> Any: ...
 def harmony(
     data: Any, keys: list[Any], options: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
@@ -191,23 +220,6 @@ def silhouette(
 def kbet(
     indices: Any, batches: Any, n_batches: int, alpha: float, threads: int | None = None, progress: Progress = None
 ) -> tuple[float, Any, Any]: ...
-# structure
-def diffmap(
-    graph: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, Any, float, int]: ...
-def pseudotime(
-    graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
-) -> Any: ...
-def paga(
-    graph: Any, labels: Any, groups: int, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, Any, Any]: ...
-def paga_transitions(
-    graph: Any, labels: Any, groups: int, n_neighbors: int, threads: int | None = None, progress: Progress = None
-) -> Any: ...
-def louvain(
-    indptr: Any, indices: Any, weights: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, int, float, float, int, bool]: ...
-def gaussian_density(points: Any, threads: int | None = None, progress: Progress = None) -> Any: ...
 def aggregate(
     matrix: Any, labels: Any, n_groups: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
@@ -217,14 +229,6 @@ def pseudobulk_test(
     coefficients: list[str],
     samples: list[str],
     contrast: Any,
-
-# velocity
-def velocity_moments(graph: Any, counts: Any, threads: int | None = None, progress: Progress = None) -> Any: ...
-def velocity(
-    spliced_means: Any,
-    unspliced_means: Any,
-    counts: tuple[Any, Any, Any] | None,
-    eligible: Any,
     options: str,
     threads: int | None = None,
     progress: Progress = None,
@@ -247,15 +251,6 @@ def logistic_predict(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, Any]: ...
-def velocity_graph(
-    expression: Any, velocity: Any, distances: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[tuple[Any, Any, Any], tuple[Any, Any, Any], Any]: ...
-def transition_matrix(
-    positive: Any, negative: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, Any, Any]: ...
-def velocity_embedding(
-    transitions: Any, positions: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> Any: ...
 def clr(matrix: Any, options: str, threads: int | None = None, progress: Progress = None) -> tuple[Any, ...]: ...
 def dsb(
     cells: Any, empty: Any, isotypes: list[int], options: str, threads: int | None = None, progress: Progress = None
@@ -267,3 +262,55 @@ def gene_activity(
 def wnn(
     modalities: list[Any], options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any, Any]: ...
+def regress_out(
+    matrix: Any, covariates: Any = None, categories: Any = None, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, int]: ...
+def combat(
+    matrix: Any,
+    batches: Any,
+    covariates: list[Any],
+    options_json: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def downsample_counts(
+    matrix: Any,
+    options_json: str,
+    counts_per_cell: Any = None,
+    total_counts: int = 0,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, Any]: ...
+def pooled_size_factors(
+    matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+def scale_statistics(
+    matrix: Any, mask: Any = None, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def scale_in_place(
+    data: Any,
+    mean: Any,
+    std: Any,
+    options_json: str,
+    mask: Any = None,
+    indptr: Any = None,
+    indices: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> None: ...
+def scale_to_dense(
+    matrix: Any,
+    mean: Any,
+    std: Any,
+    options_json: str,
+    out: Any,
+    mask: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> None: ...
+def gene_set_means(
+    matrix: Any, sets: list[Any], threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def pearson_residuals(
+    matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
