@@ -152,6 +152,8 @@ def test_scanpys_plots_work_on_our_ranking(ranked):
     assert sc.pl.rank_genes_groups_violin(ranked, groups=["g0"], n_genes=3, show=False)
     axes = zs.pl.rank_genes_groups_dotplot(ranked, n_genes=2)
     assert brackets(axes) == list(ranked.uns["dendrogram_group"]["categories_ordered"]), "the dendrogram is used"
+    ranked.obs["half"] = pd.Categorical(np.where(np.arange(300) % 2, "x", "y"))
+    assert "group_extra_ax" not in zs.pl.rank_genes_groups_dotplot(ranked, n_genes=2, groupby="half"), "of these groups"
     assert "group_extra_ax" not in zs.pl.rank_genes_groups_dotplot(ranked, n_genes=2, dendrogram=False)
 
 

@@ -189,7 +189,8 @@ def pick(table: pd.DataFrame, data: Grouped, parameter: str) -> pd.DataFrame:
     for index, wanted, what in ((table.index.map(str), data.categories, "index"), (table.columns, data.names, "columns")):
         absent = [name for name in wanted if name not in index]
         if absent:
-            raise MissingKeyError(f"key `{absent[0]}` not found in the {what} of `{parameter}`; present: {', '.join(map(str, index[:10]))}")
+            present = ", ".join(map(str, index[:10]))
+            raise MissingKeyError(f"key `{absent[0]}` not found in the {what} of `{parameter}`; present: {present}")
     table = table.set_axis(table.index.map(str), axis=0)
     if not (table.index.is_unique and table.columns.is_unique):
         raise ParameterError(f"parameter `{parameter}`: expected each group and gene once, found repeated names")

@@ -92,12 +92,15 @@ def embedding_density(
     covariate = None if covariate in (None, "None") else str(covariate)
     axes_shown = [int(c) - 1 for c in stored["components"]]
     if len(axes_shown) != 2 or max(axes_shown) >= points.shape[1]:
-        raise DataError(f"`uns['{key}_params']['components']`: expected two of {points.shape[1]} axes, found {stored['components']}")
+        raise DataError(
+            f"`uns['{key}_params']['components']`: expected two of {points.shape[1]} axes, found {stored['components']}"
+        )
     points = np.asarray(points, dtype=np.float64)[:, axes_shown]
     check_finite(points)
     density = get_obs(adata, key).to_numpy(np.float64)
     if np.nanmin(density, initial=0) < 0 or np.nanmax(density, initial=0) > 1:
-        raise DataError(f"`adata.obs[{key!r}]`: expected densities from 0 to 1, found {np.nanmin(density)} to {np.nanmax(density)}")
+        found = f"{np.nanmin(density)} to {np.nanmax(density)}"
+        raise DataError(f"`adata.obs[{key!r}]`: expected densities from 0 to 1, found {found}")
 
     if covariate is None:
         if group not in (None, "all"):

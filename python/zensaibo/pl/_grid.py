@@ -175,7 +175,7 @@ def draw_tree(ax: Axes, tree: dict[str, Any], orientation: str, places: Any = No
         places = np.asarray(places, dtype=np.float64)
         leaf = np.interp(leaf, np.arange(leaves), places)
         ends = None
-    top = float(height.max()) * 1.02 if height.size and height.max() > 0 else 1.0
+    top = float(height.max()) * 1.05 if height.size and height.max() > 0 else 1.0
     sideways = orientation in ("left", "right")
     lines = np.stack([height, leaf] if sideways else [leaf, height], axis=2)
     ax.add_collection(LineCollection(list(lines), colors="#555555", linewidths=1))

@@ -166,9 +166,8 @@ def gather(
     codes, categories, joined = groups_of(adata, groupby, num_categories)
     if categories_order is not None:
         codes, categories = reorder(codes, categories, [str(c) for c in categories_order], "categories_order")
-    found = Grouped(
-        names, columns_of(adata, names, use_raw=use_raw, layer=layer, gene_symbols=gene_symbols), codes, categories, joined, brackets
-    )
+    columns = columns_of(adata, names, use_raw=use_raw, layer=layer, gene_symbols=gene_symbols)
+    found = Grouped(names, columns, codes, categories, joined, brackets)
     if log:
         for name, (_, values) in zip(names, found.columns, strict=True):
             if len(values) and np.nanmin(np.append(values, 0)) <= -1:

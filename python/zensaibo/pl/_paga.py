@@ -177,7 +177,9 @@ def paga(
         axes = [ax]
     slots, clusters = [slot_of(panel) for panel in axes], [[panel] for panel in axes]
     for number, (panel, what) in enumerate(zip(axes, wanted, strict=True)):
-        values, colors, pies = _node_colors(adata, what, column, groups_key, codes, solid, dashed, normalize_to_color, use_raw, layer)
+        values, colors, pies = _node_colors(
+            adata, what, column, groups_key, codes, solid, dashed, normalize_to_color, use_raw, layer
+        )
         panel.set_xticks([])
         panel.set_yticks([])
         panel.set_frame_on(frameon)

@@ -126,8 +126,9 @@ def pca_loadings(
             ax.axvline(n_points - lowest, color="#999999", linestyle="--", linewidth=0.8)
         ax.axhline(0, color="#cccccc", linewidth=0.6, zorder=0)
         ax.set_xlim(-0.9, places[-1] + 0.9)
-        # Room for the names above and below: 0.6 of 3 inches each.
-        ax.set_ylim(values.min() - (0.38 if values.min() < 0 else 0.05) * span, values.max() + (0.38 if values.max() > 0 else 0.05) * span)
+        # Room for the names below and above.
+        below, above = (0.38 if values.min() < 0 else 0.05), (0.38 if values.max() > 0 else 0.05)
+        ax.set_ylim(values.min() - below * span, values.max() + above * span)
         ax.set_title(f"PC{component}")
         ax.set_xticks([])
         ax.set_ylabel("loading")

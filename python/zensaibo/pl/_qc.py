@@ -193,7 +193,8 @@ def scrublet_score_distribution(
         batch = get_obs(adata, str(stored["batched_by"])).astype(str)
         for name in pd.unique(batch):
             if name not in stored["batches"]:
-                raise MissingKeyError(f"key `{name}` not found in uns['scrublet']['batches']; present: {', '.join(stored['batches'])}")
+                present = ", ".join(stored["batches"])
+                raise MissingKeyError(f"key `{name}` not found in uns['scrublet']['batches']; present: {present}")
             rows.append((f" ({name})", scores[batch == name], stored["batches"][name]))
     else:
         rows.append(("", scores, stored))

@@ -160,10 +160,10 @@ def _stored(adata: AnnData, key: str, groups: str | Sequence[str] | None) -> tup
 
 
 def _chosen(
-    adata: AnnData, groups: Any, n_genes: int | None, var_names: Any, gene_symbols: str | None, min_logfoldchange: float | None,
-    key: str, parameters: dict[str, Any],
+    adata: AnnData, groups: Any, n_genes: int | None, groupby: str | None, var_names: Any, gene_symbols: str | None,
+    min_logfoldchange: float | None, key: str, parameters: dict[str, Any],
 ) -> tuple[Any, str, dict[str, Any]]:  # fmt: skip
-    """Genes (by group), the key of obs, and the parameters of the plot with what the ranking implies."""
+    """Genes (by group), the key of obs to show, and the parameters of the plot with what the ranking implies."""
     stored, names = _stored(adata, key, groups)
     if var_names is not None:
         if n_genes is not None or min_logfoldchange is not None:
@@ -179,11 +179,12 @@ def _chosen(
             listed = table[gene_symbols if gene_symbols is not None else "names"].dropna().tolist()
             genes[name] = listed[n_genes:] if n_genes < 0 else listed[:n_genes]
         if not any(genes.values()):
-            raise TooFewError(f"parameter `min_logfoldchange`: expected at least one gene above it, found none ({min_logfoldchange})")
-    parameters = {"dendrogram": f"dendrogram_{stored['params']['groupby']}" in adata.uns, **parameters}
+            raise TooFewError(f"parameter `min_logfoldchange`: expected a gene above {min_logfoldchange}, found none")
+    shown = groupby or str(stored["params"]["groupby"])
+    parameters = {"dendrogram": f"dendrogram_{shown}" in adata.uns, **parameters}
     if parameters.get("categories_order") is not None:
         parameters["dendrogram"] = False
-    return genes, str(stored["params"]["groupby"]), parameters
+    return genes, shown, parameters
 
 
 def _values(adata: AnnData, what: str, key: str, gene_symbols: str | None) -> pd.DataFrame:
@@ -216,8 +217,9 @@ def _values(adata: AnnData, what: str, key: str, gene_symbols: str | None) -> pd
 
 
 def _coloured(
-    adata: AnnData, plot: Any, slot: str, genes: Any, groupby: str, values_to_plot: str | None, key: str, parameters: dict[str, Any]
-) -> dict[str, Axes]:
+    adata: AnnData, plot: Any, slot: str, genes: Any, groupby: str, values_to_plot: str | None, key: str,
+    parameters: dict[str, Any],
+) -> dict[str, Axes]:  # fmt: skip
     """A dotplot or matrixplot, coloured by a result if one is asked for; groups without a result are left out."""
     if values_to_plot is None:
         return plot(adata, genes, groupby, **parameters)
@@ -273,9 +275,11 @@ def rank_genes_groups_dotplot(
     -------
     Axes by name, as of `dotplot`.
     """
-    genes, ranked, parameters = _chosen(adata, groups, n_genes, var_names, gene_symbols, min_logfoldchange, key, parameters)
+    genes, shown, parameters = _chosen(
+        adata, groups, n_genes, groupby, var_names, gene_symbols, min_logfoldchange, key, parameters
+    )
     parameters["gene_symbols"] = gene_symbols
-    return _coloured(adata, dotplot, "dot_color_df", genes, groupby or ranked, values_to_plot, key, parameters)
+    return _coloured(adata, dotplot, "dot_color_df", genes, shown, values_to_plot, key, parameters)
 
 
 def rank_genes_groups_matrixplot(
@@ -293,9 +297,11 @@ def rank_genes_groups_matrixplot(
 ) -> dict[str, Axes]:
     """`matrixplot` of the best genes of each group. Parameters are those of `rank_genes_groups_dotplot`; the rest go to
     `matrixplot`."""
-    genes, ranked, parameters = _chosen(adata, groups, n_genes, var_names, gene_symbols, min_logfoldchange, key, parameters)
+    genes, shown, parameters = _chosen(
+        adata, groups, n_genes, groupby, var_names, gene_symbols, min_logfoldchange, key, parameters
+    )
     parameters["gene_symbols"] = gene_symbols
-    return _coloured(adata, matrixplot, "values_df", genes, groupby or ranked, values_to_plot, key, parameters)
+    return _coloured(adata, matrixplot, "values_df", genes, shown, values_to_plot, key, parameters)
 
 
 def rank_genes_groups_stacked_violin(
@@ -312,8 +318,10 @@ def rank_genes_groups_stacked_violin(
 ) -> dict[str, Axes]:
     """`stacked_violin` of the best genes of each group. Parameters are those of `rank_genes_groups_dotplot`; the rest go
     to `stacked_violin`."""
-    genes, ranked, parameters = _chosen(adata, groups, n_genes, var_names, gene_symbols, min_logfoldchange, key, parameters)
-    return stacked_violin(adata, genes, groupby or ranked, gene_symbols=gene_symbols, **parameters)
+    genes, shown, parameters = _chosen(
+        adata, groups, n_genes, groupby, var_names, gene_symbols, min_logfoldchange, key, parameters
+    )
+    return stacked_violin(adata, genes, shown, gene_symbols=gene_symbols, **parameters)
 
 
 def rank_genes_groups_heatmap(
@@ -330,8 +338,10 @@ def rank_genes_groups_heatmap(
 ) -> dict[str, Axes]:
     """`heatmap` of the best genes of each group. Parameters are those of `rank_genes_groups_dotplot`; the rest go to
     `heatmap`."""
-    genes, ranked, parameters = _chosen(adata, groups, n_genes, var_names, gene_symbols, min_logfoldchange, key, parameters)
-    return heatmap(adata, genes, groupby or ranked, gene_symbols=gene_symbols, **parameters)
+    genes, shown, parameters = _chosen(
+        adata, groups, n_genes, groupby, var_names, gene_symbols, min_logfoldchange, key, parameters
+    )
+    return heatmap(adata, genes, shown, gene_symbols=gene_symbols, **parameters)
 
 
 def rank_genes_groups_tracksplot(
@@ -348,8 +358,10 @@ def rank_genes_groups_tracksplot(
 ) -> dict[str, Any]:
     """`tracksplot` of the best genes of each group. Parameters are those of `rank_genes_groups_dotplot`; the rest go to
     `tracksplot`."""
-    genes, ranked, parameters = _chosen(adata, groups, n_genes, var_names, gene_symbols, min_logfoldchange, key, parameters)
-    return tracksplot(adata, genes, groupby or ranked, gene_symbols=gene_symbols, **parameters)
+    genes, shown, parameters = _chosen(
+        adata, groups, n_genes, groupby, var_names, gene_symbols, min_logfoldchange, key, parameters
+    )
+    return tracksplot(adata, genes, shown, gene_symbols=gene_symbols, **parameters)
 
 
 def rank_genes_groups_violin(
