@@ -132,10 +132,10 @@ def dsb(
     ----------
     Mule, Martins and Tsang, Nature Communications 13:2099 (2022).
     """
-    tables = [_dense(table, name) for table, name in ((cells, "cells"), (empty, "empty"))]
-    if tables[0].shape[1] != tables[1].shape[1]:
+    in_cells, in_empty = _dense(cells, "cells"), _dense(empty, "empty")
+    if in_cells.shape[1] != in_empty.shape[1]:
         raise ShapeError(
-            f"`cells`, `empty`: expected the same proteins, found {tables[0].shape[1]} and {tables[1].shape[1]} columns"
+            f"`cells`, `empty`: expected the same proteins, found {in_cells.shape[1]} and {in_empty.shape[1]} columns"
         )
     options = to_json(
         pseudocount=pseudocount,
@@ -145,7 +145,7 @@ def dsb(
         quantile_clip=list(quantile_clip),
     )
     with reporting(progress) as callback:
-        return Dsb(**_core.dsb(*tables, [int(i) for i in isotype_controls], options, threads, callback))
+        return Dsb(**_core.dsb(in_cells, in_empty, [int(i) for i in isotype_controls], options, threads, callback))
 
 
 def _dense(table: Any, name: str) -> np.ndarray:

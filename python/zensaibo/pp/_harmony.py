@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import arrays
 from .._anndata import get_matrix, get_obs, start
@@ -99,7 +99,7 @@ def harmony_integrate(
     data = get_matrix(adata, obsm=basis)
     if all(labels.nunique() < 2 for labels in batches.values()):
         warnings.warn(f"one batch only in {', '.join(keys)}: nothing is corrected", UserWarning, stacklevel=2)
-    options = {
+    options: dict[str, Any] = {
         "flavor": flavor,
         "n_clusters": n_clusters,
         "max_iter_harmony": max_iter_harmony,

@@ -127,7 +127,7 @@ def dendrogram(
         squareform(1 - correlation, checks=False), method=linkage_method, optimal_ordering=optimal_ordering
     )
     drawn = hierarchy.dendrogram(linkage, labels=names, no_plot=True)
-    found = {
+    result = {
         "linkage": linkage,
         "groupby": keys,
         "use_rep": use_rep,
@@ -139,8 +139,8 @@ def dendrogram(
         "correlation_matrix": correlation,
     }
     if not inplace:
-        return found
-    adata.uns[key_added or f"dendrogram_{'_'.join(keys)}"] = found
+        return result
+    adata.uns[key_added or f"dendrogram_{'_'.join(keys)}"] = result
     record(
         adata,
         "tl.dendrogram",

@@ -75,7 +75,7 @@ def paga(
     if use_rna_velocity and model != "v1.2":
         raise ParameterError(f"parameter `model`: expected 'v1.2' with use_rna_velocity, which has none, found {model!r}")
     adata = start(adata, copy)
-    n_neighbors = stored_n_neighbors(adata, neighbors_key) if use_rna_velocity or model == "v1.0" else None
+    n_neighbors = stored_n_neighbors(adata, neighbors_key) if model == "v1.0" else None
     graph = stored_distances(adata, neighbors_key) if model == "v1.2" else stored_connectivities(adata, neighbors_key)
     if groups is None:
         groups = next((key for key in ("leiden", "louvain") if key in adata.obs), None)
@@ -91,7 +91,7 @@ def paga(
     if use_rna_velocity:
         directed = get_uns(adata, "velocity_graph")
         found = arrays.paga_transitions(
-            directed, codes, n_groups=count, n_neighbors=n_neighbors, threads=threads, progress=progress
+            directed, codes, n_groups=count, n_neighbors=stored_n_neighbors(adata, neighbors_key), threads=threads, progress=progress
         )
         entry["transitions_confidence"] = sparse.csr_matrix(found)
     else:

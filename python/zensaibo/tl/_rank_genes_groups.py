@@ -157,9 +157,9 @@ def rank_genes_groups(
     fit = {"c": c, "max_iter": max_iter, "tol": tol}
     if method == "logreg":
         refused = {"pts": pts, "tie_correct": tie_correct, "log10_pvals": log10_pvals}
-        for name, value in refused.items():
-            if value:
-                raise ParameterError(f"parameter `{name}`: expected False with method `logreg`, found {value!r}")
+        for name, refusal in refused.items():
+            if refusal:
+                raise ParameterError(f"parameter `{name}`: expected False with method `logreg`, found {refusal!r}")
         slots = _logreg(
             matrix, relabel[codes], names, var_names, mask, n_genes, rankby_abs, fit, threads, progress
         )
