@@ -2,7 +2,7 @@
 
 use zensaibo_core::data::Csr;
 use zensaibo_core::matrix::{Lazy, collect};
-use zensaibo_core::simulate::{Simulation, SimulateOptions};
+use zensaibo_core::simulate::{SimulateOptions, Simulation};
 use zensaibo_core::{Ctx, Result};
 
 /// Counts of `n_obs` cells x 4,000 genes, about 380 genes detected per cell, and the type of each cell.

@@ -123,12 +123,7 @@ impl Error {
     }
 
     /// A [`Error::Data`].
-    pub fn data(
-        fault: DataFault,
-        what: impl Into<String>,
-        expected: impl Into<String>,
-        found: impl ToString,
-    ) -> Self {
+    pub fn data(fault: DataFault, what: impl Into<String>, expected: impl Into<String>, found: impl ToString) -> Self {
         Self::Data { fault, what: what.into(), expected: expected.into(), found: found.to_string() }
     }
 

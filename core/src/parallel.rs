@@ -67,11 +67,8 @@ pub fn ordered_reduce<T: Send>(
     while start < n {
         ctx.check()?;
         let end = (start + wave).min(n);
-        let results: Vec<Result<T>> = (start..end)
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|index| ctx.check().and_then(|()| map(index)))
-            .collect();
+        let results: Vec<Result<T>> =
+            (start..end).into_par_iter().with_max_len(1).map(|index| ctx.check().and_then(|()| map(index))).collect();
         for (offset, result) in results.into_iter().enumerate() {
             fold(start + offset, result?)?;
         }
@@ -96,10 +93,15 @@ mod tests {
         let sum = |threads| {
             with_threads(Some(threads), || {
                 let mut total = 0.0f64;
-                ordered_reduce(1000, &Ctx::quiet(), |i| Ok(1.0 / (i as f64 + 0.1)), |_, x| {
-                    total += x;
-                    Ok(())
-                })?;
+                ordered_reduce(
+                    1000,
+                    &Ctx::quiet(),
+                    |i| Ok(1.0 / (i as f64 + 0.1)),
+                    |_, x| {
+                        total += x;
+                        Ok(())
+                    },
+                )?;
                 Ok(total.to_bits())
             })
             .unwrap()

@@ -57,12 +57,7 @@ fn qc_metrics<'py>(
 /// Raises unless the matrix holds raw counts.
 #[pyfunction]
 #[pyo3(signature = (matrix, threads=None, progress=None))]
-fn check_counts(
-    py: Python<'_>,
-    matrix: &Bound<'_, PyAny>,
-    threads: Option<usize>,
-    progress: Callback,
-) -> PyResult<()> {
+fn check_counts(py: Python<'_>, matrix: &Bound<'_, PyAny>, threads: Option<usize>, progress: Callback) -> PyResult<()> {
     let matrix = Matrix::new(matrix, "matrix")?;
     let parts = matrix.parts()?;
     run(py, threads, progress, |ctx| zensaibo_core::qc::check_counts(parts.source()?.rows(), ctx))

@@ -101,8 +101,7 @@ fn kbet<'py>(
 ) -> PyResult<KbetArrays<'py>> {
     let (n, k) = (indices.dims()[0], indices.dims()[1]);
     let indices = indices.readonly().as_slice()?.to_vec();
-    let neighbors =
-        zensaibo_core::knn::Neighbors { n, k, distances: vec![0.0; indices.len()], indices, exact: false };
+    let neighbors = zensaibo_core::knn::Neighbors { n, k, distances: vec![0.0; indices.len()], indices, exact: false };
     let batches = batches.as_slice()?;
     let found = run(py, threads, progress, |ctx| mixing::kbet(&neighbors, batches, n_batches, alpha, ctx))?;
     Ok((found.acceptance_rate, found.statistics.into_pyarray(py), found.p_values.into_pyarray(py)))

@@ -5,9 +5,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_core::data::Csr;
 use zensaibo_core::graph::Graph;
-use zensaibo_core::knn::{
-    ConnectivitiesOptions, KnnOptions, Metric, Neighbors, Points, connectivities, knn, recall,
-};
+use zensaibo_core::knn::{ConnectivitiesOptions, KnnOptions, Metric, Neighbors, Points, connectivities, knn, recall};
 use zensaibo_core::matrix::ValueSlice;
 use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error};

@@ -42,7 +42,9 @@ fn raster_points<'py>(
     let (x, y) = (x.as_slice()?, y.as_slice()?);
     let colors = match (&codes, &values) {
         (Some(codes), _) => Colors::Categories { codes: codes.as_slice()?, table: &table, missing },
-        (None, Some(values)) => Colors::Values { values: values.as_slice()?, low: 0.0, high: 1.0, table: &table, missing },
+        (None, Some(values)) => {
+            Colors::Values { values: values.as_slice()?, low: 0.0, high: 1.0, table: &table, missing }
+        }
         (None, None) if table.len() == 1 => Colors::One(table[0]),
         (None, None) => Colors::Each(&table),
     };

@@ -153,13 +153,17 @@ fn one_key(
 ) -> (Vec<f64>, Vec<f64>) {
     let mut left = total;
     let mut intercept = total_sum.to_vec();
-    for ((&own, &ridge), sum) in own.iter().zip(ridge).zip(own_sum.chunks_exact(d)).filter(|((_, ridge), _)| **ridge > 0.0) {
+    for ((&own, &ridge), sum) in
+        own.iter().zip(ridge).zip(own_sum.chunks_exact(d)).filter(|((_, ridge), _)| **ridge > 0.0)
+    {
         left -= own * own / ridge;
         intercept.iter_mut().zip(sum).for_each(|(a, b)| *a -= own / ridge * b);
     }
     intercept.iter_mut().for_each(|x| *x /= left);
     let mut terms = vec![0f64; own_sum.len()];
-    for (((&own, &ridge), sum), term) in own.iter().zip(ridge).zip(own_sum.chunks_exact(d)).zip(terms.chunks_exact_mut(d)) {
+    for (((&own, &ridge), sum), term) in
+        own.iter().zip(ridge).zip(own_sum.chunks_exact(d)).zip(terms.chunks_exact_mut(d))
+    {
         if ridge > 0.0 {
             term.iter_mut().zip(sum).zip(&intercept).for_each(|((t, s), mean)| *t = (s - own * mean) / ridge);
         }

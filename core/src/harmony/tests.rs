@@ -211,7 +211,11 @@ fn batches_come_together_and_types_stay_apart() {
         let found = correct(&values, n, &[key(&codes)], &HarmonyOptions { flavor, ..HarmonyOptions::default() });
         let after = gap(&found.corrected, d, &types, &codes, 3);
         assert!(after < 0.25 * before, "{flavor:?}: {before} {after}");
-        assert!(found.objective.windows(2).all(|pair| pair[1] < pair[0] + 0.02 * pair[0].abs()), "{:?}", found.objective);
+        assert!(
+            found.objective.windows(2).all(|pair| pair[1] < pair[0] + 0.02 * pair[0].abs()),
+            "{:?}",
+            found.objective
+        );
         let cells: f64 = found.cluster_sizes.iter().sum();
         assert!((cells - n as f64).abs() < 0.01, "{cells}");
     }

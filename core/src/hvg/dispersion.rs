@@ -157,9 +157,8 @@ fn join(batches: &[Batch], tie_order: Option<&[u32]>, options: &HvgOptions, note
     };
     let (means, dispersions) = (over(|batch| &batch.means), over(|batch| &batch.dispersions));
     let mut normalised = over(|batch| &batch.normalised);
-    let counts: Vec<u32> = (0..n_genes)
-        .map(|gene| batches.iter().map(|batch| u32::from(batch.selected[gene])).sum())
-        .collect();
+    let counts: Vec<u32> =
+        (0..n_genes).map(|gene| batches.iter().map(|batch| u32::from(batch.selected[gene])).sum()).collect();
     let highly_variable = match options.n_top_genes {
         Some(asked) => {
             let mut order: Vec<usize> = match tie_order {

@@ -32,7 +32,11 @@ pub struct Bound(pub f64);
 
 impl Serialize for Bound {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        if self.0.is_finite() { serializer.serialize_f64(self.0) } else { serializer.serialize_str(&self.0.to_string()) }
+        if self.0.is_finite() {
+            serializer.serialize_f64(self.0)
+        } else {
+            serializer.serialize_str(&self.0.to_string())
+        }
     }
 }
 
@@ -48,7 +52,9 @@ impl<'de> Deserialize<'de> for Bound {
             Form::Number(number) => Ok(Self(number)),
             Form::Text(text) if text == "inf" => Ok(Self(f64::INFINITY)),
             Form::Text(text) if text == "-inf" => Ok(Self(f64::NEG_INFINITY)),
-            Form::Text(text) => Err(serde::de::Error::custom(format!("expected a number, inf or -inf, found `{text}`"))),
+            Form::Text(text) => {
+                Err(serde::de::Error::custom(format!("expected a number, inf or -inf, found `{text}`")))
+            }
         }
     }
 }

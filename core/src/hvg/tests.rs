@@ -100,8 +100,7 @@ fn seurat_v3_is_the_variance_of_clipped_standardised_counts() {
         let deviation = 10f64.powf(fit.0.at(fit.1[gene])).sqrt();
         let limit = mean + deviation * n.sqrt();
         // Squares about the unclipped mean, as the definition has it.
-        let slow: f64 =
-            values.iter().map(|v| ((v.min(limit) - mean) / deviation).powi(2)).sum::<f64>() / (n - 1.0);
+        let slow: f64 = values.iter().map(|v| ((v.min(limit) - mean) / deviation).powi(2)).sum::<f64>() / (n - 1.0);
         assert!((variances_norm[gene] - slow).abs() < 1e-10 * slow.max(1.0), "{gene}");
     }
     let best = (0..60).max_by(|&a, &b| variances_norm[a].total_cmp(&variances_norm[b])).unwrap();
@@ -125,7 +124,8 @@ fn golden_results_of_scanpy() {
             assert!((fit.at(x) - expected).abs() < 1e-10, "span {span} at {x}: {} {expected}", fit.at(x));
         }
     }
-    let (n_cells, n_genes) = (golden["n_cells"].as_u64().unwrap() as usize, golden["n_genes"].as_u64().unwrap() as usize);
+    let (n_cells, n_genes) =
+        (golden["n_cells"].as_u64().unwrap() as usize, golden["n_genes"].as_u64().unwrap() as usize);
     let flat: Vec<f32> = numbers(&golden["counts"]).iter().map(|&v| v as f32).collect();
     let raw = sparse(&flat, n_cells, n_genes);
     let log = logged(raw.clone());

@@ -34,9 +34,8 @@ pub(super) fn select(input: HvgInput<'_>, n_batches: usize, options: &HvgOptions
     }
     let (rank, counts) = ranks(&normalised, asked);
     let highly_variable = pick(&rank, &counts, asked, options.flavor);
-    let variances_norm = (0..n_genes)
-        .map(|gene| normalised.iter().map(|batch| batch[gene]).sum::<f64>() / n_batches as f64)
-        .collect();
+    let variances_norm =
+        (0..n_genes).map(|gene| normalised.iter().map(|batch| batch[gene]).sum::<f64>() / n_batches as f64).collect();
     Ok(Hvg {
         highly_variable,
         means: whole.means(),
@@ -111,7 +110,8 @@ impl Curve {
             deviations[gene] = 10f64.powf(fit.at(x)).sqrt();
         }
         let reach = (moments.n_rows as f64).sqrt();
-        let limits: Vec<f64> = deviations.iter().zip(&means).map(|(deviation, mean)| deviation * reach + mean).collect();
+        let limits: Vec<f64> =
+            deviations.iter().zip(&means).map(|(deviation, mean)| deviation * reach + mean).collect();
         let limits_f32 = limits
             .iter()
             .map(|&limit| {

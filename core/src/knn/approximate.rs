@@ -222,10 +222,8 @@ impl Planes {
         let centre = |index: u32| &clusters.centres[index as usize * d..(index as usize + 1) * d];
         let mut panels = Vec::with_capacity(probes.len().div_ceil(LANES) * (d + 1));
         pack(d, probes.iter().map(|&probe| (centre(probe), clusters.half[probe as usize])), &mut panels);
-        let gaps: Vec<f32> = probes
-            .iter()
-            .map(|&probe| distance_square(centre(cluster as u32), centre(probe)).sqrt() as f32)
-            .collect();
+        let gaps: Vec<f32> =
+            probes.iter().map(|&probe| distance_square(centre(cluster as u32), centre(probe)).sqrt() as f32).collect();
         let mut distances = vec![0f32; rows.len() * probes.len()];
         let mut tile = QueryTile::new(d);
         for start in (0..rows.len()).step_by(QUERIES) {

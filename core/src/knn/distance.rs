@@ -31,8 +31,7 @@ impl<'a> Exact<'a> {
                 |buffer, row| {
                     points.row_into(row, buffer);
                     let constant = buffer.iter().all(|&x| x == buffer[0]);
-                    let mean =
-                        if metric == Metric::Correlation { buffer.iter().sum::<f64>() / d as f64 } else { 0.0 };
+                    let mean = if metric == Metric::Correlation { buffer.iter().sum::<f64>() / d as f64 } else { 0.0 };
                     // Scaled by the largest value, so that tiny and huge rows keep a norm.
                     let largest = buffer.iter().map(|&x| (x - mean).abs()).fold(0.0, f64::max);
                     if largest == 0.0 {

@@ -56,9 +56,8 @@ pub fn recall(
         let mut given: Vec<u32> = found.indices[row * k..(row + 1) * k].to_vec();
         given.sort_unstable();
         given.dedup();
-        let hits = given.iter().filter(|&&other| {
-            other as usize != row && exact.square(row, &unit, other as usize) <= limit
-        });
+        let hits =
+            given.iter().filter(|&&other| other as usize != row && exact.square(row, &unit, other as usize) <= limit);
         let share = hits.count() as f64 / (k - 1) as f64;
         sum += share;
         lowest = lowest.min(share);

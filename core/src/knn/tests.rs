@@ -86,9 +86,11 @@ fn exact_holds_where_single_precision_fails() {
     let far: Vec<f32> = grid.iter().enumerate().map(|(i, x)| 1e4 + x + if i < d { 1e6 } else { 0.0 }).collect();
     let tiny: Vec<f32> = normals(n, d, 1).iter().map(|x| x * 1e-25).collect();
     let huge: Vec<f32> = normals(n, d, 2).iter().map(|x| x * 1e25).collect();
-    let shell: Vec<f32> = normals(n, d, 4).iter().enumerate().map(|(i, x)| if i % d == 0 { 1e3 } else { 1e-3 * x }).collect();
+    let shell: Vec<f32> =
+        normals(n, d, 4).iter().enumerate().map(|(i, x)| if i % d == 0 { 1e3 } else { 1e-3 * x }).collect();
     for values in [grid, far, tiny, huge, shell] {
-        let found = knn(&points(n, d, &values), &options(k, Metric::Euclidean, Algorithm::Exact), &Ctx::quiet()).unwrap();
+        let found =
+            knn(&points(n, d, &values), &options(k, Metric::Euclidean, Algorithm::Exact), &Ctx::quiet()).unwrap();
         assert_eq!(found.indices, slow(n, d, &values, k, Metric::Euclidean).0);
     }
 }
@@ -260,7 +262,8 @@ fn zero_rows_under_cosine_are_at_distance_one() {
 #[test]
 fn recall_counts_what_is_missing() {
     let values = [0.0f32, 1.0, 3.0, 7.0];
-    let mut found = knn(&points(4, 1, &values), &options(3, Metric::Euclidean, Algorithm::Exact), &Ctx::quiet()).unwrap();
+    let mut found =
+        knn(&points(4, 1, &values), &options(3, Metric::Euclidean, Algorithm::Exact), &Ctx::quiet()).unwrap();
     let measure = |found: &Neighbors| recall(&points(4, 1, &values), found, Metric::Euclidean, 10, 0, &Ctx::quiet());
     assert_eq!(measure(&found).unwrap(), Recall { mean: 1.0, lowest: 1.0, sample: 4 });
     found.indices[2] = 3;

@@ -87,13 +87,7 @@ pub(super) fn scan(panels: &[Lane], tile: &mut QueryTile, sink: &mut impl Sink) 
 
 /// Offers the lanes of one panel that beat the threshold, in order.
 #[inline(never)]
-fn offer(
-    scores: &[f32; LANES],
-    query: usize,
-    first: usize,
-    threshold: &mut f32,
-    sink: &mut impl Sink,
-) {
+fn offer(scores: &[f32; LANES], query: usize, first: usize, threshold: &mut f32, sink: &mut impl Sink) {
     for (lane, &score) in scores.iter().enumerate() {
         if score > *threshold {
             *threshold = sink.offer(query, first + lane, score);
@@ -102,12 +96,7 @@ fn offer(
 }
 
 /// The kernel without named registers.
-fn scan_plain(
-    panels: &[Lane],
-    queries: &[[f32; QUERIES]],
-    thresholds: &mut [f32; QUERIES],
-    sink: &mut impl Sink,
-) {
+fn scan_plain(panels: &[Lane], queries: &[[f32; QUERIES]], thresholds: &mut [f32; QUERIES], sink: &mut impl Sink) {
     for (index, panel) in panels.chunks_exact(queries.len() + 1).enumerate() {
         for query in 0..QUERIES {
             let mut scores = panel[0].0;

@@ -210,7 +210,8 @@ fn symmetry(edges: Edges<'_>) -> Result<bool> {
                 exact = false;
                 if (weight - found).abs() > SYMMETRY_TOLERANCE * weight.max(found) {
                     let found = format!("{weight} from node {i} to {j} but {found} from {j} to {i}");
-                    let expected = "a symmetric matrix (average it with its transpose, (A + A.T) / 2, to drop directions)";
+                    let expected =
+                        "a symmetric matrix (average it with its transpose, (A + A.T) / 2, to drop directions)";
                     return Err(Error::data(DataFault::Invalid, "graph", expected, found));
                 }
             }

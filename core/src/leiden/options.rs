@@ -42,7 +42,11 @@ impl LeidenOptions {
             return Err(Error::parameter("theta", "a finite number of at least 0", self.theta));
         }
         if self.n_iterations < 1 && self.n_iterations != -1 {
-            return Err(Error::parameter("n_iterations", "at least 1, or -1 for until nothing changes", self.n_iterations));
+            return Err(Error::parameter(
+                "n_iterations",
+                "at least 1, or -1 for until nothing changes",
+                self.n_iterations,
+            ));
         }
         Ok(())
     }

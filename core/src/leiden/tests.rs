@@ -249,7 +249,10 @@ fn finds_the_optimum_of_small_graphs() {
                 })
                 .fold(f64::MIN, f64::max);
             // A heuristic may miss: seldom, and by little.
-            assert!(best > optimum - 0.05 * optimum.abs() - 1e-7, "case {case} {objective:?} {resolution}: {best}, {optimum}");
+            assert!(
+                best > optimum - 0.05 * optimum.abs() - 1e-7,
+                "case {case} {objective:?} {resolution}: {best}, {optimum}"
+            );
             missed += usize::from(best < optimum - 1e-7);
         }
     }
@@ -260,7 +263,9 @@ fn finds_the_optimum_of_small_graphs() {
 fn communities_are_connected_and_no_single_move_helps() {
     for seed in 0..3 {
         let csr = planted(200, 5, 3, seed);
-        for (objective, resolution) in [(Objective::Modularity, 1.0), (Objective::Modularity, 5.0), (Objective::Cpm, 0.05)] {
+        for (objective, resolution) in
+            [(Objective::Modularity, 1.0), (Objective::Modularity, 5.0), (Objective::Cpm, 0.05)]
+        {
             let options = LeidenOptions { objective, resolution, ..seeded(seed) };
             let result = run(&csr, &options);
             assert_connected(&csr, &result.membership);
@@ -323,9 +328,8 @@ fn threads_and_repeats_change_no_bit() {
     let csr = planted(3000, 9, 8, 2);
     for objective in [Objective::Modularity, Objective::Cpm] {
         let options = LeidenOptions { objective, resolution: 0.3, n_iterations: 3, ..seeded(11) };
-        let with = |threads| {
-            with_threads(Some(threads), || leiden(edges(&csr), None, &options, &Ctx::quiet())).unwrap()
-        };
+        let with =
+            |threads| with_threads(Some(threads), || leiden(edges(&csr), None, &options, &Ctx::quiet())).unwrap();
         let one = with(1);
         assert!(one == with(1) && one == with(2) && one == with(8));
         assert!(one.iterations <= 3);
@@ -339,7 +343,9 @@ fn threads_and_repeats_change_no_bit() {
     let one = with(1);
     assert!(one == with(2) && one == with(8));
     assert_connected(&large, &one.membership);
-    assert!((one.modularity - modularity(edges(&large), &one.membership, 1.0, true, &Ctx::quiet()).unwrap()).abs() < 1e-12);
+    assert!(
+        (one.modularity - modularity(edges(&large), &one.membership, 1.0, true, &Ctx::quiet()).unwrap()).abs() < 1e-12
+    );
     let vague = planted(1000, 2, 2, 6);
     let (a, b) = (run(&vague, &seeded(1)), run(&vague, &seeded(2)));
     assert!(a.membership != b.membership, "the seed must reach the method");

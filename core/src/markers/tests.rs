@@ -27,7 +27,13 @@ fn options(method: Method) -> RankGenesOptions {
     RankGenesOptions { method, ..RankGenesOptions::default() }
 }
 
-fn rank(source: &dyn RowBlocks, labels: &[i32], n: usize, reference: Option<usize>, o: &RankGenesOptions) -> Result<RankedGenes> {
+fn rank(
+    source: &dyn RowBlocks,
+    labels: &[i32],
+    n: usize,
+    reference: Option<usize>,
+    o: &RankGenesOptions,
+) -> Result<RankedGenes> {
     rank_genes_groups(source, &Grouping::new(labels, names(n), reference)?, o, &Ctx::quiet())
 }
 
@@ -59,7 +65,13 @@ fn slow_z(group: &[f32], other: &[f32], tie_correct: bool) -> f64 {
     let mut u = 0.0;
     for a in group {
         for b in other {
-            u += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+            u += if a > b {
+                1.0
+            } else if a == b {
+                0.5
+            } else {
+                0.0
+            };
         }
     }
     let mut all: Vec<f32> = group.iter().chain(other).copied().collect();
@@ -71,7 +83,13 @@ fn slow_z(group: &[f32], other: &[f32], tie_correct: bool) -> f64 {
     if z.is_nan() { 0.0 } else { z }
 }
 
-fn sides_of(rows: &[Vec<f32>], labels: &[i32], gene: usize, group: i32, reference: Option<i32>) -> (Vec<f32>, Vec<f32>) {
+fn sides_of(
+    rows: &[Vec<f32>],
+    labels: &[i32],
+    gene: usize,
+    group: i32,
+    reference: Option<i32>,
+) -> (Vec<f32>, Vec<f32>) {
     let pick = |wanted: &dyn Fn(i32) -> bool| -> Vec<f32> {
         rows.iter().zip(labels).filter(|(_, label)| wanted(**label)).map(|(row, _)| row[gene]).collect()
     };
@@ -164,11 +182,22 @@ fn layouts_threads_memory_and_stored_zeros_change_no_bit() {
     assert!(matrix.n_blocks() > 1);
     let flat: Vec<f32> = rows.concat();
     let dense = DenseView::new(7000, 300, ValueSlice::F32(&flat)).unwrap();
-    let stored = Csr::new(7000, 300, (0..=7000).map(|i| i * 300).collect(), (0..7000).flat_map(|_| 0..300).collect(), flat.clone())
-        .unwrap();
+    let stored = Csr::new(
+        7000,
+        300,
+        (0..=7000).map(|i| i * 300).collect(),
+        (0..7000).flat_map(|_| 0..300).collect(),
+        flat.clone(),
+    )
+    .unwrap();
     for method in [Method::TTest, Method::Wilcoxon] {
         for reference in [None, Some(1)] {
-            let o = RankGenesOptions { pts: true, mean_in_log_space: false, tie_correct: method == Method::Wilcoxon, ..options(method) };
+            let o = RankGenesOptions {
+                pts: true,
+                mean_in_log_space: false,
+                tie_correct: method == Method::Wilcoxon,
+                ..options(method)
+            };
             let run = |source: &dyn RowBlocks, threads, o: &RankGenesOptions| {
                 with_threads(Some(threads), || rank(source, &labels, 4, reference, o)).unwrap()
             };
@@ -191,7 +220,8 @@ fn permuting_cells_permutes_nothing_in_the_ranks() {
     let shuffled: Vec<Vec<f32>> = order.iter().map(|&cell| rows[cell].clone()).collect();
     let new_labels: Vec<i32> = order.iter().map(|&cell| labels[cell]).collect();
     let o = options(Method::Wilcoxon);
-    let (a, b) = (rank(&csr(&rows), &labels, 4, None, &o).unwrap(), rank(&csr(&shuffled), &new_labels, 4, None, &o).unwrap());
+    let (a, b) =
+        (rank(&csr(&rows), &labels, 4, None, &o).unwrap(), rank(&csr(&shuffled), &new_labels, 4, None, &o).unwrap());
     for (a, b) in a.groups.iter().zip(&b.groups) {
         assert_eq!((&a.genes, &a.scores, &a.log10_pvals_adj), (&b.genes, &b.scores, &b.log10_pvals_adj));
     }
@@ -248,8 +278,9 @@ fn fractions_and_cut() {
 
 #[test]
 fn ranking_by_size_puts_losses_first() {
-    let rows: Vec<Vec<f32>> =
-        (0..40).map(|cell| vec![(cell % 4) as f32 * 0.1, if cell < 20 { 0.0 } else { 1.0 + (cell % 3) as f32 }]).collect();
+    let rows: Vec<Vec<f32>> = (0..40)
+        .map(|cell| vec![(cell % 4) as f32 * 0.1, if cell < 20 { 0.0 } else { 1.0 + (cell % 3) as f32 }])
+        .collect();
     let labels: Vec<i32> = (0..40).map(|cell| i32::from(cell >= 20)).collect();
     let o = RankGenesOptions { rankby_abs: true, ..options(Method::TTest) };
     let found = rank(&csr(&rows), &labels, 2, None, &o).unwrap();

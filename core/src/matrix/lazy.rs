@@ -145,9 +145,7 @@ impl<'a> Lazy<'a> {
         let span = self.source.block_rows(block);
         match &self.rows {
             None => span,
-            Some(rows) => {
-                rows.partition_point(|&row| row < span.start)..rows.partition_point(|&row| row < span.end)
-            }
+            Some(rows) => rows.partition_point(|&row| row < span.start)..rows.partition_point(|&row| row < span.end),
         }
     }
 }

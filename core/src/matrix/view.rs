@@ -324,11 +324,13 @@ mod tests {
         let gather = |source: &dyn RowBlocks| collect(source, &Ctx::quiet()).unwrap();
         let (ptr, cols) = ([0i64, 2, 2, 3], [0i32, 2, 1]);
         let f64s = [1.0f64, 2.0, 3.0];
-        let view = SparseView::new(3, 3, IndexSlice::I64(&ptr), IndexSlice::I32(&cols), ValueSlice::F64(&f64s)).unwrap();
+        let view =
+            SparseView::new(3, 3, IndexSlice::I64(&ptr), IndexSlice::I32(&cols), ValueSlice::F64(&f64s)).unwrap();
         assert_eq!(gather(&view), expected);
         let (ptr, cols) = ([0u32, 2, 2, 3], [0i64, 2, 1]);
         let bytes = [1u8, 2, 3];
-        let view = SparseView::new(3, 3, IndexSlice::U32(&ptr), IndexSlice::I64(&cols), ValueSlice::U8(&bytes)).unwrap();
+        let view =
+            SparseView::new(3, 3, IndexSlice::U32(&ptr), IndexSlice::I64(&cols), ValueSlice::U8(&bytes)).unwrap();
         assert_eq!(gather(&view), expected);
         let dense = [1i32, 0, 2, 0, 0, 0, 0, 3, 0];
         assert_eq!(gather(&DenseView::new(3, 3, ValueSlice::I32(&dense)).unwrap()), expected);

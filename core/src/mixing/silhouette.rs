@@ -25,13 +25,7 @@ const COLUMNS: usize = 512;
 /// [`Error::Interrupted`].
 ///
 /// Reference: Rousseeuw, J. Comput. Appl. Math. 20, 53 (1987).
-pub fn silhouette(
-    points: &Points<'_>,
-    labels: &[u32],
-    n_labels: usize,
-    wanted: &[u32],
-    ctx: &Ctx,
-) -> Result<Vec<f64>> {
+pub fn silhouette(points: &Points<'_>, labels: &[u32], n_labels: usize, wanted: &[u32], ctx: &Ctx) -> Result<Vec<f64>> {
     let (n, d) = (points.n(), points.d());
     check_labels(labels, n, n_labels)?;
     let mut sizes = vec![0usize; n_labels];

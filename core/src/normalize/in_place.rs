@@ -36,10 +36,7 @@ impl Float for f64 {
 }
 
 /// Divides each value in f64 and rounds to f32.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 pub fn divide_values(values: &mut [f32], divisor: f64) {
     for value in values {
         *value = (f64::from(*value) / divisor) as f32;

@@ -24,20 +24,14 @@ pub fn log1p_values_f64(values: &mut [f64], base: Option<f64>) {
 /// Writes e^(scale x) - 1 for each x: relative error below 1e-14. +inf where f64 overflows.
 ///
 /// The shorter of the two slices decides.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 pub fn expm1_into(values: &[f32], scale: f64, out: &mut [f64]) {
     for (value, result) in values.iter().zip(out) {
         *result = expm1(f64::from(*value) * scale);
     }
 }
 
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn log1p_scaled(values: &mut [f32], scale: f64) {
     for value in values {
         *value = (log1p(f64::from(*value)) * scale) as f32;
@@ -168,7 +162,8 @@ mod tests {
 
     #[test]
     fn expm1_over_its_range() {
-        let inputs: Vec<f32> = (-9000..9000).map(|i| i as f32 * 0.007_81).chain((0..300).map(|i| 0.5f32.powi(i))).collect();
+        let inputs: Vec<f32> =
+            (-9000..9000).map(|i| i as f32 * 0.007_81).chain((0..300).map(|i| 0.5f32.powi(i))).collect();
         for scale in [1.0, 2.0f64.ln()] {
             let mut got = vec![0.0; inputs.len()];
             expm1_into(&inputs, scale, &mut got);

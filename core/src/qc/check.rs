@@ -31,10 +31,7 @@ fn is_count(value: f32) -> bool {
     (0.0..=f32::MAX).contains(&value) & ((value >= WHOLE) | ((value + WHOLE) - WHOLE == value))
 }
 
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn all_counts(values: &[f32]) -> bool {
     values.iter().fold(true, |good, &value| good & is_count(value))
 }

@@ -104,10 +104,7 @@ impl Pass for PerGene {
     }
 }
 
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn positives(values: &[f32]) -> u32 {
     values.iter().map(|&value| u32::from(value > 0.0)).sum()
 }

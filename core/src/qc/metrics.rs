@@ -34,15 +34,11 @@ impl QcMetrics {
 /// for NaN or infinite values, with the first place, and for masks of the wrong length; whatever the source returns.
 ///
 /// Reference: McCarthy et al., Scater, Bioinformatics 2017.
-pub fn qc_metrics(
-    source: &dyn RowBlocks,
-    gene_masks: &[&[bool]],
-    options: &QcOptions,
-    ctx: &Ctx,
-) -> Result<QcMetrics> {
+pub fn qc_metrics(source: &dyn RowBlocks, gene_masks: &[&[bool]], options: &QcOptions, ctx: &Ctx) -> Result<QcMetrics> {
     options.validate()?;
     let n_cols = source.n_cols();
     let cells = CellMetricsPass::new(n_cols, &options.percent_top, gene_masks)?;
-    let (cells, mut genes) = run(source, &(cells, MomentsPass::new(n_cols, ValueMap::Identity)), "quality control", ctx)?;
+    let (cells, mut genes) =
+        run(source, &(cells, MomentsPass::new(n_cols, ValueMap::Identity)), "quality control", ctx)?;
     Ok(QcMetrics { cells, genes: genes.swap_remove(0) })
 }

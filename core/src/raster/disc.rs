@@ -18,8 +18,11 @@ impl Stamps {
     /// of radius s covers pi (s^2 + 1/12) on average, so s^2 = r^2 - 1/12 makes the area right; s stays at least 1/2,
     /// and smaller discs are drawn fainter, by 3 r^2.
     pub(super) fn new(radius: f64) -> Self {
-        let (drawn, faintness) =
-            if radius * radius >= 1.0 / 3.0 { ((radius * radius - 1.0 / 12.0).sqrt(), 1.0) } else { (0.5, 3.0 * radius * radius) };
+        let (drawn, faintness) = if radius * radius >= 1.0 / 3.0 {
+            ((radius * radius - 1.0 / 12.0).sqrt(), 1.0)
+        } else {
+            (0.5, 3.0 * radius * radius)
+        };
         let reach = (drawn + 0.5).ceil() as usize;
         let side = 2 * reach + 1;
         let mut coverage = Vec::with_capacity(STEPS * STEPS * side * side);

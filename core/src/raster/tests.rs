@@ -46,7 +46,8 @@ fn slow(x: &[f32], y: &[f32], colors: &[Rgba], options: &RasterOptions) -> Vec<u
         for row in 0..height {
             for column in 0..width {
                 let d = (column as f64 + 0.5 - px).hypot(row as f64 + 0.5 - py);
-                let alpha = (drawn + 0.5 - d).clamp(0.0, 1.0) * faint * options.opacity * f64::from(colors[i][3]) / 255.0;
+                let alpha =
+                    (drawn + 0.5 - d).clamp(0.0, 1.0) * faint * options.opacity * f64::from(colors[i][3]) / 255.0;
                 for c in 0..4 {
                     let source = if c == 3 { 1.0 } else { f64::from(colors[i][c]) / 255.0 };
                     let old = &mut canvas[row * width + column][c];
@@ -257,7 +258,8 @@ fn each_bad_input_is_refused() {
     ] {
         assert!(RasterOptions::from_json(text).unwrap_err().to_string().contains(name), "{name}");
     }
-    let refused = |x: &[f32], y: &[f32], colors| draw(x, y, colors, &RasterOptions::default(), &Ctx::quiet()).unwrap_err();
+    let refused =
+        |x: &[f32], y: &[f32], colors| draw(x, y, colors, &RasterOptions::default(), &Ctx::quiet()).unwrap_err();
     assert!(refused(&[0.0], &[], Colors::One(RED)).to_string().contains('y'));
     assert!(refused(&[0.0], &[0.0], Colors::Each(&[])).to_string().contains("colors"));
     let values = Colors::Values { values: &[0.0], low: 1.0, high: 0.0, table: &[RED], missing: RED };

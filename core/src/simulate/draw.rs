@@ -108,7 +108,10 @@ mod tests {
         for wanted in [0.2, 3.0, 11.9, 12.1, 80.0, 3500.0] {
             let mut stream = Stream::new(1, 0);
             let (mean, variance) = moments(|| poisson(&mut stream, wanted) as f64);
-            assert!((mean / wanted - 1.0).abs() < 0.02 && (variance / wanted - 1.0).abs() < 0.03, "{wanted} {mean} {variance}");
+            assert!(
+                (mean / wanted - 1.0).abs() < 0.02 && (variance / wanted - 1.0).abs() < 0.03,
+                "{wanted} {mean} {variance}"
+            );
         }
         assert_eq!(poisson(&mut Stream::new(1, 0), 0.0), 0);
     }

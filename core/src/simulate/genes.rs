@@ -45,7 +45,9 @@ pub(super) fn names(n: usize, stream: &mut Stream) -> Vec<String> {
     names.extend(ribosomal());
     names.extend(pbmc::TYPES.iter().flat_map(|kind| kind.3).map(ToString::to_string));
     names.extend(pbmc::LINEAGES.iter().flat_map(|lineage| lineage.1).map(ToString::to_string));
-    names.extend(["ACTB", "B2M", "MALAT1", "TMSB4X", "FTH1", "FTL", "EEF1A1", "GAPDH", "PTPRC", "HLA-DRA"].map(String::from));
+    names.extend(
+        ["ACTB", "B2M", "MALAT1", "TMSB4X", "FTH1", "FTL", "EEF1A1", "GAPDH", "PTPRC", "HLA-DRA"].map(String::from),
+    );
     let mut seen: BTreeSet<String> = names.iter().cloned().collect();
     let mut number = 1usize;
     while names.len() < n {
@@ -71,5 +73,7 @@ pub(super) fn names(n: usize, stream: &mut Stream) -> Vec<String> {
 
 /// Whether a name is that of a ribosomal protein.
 pub(super) fn is_ribosomal(name: &str) -> bool {
-    ["RPL", "RPS"].iter().any(|stem| name.strip_prefix(stem).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())))
+    ["RPL", "RPS"]
+        .iter()
+        .any(|stem| name.strip_prefix(stem).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())))
 }

@@ -120,7 +120,11 @@ impl Simulation {
                             GeneRole::Trajectory(of) => Some(of) == path,
                             GeneRole::Background | GeneRole::Mitochondrial => false,
                         };
-                        if is_mito(gene) { 0.0 } else { base[gene] * batch_factor[gene] * if up { folds[gene].exp() } else { 1.0 } }
+                        if is_mito(gene) {
+                            0.0
+                        } else {
+                            base[gene] * batch_factor[gene] * if up { folds[gene].exp() } else { 1.0 }
+                        }
                     })
                     .collect();
                 let scale = options.umi_per_cell * (1.0 - options.mito_fraction) / means.iter().sum::<f64>();
@@ -328,7 +332,12 @@ fn roles(options: &SimulateOptions, names: &[String], types: &[(String, usize)],
 
 /// Mean counts of a cell that is of no type at median depth: log-normal over genes, as uneven as it takes for
 /// `genes_per_cell` of them to be seen; ribosomal genes among the highest.
-fn base_means(options: &SimulateOptions, names: &[String], roles: &[GeneRole], stream: &mut Stream) -> Result<Vec<f64>> {
+fn base_means(
+    options: &SimulateOptions,
+    names: &[String],
+    roles: &[GeneRole],
+    stream: &mut Stream,
+) -> Result<Vec<f64>> {
     let levels: Vec<f64> = (0..names.len())
         .map(|gene| {
             let drawn = stream.normal();

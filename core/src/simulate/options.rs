@@ -68,7 +68,8 @@ impl SimulateOptions {
         let types = if self.template == Template::Pbmc { super::pbmc::TYPES.len() } else { self.n_types };
         whole("n_trajectories", self.n_trajectories, 0, types)?;
         let defaults = Self::default();
-        if self.template == Template::Pbmc && (self.n_types, self.n_lineages) != (defaults.n_types, defaults.n_lineages) {
+        if self.template == Template::Pbmc && (self.n_types, self.n_lineages) != (defaults.n_types, defaults.n_lineages)
+        {
             let found = format!("{} types in {} lineages", self.n_types, self.n_lineages);
             return Err(Error::parameter("n_types", "the default with template `pbmc`, which brings its own", found));
         }

@@ -71,7 +71,8 @@ fn truth_is_complete() {
 
 #[test]
 fn threads_change_nothing_and_more_cells_go_on_from_fewer() {
-    let run = |threads| with_threads(Some(threads), || collect(&Simulation::new(&small(6000))?, &Ctx::quiet())).unwrap();
+    let run =
+        |threads| with_threads(Some(threads), || collect(&Simulation::new(&small(6000))?, &Ctx::quiet())).unwrap();
     let one = run(1);
     assert!(Simulation::new(&small(6000)).unwrap().n_blocks() > 2);
     assert_eq!(run(2), one);
@@ -90,7 +91,9 @@ fn blood_cells_carry_their_markers() {
     let (simulation, counts) = made(&options);
     let column = |name: &str| simulation.gene_names().iter().position(|gene| gene == name).unwrap() as u32;
     let kinds: Vec<&str> = simulation.type_names().collect();
-    for (gene, kind) in [("CD14", "CD14+ monocyte"), ("MS4A1", "B"), ("GNLY", "NK"), ("IL7R", "CD4 T"), ("CD8A", "CD8 T")] {
+    for (gene, kind) in
+        [("CD14", "CD14+ monocyte"), ("MS4A1", "B"), ("GNLY", "NK"), ("IL7R", "CD4 T"), ("CD8A", "CD8 T")]
+    {
         let column = column(gene);
         let (mut inside, mut outside) = ((0.0, 0.0), (0.0, 0.0));
         for cell in 0..2000 {
@@ -131,6 +134,13 @@ fn options_are_checked() {
     }
     let (_, none) = made(&small(0));
     assert_eq!((none.n_rows, none.n_cols), (0, 3000));
-    let (_, one) = made(&SimulateOptions { n_types: 1, n_lineages: 1, n_batches: 1, n_trajectories: 0, mito_fraction: 0.0, ..small(1) });
+    let (_, one) = made(&SimulateOptions {
+        n_types: 1,
+        n_lineages: 1,
+        n_batches: 1,
+        n_trajectories: 0,
+        mito_fraction: 0.0,
+        ..small(1)
+    });
     assert!(one.nnz() > 100);
 }

@@ -62,7 +62,9 @@ pub fn given_positions(graph: &Graph, given: &[f32], options: &UmapOptions) -> R
     let mut positions = given.to_vec();
     rescale(&mut positions, d);
     let mut rows: Vec<&[f32]> = positions.chunks_exact(d).collect();
-    rows.sort_by(|a, b| a.iter().zip(*b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal));
+    rows.sort_by(|a, b| {
+        a.iter().zip(*b).map(|(x, y)| x.total_cmp(y)).find(|o| o.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
+    });
     if rows.windows(2).any(|pair| pair[0] == pair[1]) {
         add_noise(&mut positions, d, options.seed, 1e-3);
     }
@@ -80,7 +82,8 @@ fn add_noise(positions: &mut [f32], d: usize, seed: u64, scale: f64) {
 fn rescale(positions: &mut [f32], d: usize) {
     for axis in 0..d {
         let values = || positions.iter().skip(axis).step_by(d);
-        let (low, high) = values().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
+        let (low, high) =
+            values().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &x| (low.min(x), high.max(x)));
         // Halved, so that a range beyond the largest f32 does not overflow.
         let half = high / 2.0 - low / 2.0;
         positions.iter_mut().skip(axis).step_by(d).for_each(|x| {

@@ -182,7 +182,16 @@ impl<const D: usize> Optimizer<D> {
                 ctx.check()?;
                 let first = group + piece * PIECE * GROUPS;
                 let turn = Turn { first, epoch: this.epoch as u32, alpha, key: this.key() };
-                move_piece(&this.indptr, &this.edges, &this.positions, &this.pool, &turn, this.negative_sample_rate, &this.forces, out);
+                move_piece(
+                    &this.indptr,
+                    &this.edges,
+                    &this.positions,
+                    &this.pool,
+                    &turn,
+                    this.negative_sample_rate,
+                    &this.forces,
+                    out,
+                );
                 Ok(())
             });
             self.moved = moved;
@@ -247,7 +256,10 @@ impl<const D: usize> Steps for Optimizer<D> {
 fn schedule(graph: &Graph, n_epochs: usize, seed: u64) -> (Vec<u64>, Vec<Edge>) {
     let loops = |vertex: usize, target: u32| target as usize == vertex;
     let largest = (0..graph.n)
-        .flat_map(|v| { let (t, w) = graph.row(v); t.iter().zip(w).filter(move |&(&t, _)| !loops(v, t)).map(|(_, &w)| w) })
+        .flat_map(|v| {
+            let (t, w) = graph.row(v);
+            t.iter().zip(w).filter(move |&(&t, _)| !loops(v, t)).map(|(_, &w)| w)
+        })
         .fold(0f32, f32::max);
     let least = f64::from(largest) / n_epochs.max(1) as f64;
     let key = [seed as u32, (seed >> 32) as u32];
@@ -293,10 +305,7 @@ struct Turn {
 }
 
 /// New positions of the vertices of one piece.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn move_piece<const D: usize>(
     indptr: &[u64],
     edges: &[Edge],

@@ -33,7 +33,11 @@ impl<'a> Pair<'a> {
             }
         }
         if k == 0 || 2 * k >= n {
-            return Err(Error::parameter("n_neighbors", format!("a whole number from 1 to below {n} / 2 (half the rows)"), k));
+            return Err(Error::parameter(
+                "n_neighbors",
+                format!("a whole number from 1 to below {n} / 2 (half the rows)"),
+                k,
+            ));
         }
         if sample == Some(0) {
             return Err(Error::parameter("sample", "at least 1 row, or none for all", 0));
@@ -152,10 +156,7 @@ fn nearest(distances: &[f32], k: usize) -> Vec<u32> {
 }
 
 /// Squared Euclidean distances of one row to all rows.
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn squared_distances(points: &[f32], dim: usize, row: usize, out: &mut [f32]) {
     let own = &points[row * dim..(row + 1) * dim];
     for (other, out) in points.chunks_exact(dim).zip(out) {

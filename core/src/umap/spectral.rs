@@ -158,7 +158,8 @@ fn iterate<const K: usize>(
         // Counted for an eigenvalue of 1, the largest there can be: early Ritz values lie far below the true ones,
         // and a degree chosen for them would carry those beyond the range of f32.
         let growth = ((1.0 - centre) / half).max(1.0 + 1e-7).acosh();
-        let degree = ((GAIN.acosh() / growth) as usize).clamp(6, 80).min(limits.products.saturating_sub(products).max(1));
+        let degree =
+            ((GAIN.acosh() / growth) as usize).clamp(6, 80).min(limits.products.saturating_sub(products).max(1));
         // Y0 = X, Y1 = (A - c)/h X, Y(k+1) = 2 (A - c)/h Y(k) - Y(k-1).
         before.copy_from_slice(&x);
         for (out, (a, x)) in after.iter_mut().zip(ax.iter().zip(&x)) {
@@ -196,10 +197,7 @@ fn product<const K: usize>(
     })
 }
 
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn product_rows<const K: usize>(
     indptr: &[u64],
     indices: &[u32],
@@ -253,10 +251,7 @@ fn gram<const K: usize>(x: &[[f32; K]], y: &[[f32; K]]) -> Vec<f64> {
     sum
 }
 
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn gram_rows<const K: usize>(x: &[[f32; K]], y: &[[f32; K]]) -> Vec<f64> {
     let mut sum = vec![0f64; K * K];
     for (x, y) in x.iter().zip(y) {
@@ -316,10 +311,7 @@ fn rotate<const K: usize>(x: &mut [[f32; K]], rotation: &[f64]) {
     x.par_chunks_mut(PIECE).for_each(|rows| rotate_rows(rows, rotation));
 }
 
-#[multiversion(targets(
-    "x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2",
-    "x86_64+avx2+fma"
-))]
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn rotate_rows<const K: usize>(rows: &mut [[f32; K]], rotation: &[f64]) {
     for row in rows {
         let mut result = [0f64; K];

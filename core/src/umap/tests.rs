@@ -109,7 +109,8 @@ fn dense_and_iterated_eigenvectors_agree() {
     let (values, vectors) = eigen(&full, graph.n).unwrap();
     for k in 0..2 {
         assert!((values[k + 1] - found.values[k]).abs() < 1e-6);
-        let overlap: f64 = (0..graph.n).map(|i| vectors[i * graph.n + k + 1] * f64::from(found.vectors[i * 2 + k])).sum();
+        let overlap: f64 =
+            (0..graph.n).map(|i| vectors[i * graph.n + k + 1] * f64::from(found.vectors[i * 2 + k])).sum();
         assert!(overlap.abs() > 1.0 - 1e-6, "{k}: {overlap}");
     }
 }
@@ -127,7 +128,10 @@ fn a_large_graph_does_not_overflow() {
     // carry the eigenvalues near 1 beyond the range of f32.
     let limits = SpectralLimits { tolerance: 0.0, products: 90 };
     let found = spectral_vectors(&ring(1_000_000), 2, 0, limits, &Ctx::quiet()).unwrap();
-    assert!(found.vectors.iter().all(|x| x.is_finite()) && found.values.iter().all(|&value| value > 0.9 && value <= 1.0 + 1e-6));
+    assert!(
+        found.vectors.iter().all(|x| x.is_finite())
+            && found.values.iter().all(|&value| value > 0.9 && value <= 1.0 + 1e-6)
+    );
 }
 
 #[test]
@@ -196,9 +200,9 @@ fn disconnected_parts_are_laid_apart() {
         if d == 2 {
             // Parts do not mix: the nearest vertex is of the same part.
             for i in 0..110 {
-                let nearest = (0..110).filter(|&j| j != i).min_by(|&a, &b| {
-                    distance(&coordinates, 2, i, a).total_cmp(&distance(&coordinates, 2, i, b))
-                });
+                let nearest = (0..110)
+                    .filter(|&j| j != i)
+                    .min_by(|&a, &b| distance(&coordinates, 2, i, a).total_cmp(&distance(&coordinates, 2, i, b)));
                 assert_eq!(nearest.unwrap() < 80, i < 80, "vertex {i}");
             }
         }
@@ -230,7 +234,10 @@ fn vertices_without_edges_stay() {
 
 #[test]
 fn self_loops_and_zero_weights_change_nothing() {
-    let plain = layout(&from_edges(4, &[(0, 1, 1.0), (1, 2, 0.5), (2, 3, 1.0)]), &UmapOptions { init_pos: InitPos::Random, ..Default::default() });
+    let plain = layout(
+        &from_edges(4, &[(0, 1, 1.0), (1, 2, 0.5), (2, 3, 1.0)]),
+        &UmapOptions { init_pos: InitPos::Random, ..Default::default() },
+    );
     let graph = Graph::new(
         4,
         vec![0, 2, 4, 7, 9],
@@ -292,7 +299,8 @@ fn positions_handed_in_are_used() {
     let kept = umap_from(&graph, &given, &options, &Ctx::quiet()).unwrap().coordinates;
     for axis in 0..2 {
         let values: Vec<f32> = kept.iter().skip(axis).step_by(2).copied().collect();
-        let (low, high) = (values.iter().copied().fold(f32::MAX, f32::min), values.iter().copied().fold(f32::MIN, f32::max));
+        let (low, high) =
+            (values.iter().copied().fold(f32::MAX, f32::min), values.iter().copied().fold(f32::MIN, f32::max));
         assert!(low.abs() < 1e-2 && (high - 10.0).abs() < 1e-2, "{low} {high}");
     }
     // All at one place: they still come apart.
@@ -408,7 +416,8 @@ fn scores_by_hand_and_by_the_slow_way() {
     let sampled = |threads| with_threads(Some(threads), || trustworthiness(&x, &y, n, 5, Some(20), 3, &ctx)).unwrap();
     assert_eq!(sampled(1).to_bits(), sampled(2).to_bits());
     assert_eq!(sampled(1).to_bits(), sampled(8).to_bits());
-    let error = |x: &[f32], y: &[f32], n, k, sample| trustworthiness(x, y, n, k, sample, 0, &ctx).unwrap_err().to_string();
+    let error =
+        |x: &[f32], y: &[f32], n, k, sample| trustworthiness(x, y, n, k, sample, 0, &ctx).unwrap_err().to_string();
     assert!(error(&x, &y, n, 30, None).contains("n_neighbors"));
     assert!(error(&x, &y, n, 0, None).contains("n_neighbors"));
     assert!(error(&x, &y, n, 5, Some(0)).contains("sample"));

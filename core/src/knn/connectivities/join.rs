@@ -86,7 +86,12 @@ pub(super) fn join(
         .collect::<Result<_>>()?;
     drop(incoming);
     let total = pieces.iter().map(|piece| piece.1.len()).sum();
-    let mut graph = Graph { n, indptr: Vec::with_capacity(n + 1), indices: Vec::with_capacity(total), weights: Vec::with_capacity(total) };
+    let mut graph = Graph {
+        n,
+        indptr: Vec::with_capacity(n + 1),
+        indices: Vec::with_capacity(total),
+        weights: Vec::with_capacity(total),
+    };
     graph.indptr.push(0);
     let mut end = 0;
     for (sizes, indices, values) in pieces {

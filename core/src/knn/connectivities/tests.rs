@@ -43,14 +43,9 @@ fn umap_by_hand() {
     let graph = build(&line(), Method::Umap);
     let rest = 3f64.log2() - 1.0;
     let either = |a: f64, b: f64| a + b - a * b;
-    for (i, j, expected) in [
-        (0, 1, 1.0),
-        (0, 2, either(rest, rest)),
-        (1, 2, either(rest, 1.0)),
-        (1, 3, rest),
-        (2, 3, 1.0),
-        (0, 3, 0.0),
-    ] {
+    for (i, j, expected) in
+        [(0, 1, 1.0), (0, 2, either(rest, rest)), (1, 2, either(rest, 1.0)), (1, 3, rest), (2, 3, 1.0), (0, 3, 0.0)]
+    {
         assert!((weight(&graph, i, j) - expected).abs() < 2e-5, "{i} {j} {}", weight(&graph, i, j));
     }
     // Intersection keeps what both directions have.
