@@ -33,6 +33,7 @@ pub mod pseudobulk;
 pub mod qc;
 pub mod random;
 pub mod raster;
+pub mod scrublet;
 pub mod simulate;
 pub mod stats;
 pub mod umap;

@@ -7,8 +7,10 @@ use zensaibo_core::harmony::{BatchKey, HarmonyOptions};
 use zensaibo_core::knn::Points;
 use zensaibo_core::mixing;
 use zensaibo_core::options::Options;
+use zensaibo_core::scrublet::ScrubletOptions;
 
 use crate::errors::to_python;
+use crate::matrix::Matrix;
 use crate::neighbors::{dense, neighbors_from};
 use crate::run::run;
 
@@ -107,9 +109,48 @@ fn kbet<'py>(
     Ok((found.acceptance_rate, found.statistics.into_pyarray(py), found.p_values.into_pyarray(py)))
 }
 
+/// Scrublet: dict of the fields of its result.
+#[pyfunction]
+#[pyo3(signature = (matrix, options, threads=None, progress=None))]
+fn scrublet<'py>(
+    py: Python<'py>,
+    matrix: &Bound<'py, PyAny>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let options = ScrubletOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let matrix = Matrix::new(matrix, "X")?;
+    let parts = matrix.parts()?;
+    let found = run(py, threads, progress, |ctx| {
+        let source = parts.source()?;
+        zensaibo_core::scrublet::scrublet(source.rows(), &options, ctx)
+    })?;
+    let parents: Vec<i64> = found.parents.iter().flatten().map(|&cell| i64::from(cell)).collect();
+    let result = PyDict::new(py);
+    result.set_item("scores", found.scores.into_pyarray(py))?;
+    result.set_item("errors", found.errors.into_pyarray(py))?;
+    result.set_item("predicted", found.predicted.into_pyarray(py))?;
+    result.set_item("simulated_scores", found.simulated_scores.into_pyarray(py))?;
+    result.set_item("parents", parents.into_pyarray(py).reshape([found.parents.len(), 2])?)?;
+    result.set_item("threshold", found.threshold)?;
+    result.set_item("n_neighbors", found.n_neighbors)?;
+    result.set_item("n_genes", found.n_genes)?;
+    result.set_item("detectable_fraction", found.detectable_fraction)?;
+    Ok(result)
+}
+
+/// The minimum between the two modes of some values, or None.
+#[pyfunction]
+fn minimum_between_modes(values: PyReadonlyArray1<'_, f64>) -> PyResult<Option<f64>> {
+    Ok(zensaibo_core::scrublet::minimum_between_modes(values.as_slice()?))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(harmony, module)?)?;
     module.add_function(wrap_pyfunction!(lisi, module)?)?;
     module.add_function(wrap_pyfunction!(silhouette, module)?)?;
-    module.add_function(wrap_pyfunction!(kbet, module)?)
+    module.add_function(wrap_pyfunction!(kbet, module)?)?;
+    module.add_function(wrap_pyfunction!(scrublet, module)?)?;
+    module.add_function(wrap_pyfunction!(minimum_between_modes, module)?)
 }

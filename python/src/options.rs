@@ -44,6 +44,7 @@ described! {
     zensaibo_core::qc::FilterGenesOptions,
     zensaibo_core::qc::QcOptions,
     zensaibo_core::raster::RasterOptions,
+    zensaibo_core::scrublet::ScrubletOptions,
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
     zensaibo_core::velocity::TransitionOptions,

@@ -114,6 +114,26 @@ pub fn pca(source: &dyn RowBlocks, options: &PcaOptions, ctx: &Ctx) -> Result<Pc
     })
 }
 
+/// Coordinates of other cells along components that are there: n x k, row-major.
+///
+/// `source`: n x g, the same genes as the components; `components`: k x g, row-major; `center`: g values that are taken
+/// off each cell first (the mean of the cells the components were made from). One read; bits free of threads.
+///
+/// # Errors
+/// [`Error::Data`] for components or centre that do not fit the genes; [`Error::Interrupted`]; whatever the source
+/// returns.
+pub fn project(source: &dyn RowBlocks, components: &[f64], center: Option<&[f64]>, ctx: &Ctx) -> Result<Vec<f32>> {
+    let g = source.n_cols();
+    let fits = g > 0 && !components.is_empty() && components.len() % g == 0;
+    if !fits || center.is_some_and(|center| center.len() != g) {
+        let found = format!("{} and {} values", components.len(), center.map_or(0, <[f64]>::len));
+        return Err(Error::data(DataFault::Shape, "components, center", format!("k x {g} and {g} values"), found));
+    }
+    let components = ndarray::ArrayView2::from_shape((components.len() / g, g), components)
+        .map_err(|error| Error::Internal(format!("pca: {error}")))?;
+    scores::project(source, components.t(), center, ctx)
+}
+
 /// Number of components to compute, or why there can be none.
 fn check_shape(n: usize, g: usize, options: &PcaOptions) -> Result<usize> {
     if g == 0 {

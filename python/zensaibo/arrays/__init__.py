@@ -28,6 +28,7 @@ from ._pca import PcaResult, pca
 from ._protein import Dsb, clr, dsb
 from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._raster import Picture, raster_points
+from ._scrublet import Scrublet, scrublet
 from ._umap import Umap, umap, umap_curve
 from ._velocity import (
     Velocity,
@@ -59,6 +60,7 @@ __all__ = [
     "PseudobulkTest",
     "QcMetrics",
     "RankedGenes",
+    "Scrublet",
     "SizeFactors",
     "Umap",
     "Velocity",
@@ -96,6 +98,7 @@ __all__ = [
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",
+    "scrublet",
     "size_factors",
     "tfidf",
     "transition_matrix",

@@ -11,6 +11,7 @@ from ._qc import calculate_qc_metrics, filter_cells, filter_genes
 from ._recipe import recipe
 from ._tfidf import tfidf
 from ._wnn import wnn
+from ._scrublet import scrublet
 
 __all__ = [
     "calculate_qc_metrics",
@@ -28,4 +29,5 @@ __all__ = [
     "recipe",
     "tfidf",
     "wnn",
+    "scrublet",
 ]
