@@ -9,6 +9,7 @@
 
 pub mod aggregate;
 pub mod chromatin;
+pub mod bbknn;
 pub mod data;
 pub mod density;
 pub mod diffusion;

@@ -3,6 +3,7 @@
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use zensaibo_core::bbknn::BbknnOptions;
 use zensaibo_core::harmony::{BatchKey, HarmonyOptions};
 use zensaibo_core::knn::Points;
 use zensaibo_core::mixing;
@@ -11,7 +12,7 @@ use zensaibo_core::scrublet::ScrubletOptions;
 
 use crate::errors::to_python;
 use crate::matrix::Matrix;
-use crate::neighbors::{dense, neighbors_from};
+use crate::neighbors::{dense, graph_parts, neighbors_from};
 use crate::run::run;
 
 /// Harmony: dict of corrected (n x d, f32), centroids (k x d, f32), cluster_sizes, cluster_sums (k x d), objective,
@@ -146,11 +147,58 @@ fn minimum_between_modes(values: PyReadonlyArray1<'_, f64>) -> PyResult<Option<f
     Ok(zensaibo_core::scrublet::minimum_between_modes(values.as_slice()?))
 }
 
+/// Indices (n x k, u32) and distances (n x k, f32).
+type Pair<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray2<f32>>);
+
+/// Neighbours of each cell in each batch, the cell itself first.
+#[pyfunction]
+#[pyo3(signature = (data, batches, n_batches, options, threads=None, progress=None))]
+fn balanced_neighbors<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    batches: PyReadonlyArray1<'py, u32>,
+    n_batches: usize,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Pair<'py>> {
+    let options = BbknnOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let (n, d, held) = dense(data, "data")?;
+    let (values, batches) = (held.values()?, batches.as_slice()?);
+    let found = run(py, threads, progress, |ctx| {
+        zensaibo_core::bbknn::balanced_neighbors(&Points::new(n, d, values)?, batches, n_batches, &options, ctx)
+    })?;
+    let shape = [found.n, found.k];
+    Ok((found.indices.into_pyarray(py).reshape(shape)?, found.distances.into_pyarray(py).reshape(shape)?))
+}
+
+/// indptr, indices, weights.
+type GraphArrays<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<f32>>);
+
+/// The strongest edges of each vertex.
+#[pyfunction]
+#[pyo3(signature = (graph, most, threads=None, progress=None))]
+fn trim_graph<'py>(
+    py: Python<'py>,
+    graph: &Bound<'py, PyAny>,
+    most: usize,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<GraphArrays<'py>> {
+    let parts = graph_parts(graph, "graph")?;
+    let cut = run(py, threads, progress, |ctx| zensaibo_core::bbknn::trim(&parts.graph()?, most, ctx))?;
+    let indptr: Vec<i64> = cut.indptr.iter().map(|&x| x as i64).collect();
+    let indices: Vec<i32> = cut.indices.iter().map(|&x| x as i32).collect();
+    Ok((indptr.into_pyarray(py), indices.into_pyarray(py), cut.weights.into_pyarray(py)))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(harmony, module)?)?;
     module.add_function(wrap_pyfunction!(lisi, module)?)?;
     module.add_function(wrap_pyfunction!(silhouette, module)?)?;
     module.add_function(wrap_pyfunction!(kbet, module)?)?;
     module.add_function(wrap_pyfunction!(scrublet, module)?)?;
-    module.add_function(wrap_pyfunction!(minimum_between_modes, module)?)
+    module.add_function(wrap_pyfunction!(minimum_between_modes, module)?)?;
+    module.add_function(wrap_pyfunction!(balanced_neighbors, module)?)?;
+    module.add_function(wrap_pyfunction!(trim_graph, module)?)
 }

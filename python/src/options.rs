@@ -26,6 +26,7 @@ described! {
     zensaibo_core::chromatin::TfidfOptions,
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
+    zensaibo_core::bbknn::BbknnOptions,
     zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,

@@ -7,6 +7,7 @@
 
 mod approximate;
 mod best;
+mod between;
 mod cluster;
 mod connectivities;
 mod distance;
@@ -20,6 +21,7 @@ mod tile;
 #[cfg(test)]
 mod tests;
 
+pub use between::{Nearest, knn_between};
 pub use connectivities::{ConnectivitiesOptions, Method, connectivities};
 pub use options::{Algorithm, KnnOptions, Metric};
 pub use points::Points;

@@ -2,6 +2,7 @@
 
 from ._aggregate import Aggregated, aggregate
 from ._chromatin import GeneActivity, gene_activity, tfidf
+from ._bbknn import bbknn
 from ._counts import (
     Filtered,
     QcMetrics,
@@ -67,6 +68,7 @@ __all__ = [
     "VelocityGraph",
     "Wnn",
     "aggregate",
+    "bbknn",
     "check_counts",
     "clr",
     "connectivities",

@@ -1,5 +1,6 @@
 """Preprocessing, with scanpy's names, parameters and slots."""
 
+from ._bbknn import bbknn
 from ._harmony import harmony_integrate
 from ._hvg import highly_variable_genes
 from ._moments import moments
@@ -14,6 +15,7 @@ from ._wnn import wnn
 from ._scrublet import scrublet
 
 __all__ = [
+    "bbknn",
     "calculate_qc_metrics",
     "clr",
     "dsb",
