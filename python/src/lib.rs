@@ -12,6 +12,7 @@ mod integrate;
 mod io;
 mod leiden;
 mod logistic;
+mod mapping;
 mod markers;
 mod matrix;
 mod neighbors;
@@ -45,6 +46,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         neighbors::register,
         leiden::register,
         umap::register,
+        mapping::register,
         markers::register,
         raster::register,
         simulate::register,

@@ -46,6 +46,7 @@ def test_few_positional_parameters(function):
 #: Options struct -> functions whose keywords carry its defaults.
 CARRIERS = {
     "bbknn": [zs.arrays.bbknn, zs.pp.bbknn],
+    "map_to_reference": [zs.arrays.harmony_map],
     "scrublet": [zs.arrays.scrublet, zs.pp.scrublet],
     "harmony_integrate": [zs.arrays.harmony, zs.pp.harmony_integrate],
     "pca": [zs.arrays.pca],

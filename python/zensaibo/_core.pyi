@@ -322,3 +322,34 @@ def balanced_neighbors(
     data: Any, batches: Any, n_batches: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any]: ...
 def trim_graph(graph: Any, most: int, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any, Any]: ...
+def pca_project(
+    matrix: Any, components: Any, center: Any, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def knn_query(
+    reference: Any,
+    queries: Any,
+    n_neighbors: int,
+    metric: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
+def umap_place(
+    indices: Any,
+    distances: Any,
+    layout: Any,
+    a: float,
+    b: float,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def harmony_map(
+    data: Any,
+    batches: Any,
+    centroids: Any,
+    sizes: Any,
+    sums: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...

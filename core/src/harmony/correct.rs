@@ -20,7 +20,7 @@ struct Fitted {
 }
 
 /// Batch terms to take off: combinations x k x d.
-pub(super) struct Shift(Vec<f32>);
+pub(super) struct Shift(pub(super) Vec<f32>);
 
 /// Fits all clusters and, with harmony2, moves their centroids to the intercepts.
 pub(super) fn fit(
@@ -143,7 +143,7 @@ fn fit_cluster(
 }
 
 /// With one key the batches do not overlap, and the equations solve by elimination: intercept and terms (m x d).
-fn one_key(
+pub(super) fn one_key(
     total: f64,
     total_sum: &[f64],
     own: &[f64],

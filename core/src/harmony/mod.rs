@@ -12,6 +12,7 @@ mod clustering;
 mod correct;
 mod design;
 mod kernel;
+mod map;
 mod options;
 mod start;
 
@@ -19,6 +20,7 @@ mod start;
 mod tests;
 
 pub use design::BatchKey;
+pub use map::{MapOptions, Reference, map};
 pub use options::{Flavor, HarmonyOptions, Theta};
 
 use clustering::Clustering;

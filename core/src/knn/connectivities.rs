@@ -11,6 +11,8 @@ mod umap;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use umap::row_weights;
+
 use super::Neighbors;
 use crate::graph::Graph;
 use crate::options::Options;

@@ -12,6 +12,7 @@ mod initialize;
 mod kernel;
 mod optimize;
 mod options;
+mod place;
 mod quality;
 mod spectral;
 
@@ -22,6 +23,7 @@ pub use curve::fit_curve;
 pub use initialize::{given_positions, initial_positions};
 pub use optimize::Layout;
 pub use options::{InitPos, MAX_COMPONENTS, UmapOptions};
+pub use place::place;
 pub use quality::{neighbor_preservation, trustworthiness};
 pub use spectral::{Spectral, SpectralLimits, spectral_vectors};
 

@@ -22,6 +22,7 @@ from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._louvain import louvain
 from ._logistic import LogisticModel, logistic_regression
+from ._mapping import Nearest, Votes, harmony_map, knn_query, pca_project, umap_place, vote
 from ._markers import RankedGenes, rank_genes_groups
 from ._neighbors import Neighbors, NeighborsGraph, connectivities, knn, neighbors_graph
 from ._paga import Paga, paga, paga_transitions
@@ -53,6 +54,7 @@ __all__ = [
     "HighlyVariableGenes",
     "Leiden",
     "LogisticModel",
+    "Nearest",
     "Neighbors",
     "NeighborsGraph",
     "Paga",
@@ -68,6 +70,7 @@ __all__ = [
     "VelocityGraph",
     "Wnn",
     "aggregate",
+    "Votes",
     "bbknn",
     "check_counts",
     "clr",
@@ -79,8 +82,10 @@ __all__ = [
     "gaussian_density",
     "gene_activity",
     "harmony",
+    "harmony_map",
     "highly_variable_genes",
     "knn",
+    "knn_query",
     "leiden",
     "loess",
     "log1p",
@@ -97,6 +102,7 @@ __all__ = [
     "pca",
     "pseudobulk_test",
     "pseudotime",
+    "pca_project",
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",
@@ -110,4 +116,6 @@ __all__ = [
     "velocity_embedding",
     "velocity_graph",
     "wnn",
+    "umap_place",
+    "vote",
 ]

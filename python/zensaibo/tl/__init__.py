@@ -13,6 +13,9 @@ from ._lsi import lsi
 from ._marker_gene_overlap import marker_gene_overlap
 from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
+from ._ingest import ingest
+from ._leiden import leiden
+from ._map_to_reference import map_to_reference
 from ._rank_genes_groups import rank_genes_groups
 from ._umap import umap
 from ._velocity import transition_matrix, velocity, velocity_embedding, velocity_graph
@@ -33,6 +36,9 @@ __all__ = [
     "marker_gene_overlap",
     "paga",
     "pseudobulk_test",
+    "ingest",
+    "leiden",
+    "map_to_reference",
     "rank_genes_groups",
     "train_classifier",
     "transition_matrix",

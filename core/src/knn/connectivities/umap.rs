@@ -48,6 +48,16 @@ pub(super) fn weights(neighbors: &Neighbors, options: &ConnectivitiesOptions, ct
     join(neighbors, &weights, |a, b| mix * (a + b - a * b) + (1.0 - mix) * (a * b), ctx)
 }
 
+/// Weights of one row of ascending distances to other rows, with none of them surely connected; `mean` is the mean of all
+/// distances.
+pub(crate) fn row_weights(distances: &[f32], mean: f64) -> Vec<f32> {
+    let (sigma, rho) = smooth(distances, 0.0, mean);
+    let weight = |&distance: &f32| {
+        if distance <= rho || sigma == 0.0 { 1.0 } else { (-((distance - rho) / sigma)).exp() }
+    };
+    distances.iter().map(weight).collect()
+}
+
 /// Width (sigma) and distance to the nearest (rho) of one row of distances, ascending.
 fn smooth(distances: &[f32], local_connectivity: f64, mean: f64) -> (f32, f32) {
     let target = (distances.len() as f64).log2();

@@ -1,0 +1,122 @@
+//! Bindings of what brings new cells to a reference.
+
+use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+use zensaibo_core::harmony::{BatchKey, MapOptions, Reference};
+use zensaibo_core::knn::{KnnOptions, Nearest, Points, knn_between};
+use zensaibo_core::options::Options;
+use zensaibo_core::umap::UmapOptions;
+
+use crate::errors::to_python;
+use crate::matrix::Matrix;
+use crate::neighbors::dense;
+use crate::run::run;
+
+/// Coordinates (cells x components, f32) along given components (components x genes), after taking `center` off.
+#[pyfunction]
+#[pyo3(signature = (matrix, components, center, threads=None, progress=None))]
+fn pca_project<'py>(
+    py: Python<'py>,
+    matrix: &Bound<'py, PyAny>,
+    components: PyReadonlyArray2<'py, f64>,
+    center: Option<PyReadonlyArray1<'py, f64>>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let matrix = Matrix::new(matrix, "X")?;
+    let n = matrix.shape().0;
+    let parts = matrix.parts()?;
+    let k = components.as_array().nrows();
+    let components = components.as_slice()?;
+    let center = center.as_ref().map(|center| center.as_slice()).transpose()?;
+    let found = run(py, threads, progress, |ctx| {
+        zensaibo_core::pca::project(parts.source()?.rows(), components, center, ctx)
+    })?;
+    found.into_pyarray(py).reshape([n, k])
+}
+
+/// Indices (n x k, u32) and distances (n x k, f32).
+type Pair<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray2<f32>>);
+
+/// The nearest rows of `reference` for each row of `queries`.
+#[pyfunction]
+#[pyo3(signature = (reference, queries, n_neighbors, metric, threads=None, progress=None))]
+fn knn_query<'py>(
+    py: Python<'py>,
+    reference: &Bound<'py, PyAny>,
+    queries: &Bound<'py, PyAny>,
+    n_neighbors: usize,
+    metric: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Pair<'py>> {
+    let metric = KnnOptions::from_json(&serde_json::json!({ "metric": metric }).to_string())
+        .map_err(|error| to_python(py, error))?
+        .metric;
+    let (m, d, held) = dense(reference, "reference")?;
+    let (n, e, query_held) = dense(queries, "queries")?;
+    let (values, query_values) = (held.values()?, query_held.values()?);
+    let found = run(py, threads, progress, |ctx| {
+        knn_between(&Points::new(m, d, values)?, &Points::new(n, e, query_values)?, n_neighbors, metric, ctx)
+    })?;
+    let shape = [found.n, found.k];
+    Ok((found.indices.into_pyarray(py).reshape(shape)?, found.distances.into_pyarray(py).reshape(shape)?))
+}
+
+/// Places of new points in a layout (m x components) that stays as it is.
+#[pyfunction]
+#[pyo3(signature = (indices, distances, layout, a, b, options, threads=None, progress=None))]
+fn umap_place<'py>(
+    py: Python<'py>,
+    indices: PyReadonlyArray2<'py, u32>,
+    distances: PyReadonlyArray2<'py, f32>,
+    layout: PyReadonlyArray2<'py, f32>,
+    a: f64,
+    b: f64,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let options = UmapOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let (n, k) = indices.as_array().dim();
+    let nearest = Nearest { n, k, indices: indices.as_slice()?.to_vec(), distances: distances.as_slice()?.to_vec() };
+    let layout = layout.as_slice()?;
+    let found = run(py, threads, progress, |ctx| zensaibo_core::umap::place(&nearest, layout, a, b, &options, ctx))?;
+    found.into_pyarray(py).reshape([n, options.n_components])
+}
+
+/// Coordinates of new cells (n x d, f32) in the space of a corrected reference.
+#[pyfunction]
+#[pyo3(signature = (data, batches, centroids, sizes, sums, options, threads=None, progress=None))]
+fn harmony_map<'py>(
+    py: Python<'py>,
+    data: &Bound<'py, PyAny>,
+    batches: (String, PyReadonlyArray1<'py, u32>, usize),
+    centroids: PyReadonlyArray2<'py, f32>,
+    sizes: PyReadonlyArray1<'py, f64>,
+    sums: PyReadonlyArray2<'py, f64>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let options = MapOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let (n, d, held) = dense(data, "data")?;
+    let values = held.values()?;
+    let key = BatchKey { name: &batches.0, codes: batches.1.as_slice()?, n_levels: batches.2 };
+    let reference = Reference {
+        centroids: centroids.as_slice()?,
+        cluster_sizes: sizes.as_slice()?,
+        cluster_sums: sums.as_slice()?,
+    };
+    let found = run(py, threads, progress, |ctx| {
+        zensaibo_core::harmony::map(&Points::new(n, d, values)?, &key, &reference, &options, ctx)
+    })?;
+    found.into_pyarray(py).reshape([n, d])
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(pca_project, module)?)?;
+    module.add_function(wrap_pyfunction!(knn_query, module)?)?;
+    module.add_function(wrap_pyfunction!(umap_place, module)?)?;
+    module.add_function(wrap_pyfunction!(harmony_map, module)?)
+}
