@@ -16,6 +16,7 @@ pub mod diffusion;
 pub mod error;
 pub mod graph;
 pub mod harmony;
+pub mod hashsolo;
 pub mod hvg;
 pub mod knn;
 pub mod leiden;

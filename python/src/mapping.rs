@@ -1,8 +1,9 @@
-//! Bindings of what brings new cells to a reference.
+//! Bindings of what brings new cells to a reference, and of demultiplexing.
 
-use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use zensaibo_core::harmony::{BatchKey, MapOptions, Reference};
+use zensaibo_core::hashsolo::HashsoloOptions;
 use zensaibo_core::knn::{KnnOptions, Nearest, Points, knn_between};
 use zensaibo_core::options::Options;
 use zensaibo_core::umap::UmapOptions;
@@ -114,9 +115,24 @@ fn harmony_map<'py>(
     found.into_pyarray(py).reshape([n, d])
 }
 
+/// Hypothesis (n, u8), probabilities (n x 3), barcode (n, u32).
+type Demultiplexed<'py> = (Bound<'py, PyArray1<u8>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<u32>>);
+
+/// HashSolo on counts (cells x barcodes).
+#[pyfunction]
+fn hashsolo<'py>(py: Python<'py>, counts: PyReadonlyArray2<'py, f64>, options: &str) -> PyResult<Demultiplexed<'py>> {
+    let options = HashsoloOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let (n, b) = counts.as_array().dim();
+    let counts = counts.as_slice()?;
+    let found = run(py, Some(1), None, |ctx| zensaibo_core::hashsolo::hashsolo(counts, b, &options, ctx))?;
+    let probabilities = found.probabilities.into_pyarray(py).reshape([n, 3])?;
+    Ok((found.hypothesis.into_pyarray(py), probabilities, found.barcode.into_pyarray(py)))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(pca_project, module)?)?;
     module.add_function(wrap_pyfunction!(knn_query, module)?)?;
     module.add_function(wrap_pyfunction!(umap_place, module)?)?;
-    module.add_function(wrap_pyfunction!(harmony_map, module)?)
+    module.add_function(wrap_pyfunction!(harmony_map, module)?)?;
+    module.add_function(wrap_pyfunction!(hashsolo, module)?)
 }

@@ -29,6 +29,7 @@ described! {
     zensaibo_core::bbknn::BbknnOptions,
     zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::harmony::MapOptions,
+    zensaibo_core::hashsolo::HashsoloOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,

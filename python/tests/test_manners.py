@@ -47,6 +47,7 @@ def test_few_positional_parameters(function):
 CARRIERS = {
     "bbknn": [zs.arrays.bbknn, zs.pp.bbknn],
     "map_to_reference": [zs.arrays.harmony_map],
+    "hashsolo": [zs.arrays.hashsolo, zs.pp.hashsolo],
     "scrublet": [zs.arrays.scrublet, zs.pp.scrublet],
     "harmony_integrate": [zs.arrays.harmony, zs.pp.harmony_integrate],
     "pca": [zs.arrays.pca],

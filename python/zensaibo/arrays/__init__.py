@@ -18,6 +18,7 @@ from ._counts import (
 from ._harmony import Harmony, harmony
 from ._density import gaussian_density
 from ._diffusion import Diffmap, diffmap, pseudotime
+from ._hashsolo import Hashsolo, hashsolo
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._louvain import louvain
@@ -51,6 +52,7 @@ __all__ = [
     "Filtered",
     "GeneActivity",
     "Harmony",
+    "Hashsolo",
     "HighlyVariableGenes",
     "Leiden",
     "LogisticModel",
@@ -83,6 +85,7 @@ __all__ = [
     "gene_activity",
     "harmony",
     "harmony_map",
+    "hashsolo",
     "highly_variable_genes",
     "knn",
     "knn_query",

@@ -2,6 +2,7 @@
 
 from ._bbknn import bbknn
 from ._harmony import harmony_integrate
+from ._hashsolo import hashsolo
 from ._hvg import highly_variable_genes
 from ._moments import moments
 from ._neighbors import neighbors
@@ -22,6 +23,7 @@ __all__ = [
     "filter_cells",
     "filter_genes",
     "harmony_integrate",
+    "hashsolo",
     "highly_variable_genes",
     "log1p",
     "moments",
