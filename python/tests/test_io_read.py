@@ -284,7 +284,7 @@ def test_bad_files(tmp_path):
         zs.io.read(tmp_path / "nowhere.h5ad")
     assert isinstance(caught.value, OSError)
     (tmp_path / "empty.h5ad").touch()
-    (tmp_path / "text.h5ad").write_text("cell,gene\n1,2\n")
+    (tmp_path / "text.h5ad").write_text("neither a table\nnor a matrix\n")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["stuff"] = 1
     for name, message in [("empty.h5ad", "empty"), ("text.h5ad", "signature"), ("other.h5", "stuff")]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._progress import Progress, reporting
+from ..errors import FormatError
 from ._read import _options, _path
 
 if TYPE_CHECKING:
@@ -24,14 +25,28 @@ def detect(path: str | os.PathLike[str]) -> str:
 
     Returns
     -------
-    One of ``"h5ad"``, ``"tenx_v2"``, ``"tenx_v3"``, ``"tenx_folder_v2"``, ``"tenx_folder_v3"``, ``"matrix_market"``.
+    One of ``"h5ad"``, ``"tenx_v2"``, ``"tenx_v3"``, ``"tenx_folder_v2"``, ``"tenx_folder_v3"``, ``"matrix_market"``,
+    ``"zarr"`` (any Zarr store), ``"h5mu"``, ``"loom"``, ``"parquet"``, ``"csv"`` (delimited text whose lines agree).
 
     Raises
     ------
     FileError, FormatError
         It cannot be opened, or is none of these.
     """
-    return _core.io_detect(_path(path))
+    from ._stores import store_kind
+    from ._tables import table_kind
+
+    place = _path(path)
+    found = store_kind(place)
+    if found is not None:
+        return found
+    try:
+        return _core.io_detect(place)
+    except FormatError:
+        found = table_kind(place)
+        if found is None:
+            raise
+        return found
 
 
 def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -40,7 +55,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     Parameters
     ----------
     path
-        A file or folder of any format that `read` takes.
+        A file or folder: h5ad, 10x or Matrix Market.
 
     Returns
     -------

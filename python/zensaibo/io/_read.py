@@ -55,10 +55,13 @@ def read(
     *,
     genome: str | None = None,
     gex_only: bool = True,
+    orientation: str | None = None,
     threads: int | None = None,
     progress: bool | Progress | None = None,
-) -> AnnData:
-    """Read any file that zensaibo knows, found by its content: h5ad, 10x HDF5, 10x folder, Matrix Market.
+) -> Any:
+    """Read any file that zensaibo knows, found by its content, whatever its name.
+
+    h5ad, 10x HDF5, 10x folders, Matrix Market; AnnData in Zarr (versions 2 and 3), h5mu, loom, delimited text, Parquet.
 
     Parameters
     ----------
@@ -66,6 +69,9 @@ def read(
         File or folder.
     genome, gex_only
         For 10x data, see :func:`read_10x_h5`. Refused for others unless left at their defaults.
+    orientation
+        For delimited text and Parquet, which must be told: ``"cells_by_genes"`` or ``"genes_by_cells"``. Refused for
+        others.
     threads
         Threads to use; all cores by default. The result does not depend on it.
     progress
@@ -73,7 +79,7 @@ def read(
 
     Returns
     -------
-    The object, cells x genes.
+    The object, cells x genes: AnnData, or MuData for h5mu.
 
     Raises
     ------
@@ -82,7 +88,24 @@ def read(
     FormatError
         It is none of these formats, or damaged (also a ``ValueError``).
     """
-    kind = _core.io_detect(_path(path))
+    from ._inspect import detect
+
+    kind = detect(path)
+    if kind in {"csv", "parquet"}:
+        from . import _tables
+
+        if genome is not None:
+            raise ParameterError(f"parameter `genome`: expected none for {kind} data, found {genome!r}")
+        reader: Any = _tables.read_csv if kind == "csv" else _tables.read_parquet
+        return reader(path, orientation=orientation)
+    if orientation is not None:
+        raise ParameterError(f"parameter `orientation`: expected none for {kind} data, which says it, found {orientation!r}")
+    if kind in {"zarr", "h5mu", "loom"}:
+        from . import _stores
+
+        if genome is not None:
+            raise ParameterError(f"parameter `genome`: expected none for {kind} data, found {genome!r}")
+        return {"zarr": _stores.read_zarr, "h5mu": _stores.read_h5mu, "loom": _stores.read_loom}[kind](path)
     if kind in {"h5ad", "matrix_market"}:
         if genome is not None:
             raise ParameterError(f"parameter `genome`: expected none for {kind} data, found {genome!r}")

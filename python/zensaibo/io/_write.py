@@ -152,14 +152,51 @@ def write_h5ad(
 
 
 def write(
-    adata: AnnData,
+    adata: Any,
     path: str | os.PathLike[str],
     *,
+    format: Literal["h5ad", "zarr", "h5mu"] | None = None,
+    zarr_format: Literal[2, 3] | None = None,
     compression: Literal["gzip", "lzf"] | None = None,
     compression_opts: int | None = None,
 ) -> None:
-    """Write an AnnData object as h5ad, beside the target and renamed: whole or not at all.
+    """Write AnnData or MuData, beside the target and renamed: whole or not at all.
 
-    ``adata``, ``path``, ``compression`` and ``compression_opts`` as in :func:`write_h5ad`, which this calls.
+    Parameters
+    ----------
+    adata
+        The object, in memory.
+    path
+        The file or folder.
+    format
+        ``"h5ad"``, ``"zarr"`` or ``"h5mu"``; by default ``"h5mu"`` for MuData, ``"zarr"`` when the name ends in
+        ``.zarr``, else ``"h5ad"``. For tables see :func:`write_csv` and :func:`write_parquet`.
+    zarr_format
+        With Zarr: 2 (the default) or 3. Refused otherwise.
+    compression, compression_opts
+        With h5ad, as in :func:`write_h5ad`. Refused otherwise.
+
+    Raises
+    ------
+    FileError, ParameterError, ImportError
+        As :func:`write_h5ad`, :func:`write_zarr` and :func:`write_h5mu`.
     """
-    write_h5ad(adata, path, compression=compression, compression_opts=compression_opts)
+    if format is None:
+        named = os.fspath(path)
+        suffix = os.path.basename((named.decode() if isinstance(named, bytes) else named).rstrip("/"))
+        format = "h5mu" if hasattr(adata, "mod") else "zarr" if suffix.endswith(".zarr") else "h5ad"
+    if format not in ("h5ad", "zarr", "h5mu"):
+        raise ParameterError(f"parameter `format`: expected h5ad, zarr, h5mu or None, found {format!r}")
+    if format != "h5ad" and (compression is not None or compression_opts is not None):
+        raise ParameterError(f"parameter `compression`: expected none with format {format}")
+    if format != "zarr" and zarr_format is not None:
+        raise ParameterError(f"parameter `zarr_format`: expected none with format {format}, found {zarr_format!r}")
+    if format == "h5ad":
+        write_h5ad(adata, path, compression=compression, compression_opts=compression_opts)
+        return
+    from ._stores import write_h5mu, write_zarr
+
+    if format == "zarr":
+        write_zarr(adata, path, zarr_format=2 if zarr_format is None else zarr_format)
+    else:
+        write_h5mu(adata, path)
