@@ -23,10 +23,10 @@ macro_rules! described {
 // One line per options struct; keep sorted.
 described! {
     zensaibo_core::aggregate::AggregateOptions,
+    zensaibo_core::bbknn::BbknnOptions,
     zensaibo_core::chromatin::TfidfOptions,
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
-    zensaibo_core::bbknn::BbknnOptions,
     zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::harmony::MapOptions,
     zensaibo_core::hashsolo::HashsoloOptions,

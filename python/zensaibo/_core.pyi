@@ -220,6 +220,46 @@ def silhouette(
 def kbet(
     indices: Any, batches: Any, n_batches: int, alpha: float, threads: int | None = None, progress: Progress = None
 ) -> tuple[float, Any, Any]: ...
+def scrublet(
+    matrix: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+def minimum_between_modes(values: Any) -> float | None: ...
+def balanced_neighbors(
+    data: Any, batches: Any, n_batches: int, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def trim_graph(graph: Any, most: int, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any, Any]: ...
+def pca_project(
+    matrix: Any, components: Any, center: Any, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def knn_query(
+    reference: Any,
+    queries: Any,
+    n_neighbors: int,
+    metric: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
+def umap_place(
+    indices: Any,
+    distances: Any,
+    layout: Any,
+    a: float,
+    b: float,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def harmony_map(
+    data: Any,
+    batches: Any,
+    centroids: Any,
+    sizes: Any,
+    sums: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def hashsolo(counts: Any, options: str) -> tuple[Any, Any, Any]: ...
 def aggregate(
     matrix: Any, labels: Any, n_groups: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
@@ -314,43 +354,3 @@ def gene_set_means(
 def pearson_residuals(
     matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
-def scrublet(
-    matrix: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> dict[str, Any]: ...
-def minimum_between_modes(values: Any) -> float | None: ...
-def balanced_neighbors(
-    data: Any, batches: Any, n_batches: int, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, Any]: ...
-def trim_graph(graph: Any, most: int, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any, Any]: ...
-def pca_project(
-    matrix: Any, components: Any, center: Any, threads: int | None = None, progress: Progress = None
-) -> Any: ...
-def knn_query(
-    reference: Any,
-    queries: Any,
-    n_neighbors: int,
-    metric: str,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[Any, Any]: ...
-def umap_place(
-    indices: Any,
-    distances: Any,
-    layout: Any,
-    a: float,
-    b: float,
-    options: str,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> Any: ...
-def harmony_map(
-    data: Any,
-    batches: Any,
-    centroids: Any,
-    sizes: Any,
-    sums: Any,
-    options: str,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> Any: ...
-def hashsolo(counts: Any, options: str) -> tuple[Any, Any, Any]: ...

@@ -11,9 +11,9 @@ from ._pca import pca
 from ._protein import clr, dsb
 from ._qc import calculate_qc_metrics, filter_cells, filter_genes
 from ._recipe import recipe
+from ._scrublet import scrublet
 from ._tfidf import tfidf
 from ._wnn import wnn
-from ._scrublet import scrublet
 
 __all__ = [
     "bbknn",
@@ -31,7 +31,7 @@ __all__ = [
     "normalize_total",
     "pca",
     "recipe",
+    "scrublet",
     "tfidf",
     "wnn",
-    "scrublet",
 ]

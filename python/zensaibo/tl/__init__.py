@@ -7,15 +7,14 @@ from ._diffmap import diffmap, dpt
 from ._embedding_density import embedding_density
 from ._filter_rank_genes_groups import filter_rank_genes_groups
 from ._gene_activity import gene_activity
+from ._ingest import ingest
 from ._leiden import leiden
 from ._louvain import louvain
 from ._lsi import lsi
+from ._map_to_reference import map_to_reference
 from ._marker_gene_overlap import marker_gene_overlap
 from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
-from ._ingest import ingest
-from ._leiden import leiden
-from ._map_to_reference import map_to_reference
 from ._rank_genes_groups import rank_genes_groups
 from ._umap import umap
 from ._velocity import transition_matrix, velocity, velocity_embedding, velocity_graph
@@ -30,15 +29,14 @@ __all__ = [
     "embedding_density",
     "filter_rank_genes_groups",
     "gene_activity",
+    "ingest",
     "leiden",
     "louvain",
     "lsi",
+    "map_to_reference",
     "marker_gene_overlap",
     "paga",
     "pseudobulk_test",
-    "ingest",
-    "leiden",
-    "map_to_reference",
     "rank_genes_groups",
     "train_classifier",
     "transition_matrix",
