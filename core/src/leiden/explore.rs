@@ -11,7 +11,7 @@ use crate::Result;
 use crate::random::Stream;
 
 /// New starts; each costs little, for the coarse graph is small.
-pub(super) const STARTS: u64 = 8;
+const STARTS: u64 = 8;
 
 /// The graph is made coarser until it has at most this many nodes, or stops shrinking.
 const COARSE: usize = 3000;

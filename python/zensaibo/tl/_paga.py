@@ -75,7 +75,6 @@ def paga(
     if use_rna_velocity and model != "v1.2":
         raise ParameterError(f"parameter `model`: expected 'v1.2' with use_rna_velocity, which has none, found {model!r}")
     adata = start(adata, copy)
-    n_neighbors = stored_n_neighbors(adata, neighbors_key) if model == "v1.0" else None
     graph = stored_distances(adata, neighbors_key) if model == "v1.2" else stored_connectivities(adata, neighbors_key)
     if groups is None:
         groups = next((key for key in ("leiden", "louvain") if key in adata.obs), None)
@@ -89,7 +88,7 @@ def paga(
     # A new dict: a shallow copy of the AnnData must not see the change.
     entry = dict(adata.uns.get(PAGA, {}))
     if use_rna_velocity:
-        directed = get_uns(adata, "velocity_graph")
+        directed, n_neighbors = get_uns(adata, "velocity_graph"), stored_n_neighbors(adata, neighbors_key)
         found = arrays.paga_transitions(
             directed, codes, n_groups=count, n_neighbors=stored_n_neighbors(adata, neighbors_key), threads=threads, progress=progress
         )
@@ -100,7 +99,7 @@ def paga(
             codes,
             n_groups=count,
             model=model,
-            n_neighbors=n_neighbors,
+            n_neighbors=stored_n_neighbors(adata, neighbors_key) if model == "v1.0" else None,
             threads=threads,
             progress=progress,
         )
