@@ -10,6 +10,7 @@ mod errors;
 mod hvg;
 mod integrate;
 mod io;
+mod layouts;
 mod leiden;
 mod logistic;
 mod mapping;
@@ -59,6 +60,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         protein::register,
         chromatin::register,
         wnn::register,
+        layouts::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

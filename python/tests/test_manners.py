@@ -57,6 +57,8 @@ CARRIERS = {
     "louvain": [zs.arrays.louvain],
     "diffmap": [zs.arrays.diffmap, zs.tl.diffmap],
     "dpt": [zs.arrays.pseudotime, zs.tl.dpt],
+    "draw_graph": [zs.arrays.force_atlas, zs.tl.draw_graph],
+    "tsne": [zs.arrays.tsne, zs.tl.tsne],
     "paga": [zs.arrays.paga, zs.tl.paga],
     "transition_matrix": [zs.arrays.transition_matrix, zs.tl.transition_matrix],
     "umap": [zs.arrays.umap, zs.tl.umap],

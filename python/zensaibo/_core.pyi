@@ -354,3 +354,11 @@ def gene_set_means(
 def pearson_residuals(
     matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
+
+# layouts
+def tsne(
+    points: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, float, int]: ...
+def force_atlas(
+    graph: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> Any: ...

@@ -19,6 +19,7 @@ from ._harmony import Harmony, harmony
 from ._density import gaussian_density
 from ._diffusion import Diffmap, diffmap, pseudotime
 from ._hashsolo import Hashsolo, hashsolo
+from ._forceatlas import force_atlas
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._louvain import louvain
@@ -32,6 +33,7 @@ from ._protein import Dsb, clr, dsb
 from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
+from ._tsne import Tsne, tsne
 from ._umap import Umap, umap, umap_curve
 from ._velocity import (
     Velocity,
@@ -67,6 +69,7 @@ __all__ = [
     "RankedGenes",
     "Scrublet",
     "SizeFactors",
+    "Tsne",
     "Umap",
     "Velocity",
     "VelocityGraph",
@@ -81,6 +84,7 @@ __all__ = [
     "dsb",
     "filter_cells",
     "filter_genes",
+    "force_atlas",
     "gaussian_density",
     "gene_activity",
     "harmony",
@@ -113,6 +117,7 @@ __all__ = [
     "size_factors",
     "tfidf",
     "transition_matrix",
+    "tsne",
     "umap",
     "umap_curve",
     "umap_place",

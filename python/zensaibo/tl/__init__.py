@@ -4,6 +4,7 @@ from ._annotate import Classifier, annotate, train_classifier
 from ._annotate_by_markers import annotate_by_markers
 from ._dendrogram import dendrogram
 from ._diffmap import diffmap, dpt
+from ._draw_graph import draw_graph
 from ._embedding_density import embedding_density
 from ._filter_rank_genes_groups import filter_rank_genes_groups
 from ._gene_activity import gene_activity
@@ -16,6 +17,7 @@ from ._marker_gene_overlap import marker_gene_overlap
 from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
 from ._rank_genes_groups import rank_genes_groups
+from ._tsne import tsne
 from ._umap import umap
 from ._velocity import transition_matrix, velocity, velocity_embedding, velocity_graph
 
@@ -26,6 +28,7 @@ __all__ = [
     "dendrogram",
     "diffmap",
     "dpt",
+    "draw_graph",
     "embedding_density",
     "filter_rank_genes_groups",
     "gene_activity",
@@ -40,6 +43,7 @@ __all__ = [
     "rank_genes_groups",
     "train_classifier",
     "transition_matrix",
+    "tsne",
     "umap",
     "velocity",
     "velocity_embedding",
