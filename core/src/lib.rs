@@ -14,6 +14,7 @@ pub mod data;
 pub mod density;
 pub mod diffusion;
 pub mod error;
+pub mod fate;
 pub mod forceatlas;
 pub mod graph;
 pub mod harmony;

@@ -7,6 +7,7 @@ mod aggregate;
 mod chromatin;
 mod counts;
 mod errors;
+mod fate;
 mod hvg;
 mod integrate;
 mod io;
@@ -61,6 +62,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         chromatin::register,
         wnn::register,
         layouts::register,
+        fate::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

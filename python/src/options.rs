@@ -30,6 +30,7 @@ described! {
     zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::harmony::MapOptions,
     zensaibo_core::hashsolo::HashsoloOptions,
+    zensaibo_core::fate::FateOptions,
     zensaibo_core::forceatlas::ForceAtlasOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,

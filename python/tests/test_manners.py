@@ -58,6 +58,7 @@ CARRIERS = {
     "diffmap": [zs.arrays.diffmap, zs.tl.diffmap],
     "dpt": [zs.arrays.pseudotime, zs.tl.dpt],
     "draw_graph": [zs.arrays.force_atlas, zs.tl.draw_graph],
+    "fate_probabilities": [zs.arrays.fate_probabilities, zs.tl.fate_probabilities],
     "tsne": [zs.arrays.tsne, zs.tl.tsne],
     "paga": [zs.arrays.paga, zs.tl.paga],
     "transition_matrix": [zs.arrays.transition_matrix, zs.tl.transition_matrix],

@@ -362,3 +362,16 @@ def tsne(
 def force_atlas(
     graph: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
 ) -> Any: ...
+
+# fate
+def fate_probabilities(
+    vectors: Any,
+    values: Any,
+    n_dcs: int,
+    pseudotime: Any,
+    terminal: Any,
+    fates: int,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, int, int]: ...

@@ -19,6 +19,7 @@ from ._harmony import Harmony, harmony
 from ._density import gaussian_density
 from ._diffusion import Diffmap, diffmap, pseudotime
 from ._hashsolo import Hashsolo, hashsolo
+from ._fate import Fates, fate_probabilities
 from ._forceatlas import force_atlas
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
@@ -51,6 +52,7 @@ __all__ = [
     "Agreement",
     "Diffmap",
     "Dsb",
+    "Fates",
     "Filtered",
     "GeneActivity",
     "Harmony",
@@ -82,6 +84,7 @@ __all__ = [
     "connectivities",
     "diffmap",
     "dsb",
+    "fate_probabilities",
     "filter_cells",
     "filter_genes",
     "force_atlas",

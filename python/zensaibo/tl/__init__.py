@@ -9,6 +9,7 @@ from ._embedding_density import embedding_density
 from ._filter_rank_genes_groups import filter_rank_genes_groups
 from ._gene_activity import gene_activity
 from ._ingest import ingest
+from ._fate import fate_probabilities
 from ._leiden import leiden
 from ._louvain import louvain
 from ._lsi import lsi
@@ -33,6 +34,7 @@ __all__ = [
     "filter_rank_genes_groups",
     "gene_activity",
     "ingest",
+    "fate_probabilities",
     "leiden",
     "louvain",
     "lsi",
