@@ -22,7 +22,9 @@ def _same(ours: ad.AnnData, theirs: ad.AnnData, rtol: float = 1e-6) -> None:
     assert list(ours.obs_names) == list(theirs.obs_names) and list(ours.var_names) == list(theirs.var_names)
     assert set(ours.layers) == set(theirs.layers)
     for name, table in theirs.layers.items():
-        np.testing.assert_allclose(ours.layers[name], table, rtol=rtol, atol=1e-6 if name == "var" else 1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            ours.layers[name], table, rtol=rtol, atol=1e-6 if name == "var" else 1e-9, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("by", ["group", ["group", "batch"]])
@@ -72,7 +74,10 @@ def test_other_axes_and_slots(small):
         {"by": "kind", "varm": "load"},
     ):
         by = settings.pop("by")
-        _same(zs.get.aggregate(small, by, ["sum", "mean"], **settings), sc.get.aggregate(small, by, ["sum", "mean"], **settings))
+        _same(
+            zs.get.aggregate(small, by, ["sum", "mean"], **settings),
+            sc.get.aggregate(small, by, ["sum", "mean"], **settings),
+        )
 
 
 def test_a_mask_holds_for_divisors_and_medians_too(small):
@@ -224,7 +229,9 @@ def test_annotation_finds_planted_types():
     # By hand: the mean of standardised genes.
     values = adata.X.toarray().astype(np.float64)
     standard = (values - values.mean(axis=0)) / values.std(axis=0)
-    np.testing.assert_allclose(adata.obsm["cell_type_scores"]["t1"], standard[:, 5:10].mean(axis=1), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        adata.obsm["cell_type_scores"]["t1"], standard[:, 5:10].mean(axis=1), rtol=1e-9, atol=1e-12
+    )
     np.testing.assert_allclose(adata.obs["cell_type_score"], adata.obsm["cell_type_scores"].max(axis=1))
 
     zs.tl.annotate_by_markers(adata, markers, groupby="cluster", key_added="by_cluster")
@@ -276,5 +283,3 @@ def test_annotation_names_bad_input():
     adata.var_names = ["g0"] * 2 + [f"g{i}" for i in range(2, 30)]
     with pytest.raises(zs.errors.DuplicateNamesError, match="'g0'"):
         zs.tl.annotate_by_markers(adata, good)
-
-

@@ -59,7 +59,9 @@ def test_zarr_round_trip(small, tmp_path, zarr_format):
 def test_zarr_made_by_anndata(tmp_path):
     _zarr()
     old = data_path("tenx_format_samples/anndata_v0.7.8")
-    stores = [p for p in old.rglob("*.zarr") if p.is_dir()] or [p.parent for p in old.rglob(".zgroup") if (p.parent / "obs").exists()]
+    stores = [p for p in old.rglob("*.zarr") if p.is_dir()] or [
+        p.parent for p in old.rglob(".zgroup") if (p.parent / "obs").exists()
+    ]
     if not stores:
         archives = list(old.rglob("*.zip"))
         if not archives:
@@ -237,7 +239,9 @@ def test_text_round_trip(small, tmp_path, monkeypatch, orientation, name, delimi
             np.testing.assert_array_equal(found.X.toarray(), expected.toarray())
             assert list(found.obs_names) == list(small.obs_names) and list(found.var_names) == list(small.var_names)
     frame = pd.read_csv(path, sep=delimiter, index_col=0)
-    np.testing.assert_allclose((frame if orientation == "cells_by_genes" else frame.T).to_numpy(), small.layers["log"].toarray(), rtol=1e-6)
+    np.testing.assert_allclose(
+        (frame if orientation == "cells_by_genes" else frame.T).to_numpy(), small.layers["log"].toarray(), rtol=1e-6
+    )
     assert isinstance(zs.io.read_csv(path, orientation=orientation, sparse=False).X, np.ndarray)
 
 
@@ -255,9 +259,12 @@ def test_text_as_others_write_it(tmp_path):
 
 
 def test_text_real():
-    path = next(data_path("cell_line_mixology").glob("*5cl_p1*count*.csv.gz"), None) or sorted(
-        p for p in data_path("cell_line_mixology").glob("sc_celseq2_5cl_p1*.csv.gz") if "meta" not in p.name
-    )[0]
+    path = (
+        next(data_path("cell_line_mixology").glob("*5cl_p1*count*.csv.gz"), None)
+        or sorted(p for p in data_path("cell_line_mixology").glob("sc_celseq2_5cl_p1*.csv.gz") if "meta" not in p.name)[
+            0
+        ]
+    )
     found = zs.io.read(path, orientation="genes_by_cells")
     frame = pd.read_csv(path, index_col=0)
     assert found.shape == frame.shape[::-1] and found.n_obs == 297

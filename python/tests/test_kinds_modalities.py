@@ -49,7 +49,9 @@ def test_clr_on_real_proteins_in_every_slot():
     proteins.obsm["frame"] = pd.DataFrame(counts, index=proteins.obs_names).add_prefix("p")
     proteins.layers["counts"] = proteins.X.copy()
     copy = zs.pp.clr(proteins, axis=1, copy=True)
-    np.testing.assert_allclose(copy.X, np.log1p(counts / np.exp(np.log1p(counts).mean(axis=1, keepdims=True))), rtol=1e-6)
+    np.testing.assert_allclose(
+        copy.X, np.log1p(counts / np.exp(np.log1p(counts).mean(axis=1, keepdims=True))), rtol=1e-6
+    )
     zs.pp.clr(proteins, layer="counts", key_added="clr")
     np.testing.assert_allclose(proteins.layers["clr"], expected, rtol=1e-6)
     zs.pp.clr(proteins, obsm="frame")
@@ -114,7 +116,9 @@ def test_dsb_mixture_as_a_grid_search():
         best = None
         for kind in ("tied", "full"):
             fits = [
-                GaussianMixture(2, covariance_type=kind, init_params=start, random_state=seed, tol=1e-8, max_iter=2000, reg_covar=0)
+                GaussianMixture(
+                    2, covariance_type=kind, init_params=start, random_state=seed, tol=1e-8, max_iter=2000, reg_covar=0
+                )
                 for seed in range(3)
                 for start in ("kmeans", "random")
             ]
@@ -190,7 +194,9 @@ def test_gene_activity_by_hand():
     peaks = ["chr1:900-1000", "chr1:1999-2100", "chr1:2000-2100", "chr1:6000-6100", "chr1:7900-8001", "chr1:8000-8100",
              "chr2:1500-1600", "chr1:0-10"]  # fmt: skip
     counts = np.arange(1, 25, dtype=np.float32).reshape(3, 8)
-    cells = ad.AnnData(sparse.csr_matrix(counts), var=pd.DataFrame(index=peaks), obs=pd.DataFrame({"x": [1, 2, 3]}, index=list("abc")))
+    cells = ad.AnnData(
+        sparse.csr_matrix(counts), var=pd.DataFrame(index=peaks), obs=pd.DataFrame({"x": [1, 2, 3]}, index=list("abc"))
+    )
     found = zs.tl.gene_activity(cells, _genes())
     # A reaches from 0 (2,000 upstream, cut at 0) to 2000; B, on the other strand, from 5000 to 8000; Far has no peak.
     assert list(found.var_names) == ["A", "B", "C"] and list(found.obs["x"]) == [1, 2, 3]
@@ -212,7 +218,9 @@ def test_gene_activity_as_the_slow_version():
     low = rng.integers(1, 5000, 25)
     genes = pd.DataFrame({"gene_name": [f"g{i}" for i in range(25)], "chrom": [f"chr{c}" for c in rng.integers(1, 4, 25)],
                           "start": low, "end": low + rng.integers(0, 900, 25), "strand": rng.choice(["+", "-"], 25)})  # fmt: skip
-    cells = ad.AnnData(sparse.random(40, 80, 0.3, random_state=0, format="csr", dtype=np.float32), var=pd.DataFrame(index=peaks))
+    cells = ad.AnnData(
+        sparse.random(40, 80, 0.3, random_state=0, format="csr", dtype=np.float32), var=pd.DataFrame(index=peaks)
+    )
     found = zs.tl.gene_activity(cells, genes, upstream=150, downstream=20)
     dense = cells.X.toarray()
     for _, gene in genes.iterrows():
@@ -226,7 +234,9 @@ def test_gene_activity_as_the_slow_version():
             and int(name.split("-")[1]) > low - before
         ]
         if inside:
-            np.testing.assert_allclose(found[:, gene["gene_name"]].X.toarray().ravel(), dense[:, inside].sum(axis=1), rtol=1e-6)
+            np.testing.assert_allclose(
+                found[:, gene["gene_name"]].X.toarray().ravel(), dense[:, inside].sum(axis=1), rtol=1e-6
+            )
         else:
             assert gene["gene_name"] not in found.var_names
 
@@ -237,8 +247,13 @@ def test_wnn_weights_as_muon():
     stored = _golden("joint")
     found = zs.arrays.wnn([stored["a"], stored["b"]], n_neighbors=15, n_multineighbors=149)
     np.testing.assert_allclose(found.weights, stored["weights"], atol=1e-5)
-    rows = [set(stored["indices"][a:b]) - {i} for i, (a, b) in enumerate(zip(stored["indptr"][:-1], stored["indptr"][1:], strict=True))]
-    shared = [len(set(ours[1:]) & theirs) / len(theirs) for ours, theirs in zip(found.indices.tolist(), rows, strict=True)]
+    rows = [
+        set(stored["indices"][a:b]) - {i}
+        for i, (a, b) in enumerate(zip(stored["indptr"][:-1], stored["indptr"][1:], strict=True))
+    ]
+    shared = [
+        len(set(ours[1:]) & theirs) / len(theirs) for ours, theirs in zip(found.indices.tolist(), rows, strict=True)
+    ]
     assert np.mean(shared) > 0.8
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import anndata as ad
 import numpy as np
 import pandas as pd
@@ -38,9 +36,7 @@ def test_lowess_as_statsmodels():
         theirs = lowess(y, x, frac=span, it=3, delta=delta, return_sorted=False)
         np.testing.assert_allclose(zs.arrays.lowess(x, y, span=span, delta=delta), theirs, rtol=1e-7, atol=1e-7)
     shuffled = rng.permutation(700)
-    np.testing.assert_allclose(
-        zs.arrays.lowess(x[shuffled], y[shuffled]), zs.arrays.lowess(x, y)[shuffled], rtol=1e-12
-    )
+    np.testing.assert_allclose(zs.arrays.lowess(x[shuffled], y[shuffled]), zs.arrays.lowess(x, y)[shuffled], rtol=1e-12)
 
 
 def _slowly(counts: np.ndarray, design: np.ndarray, contrast: np.ndarray, min_count: float = 10, total: float = 15):
@@ -164,9 +160,15 @@ def _cells(seed: int = 0, donors: int = 4, per: int = 40) -> ad.AnnData:
                 if stim == "stim" and kind == "A":
                     mean[:10] *= 4
                 rows.append(rng.poisson(mean, size=(per, 200)))
-                frames.append(pd.DataFrame({"donor": f"d{donor}", "stim": stim, "kind": kind, "age": 20.0 + donor}, index=range(per)))
+                frames.append(
+                    pd.DataFrame(
+                        {"donor": f"d{donor}", "stim": stim, "kind": kind, "age": 20.0 + donor}, index=range(per)
+                    )
+                )
     adata = ad.AnnData(sparse.csr_matrix(np.vstack(rows).astype(np.float32)))
-    adata.obs = pd.concat(frames, ignore_index=True).astype({"donor": "category", "stim": "category", "kind": "category"})
+    adata.obs = pd.concat(frames, ignore_index=True).astype(
+        {"donor": "category", "stim": "category", "kind": "category"}
+    )
     adata.obs_names = [f"c{i}" for i in range(adata.n_obs)]
     adata.var_names = [f"gene{i}" for i in range(200)]
     return adata
@@ -174,7 +176,9 @@ def _cells(seed: int = 0, donors: int = 4, per: int = 40) -> ad.AnnData:
 
 def test_donors_are_blocks_and_types_are_tested_apart():
     adata = _cells()
-    zs.tl.pseudobulk_test(adata, ["donor", "stim"], ["stim", "donor"], contrast=("stim", "stim", "ctrl"), groupby="kind")
+    zs.tl.pseudobulk_test(
+        adata, ["donor", "stim"], ["stim", "donor"], contrast=("stim", "stim", "ctrl"), groupby="kind"
+    )
     results = adata.uns["pseudobulk_test"]["results"]
     a, b = (results[results["group"] == kind].set_index("names") for kind in "AB")
     planted = [f"gene{i}" for i in range(10)]
@@ -182,7 +186,11 @@ def test_donors_are_blocks_and_types_are_tested_apart():
     assert set(a.index[:8]) <= set(planted) and (a["scores"].abs().diff().dropna() <= 0).all()
     assert (b["pvals_adj"] < 0.05).sum() <= 1
     assert list(adata.uns["pseudobulk_test"]["design"].columns) == [
-        "Intercept", "stim[stim]", "donor[d1]", "donor[d2]", "donor[d3]",
+        "Intercept",
+        "stim[stim]",
+        "donor[d1]",
+        "donor[d2]",
+        "donor[d3]",
     ]
     assert adata.uns["pseudobulk_test"]["params"]["fits"]["A"]["df_residual"] == 3
 

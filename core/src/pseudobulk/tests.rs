@@ -70,6 +70,24 @@ fn variances_are_drawn_to_the_prior_that_they_came_from() {
     assert_eq!(squeeze(&equal, 4.0), (Prior { df: f64::INFINITY, variance: 1.5 }, equal));
 }
 
+/// df, prior df, prior variance, variances, posterior variances; from make.py (inmoose 0.9.1, a port of limma).
+const SQUEEZE: &str = include_str!("../../tests/golden/pseudobulk/squeeze.tsv");
+
+#[test]
+fn squeezed_as_limma_does() {
+    for line in SQUEEZE.lines() {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let numbers = |text: &str| -> Vec<f64> { text.split(';').map(|value| value.parse().unwrap()).collect() };
+        let (prior, posterior) = squeeze(&numbers(fields[3]), numbers(fields[0])[0]);
+        for (found, expected) in [(prior.df, numbers(fields[1])[0]), (prior.variance, numbers(fields[2])[0])] {
+            assert!(found == expected || (found - expected).abs() < 1e-7 * expected, "{found} {expected}");
+        }
+        for (found, expected) in posterior.iter().zip(numbers(fields[4])) {
+            assert!((found - expected).abs() < 1e-7 * expected, "{found} {expected}");
+        }
+    }
+}
+
 #[test]
 fn lowess_follows_a_line_and_ignores_an_outlier() {
     let x: Vec<f64> = (0..200).map(|i| i as f64 / 10.0).collect();

@@ -113,7 +113,7 @@ def gene_activity(
     """
     matrix = as_matrix(X)
     names = np.unique(np.concatenate([np.asarray(peaks[0], dtype=str), np.asarray(genes[0], dtype=str)]))
-    columns: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    columns: list[tuple[np.ndarray, ...]] = []
     for what, (chromosomes, starts, ends) in (("peaks", peaks), ("genes", genes)):
         numbers = np.searchsorted(names, np.asarray(chromosomes, dtype=str)).astype(np.uint32)
         edges = [np.asarray(edge, dtype=np.int64) for edge in (starts, ends)]
@@ -121,10 +121,13 @@ def gene_activity(
             raise ShapeError(f"`{what}`: expected as many starts and ends as chromosomes, {len(numbers)}")
         if any((edge < 0).any() for edge in edges):
             raise NegativeValuesError(f"`{what}`: expected positions of at least 0, found {min(map(np.min, edges))}")
-        first, last = (np.ascontiguousarray(edge.astype(np.uint64)) for edge in edges)
-        columns.append((np.ascontiguousarray(numbers), first, last))
+        columns.append(
+            (np.ascontiguousarray(numbers), *(np.ascontiguousarray(edge.astype(np.uint64)) for edge in edges))
+        )
     if len(columns[0][0]) != matrix.shape[1]:
-        raise ShapeError(f"`peaks`: expected one interval per column of X, {matrix.shape[1]}, found {len(columns[0][0])}")
+        raise ShapeError(
+            f"`peaks`: expected one interval per column of X, {matrix.shape[1]}, found {len(columns[0][0])}"
+        )
     with reporting(progress) as callback:
         parts, counts = _core.gene_activity(matrix, columns[0], columns[1], threads, callback)
     return GeneActivity(csr(parts, sparse.csr_matrix((0, 0))), np.array(counts, dtype=np.int64))

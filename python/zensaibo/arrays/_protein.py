@@ -32,9 +32,7 @@ class Dsb(NamedTuple):
     """(cells,) float64: the factor that each protein was regressed on; empty unless denoised."""
 
 
-def clr(
-    X: Any, *, axis: Literal[0, 1] = 0, threads: int | None = None, progress: bool | Progress | None = None
-) -> Any:
+def clr(X: Any, *, axis: Literal[0, 1] = 0, threads: int | None = None, progress: bool | Progress | None = None) -> Any:
     """Centred log ratios of counts: ln(1 + x / exp(mean of ln(1 + x))).
 
     Parameters
@@ -132,10 +130,10 @@ def dsb(
     ----------
     Mule, Martins and Tsang, Nature Communications 13:2099 (2022).
     """
-    in_cells, in_empty = _dense(cells, "cells"), _dense(empty, "empty")
-    if in_cells.shape[1] != in_empty.shape[1]:
+    counts, droplets = _dense(cells, "cells"), _dense(empty, "empty")
+    if counts.shape[1] != droplets.shape[1]:
         raise ShapeError(
-            f"`cells`, `empty`: expected the same proteins, found {in_cells.shape[1]} and {in_empty.shape[1]} columns"
+            f"`cells`, `empty`: expected the same proteins, found {counts.shape[1]} and {droplets.shape[1]} columns"
         )
     options = to_json(
         pseudocount=pseudocount,
@@ -145,7 +143,7 @@ def dsb(
         quantile_clip=list(quantile_clip),
     )
     with reporting(progress) as callback:
-        return Dsb(**_core.dsb(in_cells, in_empty, [int(i) for i in isotype_controls], options, threads, callback))
+        return Dsb(**_core.dsb(counts, droplets, [int(i) for i in isotype_controls], options, threads, callback))
 
 
 def _dense(table: Any, name: str) -> np.ndarray:

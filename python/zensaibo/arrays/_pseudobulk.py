@@ -118,10 +118,14 @@ def pseudobulk_test(
         )
     if weights.ndim != 1:
         raise ShapeError(f"`contrast`: expected one weight per coefficient, found shape {weights.shape}")
-    names = [f"coefficient {i}" for i in range(model.shape[1])] if coefficients is None else list(map(str, coefficients))
+    names = (
+        [f"coefficient {i}" for i in range(model.shape[1])] if coefficients is None else list(map(str, coefficients))
+    )
     rows = [f"{i}" for i in range(model.shape[0])] if samples is None else list(map(str, samples))
     if len(names) != model.shape[1] or len(rows) != model.shape[0]:
-        raise ShapeError(f"`coefficients`, `samples`: expected names for a design of {model.shape}, found {len(names)} and {len(rows)}")
+        raise ShapeError(
+            f"`coefficients`, `samples`: expected names for a design of {model.shape}, found {len(names)} and {len(rows)}"
+        )
     options = to_json(min_count=min_count, min_total_count=min_total_count, normalization=normalization, span=span)
     with reporting(progress) as callback:
         found = _core.pseudobulk_test(table, model, names, rows, weights, options, threads, callback)
@@ -152,7 +156,9 @@ def lowess(x: Any, y: Any, *, span: float = 0.5, delta: float = 0.0) -> np.ndarr
 
     points = np.ascontiguousarray(x, dtype=np.float64), np.ascontiguousarray(y, dtype=np.float64)
     if points[0].ndim != 1 or points[0].shape != points[1].shape:
-        raise ShapeError(f"`x`, `y`: expected one dimension and equal lengths, found {points[0].shape} and {points[1].shape}")
+        raise ShapeError(
+            f"`x`, `y`: expected one dimension and equal lengths, found {points[0].shape} and {points[1].shape}"
+        )
     if not 0 < span <= 1:
         raise ParameterError(f"parameter `span`: expected above 0 and at most 1, found {span}")
     if not delta >= 0:

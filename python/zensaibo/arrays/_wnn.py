@@ -81,7 +81,9 @@ def wnn(
     for at, modality in enumerate(modalities):
         array = modality.toarray() if sparse.issparse(modality) else np.asarray(modality)
         if array.ndim != 2 or array.shape[0] != np.shape(modalities[0])[0]:
-            raise ShapeError(f"`modalities`: expected arrays of the same cells, found shape {array.shape} at place {at}")
+            raise ShapeError(
+                f"`modalities`: expected arrays of the same cells, found shape {array.shape} at place {at}"
+            )
         arrays.append(np.ascontiguousarray(array, dtype=np.float32))
     options = to_json(
         n_neighbors=n_neighbors,

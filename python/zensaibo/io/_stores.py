@@ -242,7 +242,9 @@ def read_loom(
     if not os.path.isfile(place):
         raise FileError(f"{place}: cannot read: no such file")
     if store_kind(place) != "loom":
-        raise FormatError(f"{place}: expected a loom file (matrix, row_attrs, col_attrs), found another kind, or a damaged file")
+        raise FormatError(
+            f"{place}: expected a loom file (matrix, row_attrs, col_attrs), found another kind, or a damaged file"
+        )
     key = "matrix"
     try:
         with h5py.File(place, "r", locking=False) as file:
@@ -330,5 +332,3 @@ def _text(value: Any) -> Any:
         decoded = [item.decode("utf8", "replace") if isinstance(item, bytes) else item for item in value.ravel()]
         return np.array(decoded, dtype=object).reshape(value.shape)
     return value
-
-

@@ -117,7 +117,9 @@ def read_csv(
     except UnicodeDecodeError as error:
         raise FormatError(f"{place}: expected text in UTF-8, found: {error}") from error
     if not second.strip():
-        raise FormatError(f"{place}: expected a header and at least one row, found {'one line' if first else 'an empty file'}")
+        raise FormatError(
+            f"{place}: expected a header and at least one row, found {'one line' if first else 'an empty file'}"
+        )
     mark = delimiter if delimiter is not None else _delimiter(first, second)
     if len(mark) != 1:
         raise ParameterError(f"parameter `delimiter`: expected one character, found {mark!r}")
@@ -126,7 +128,9 @@ def read_csv(
     if width < 2:
         raise FormatError(f"{place}: line 2: expected a name and values between {mark!r}, found one field")
     if len(header) not in (width, width - 1):
-        raise FormatError(f"{place}: line 2: expected {len(header)} or {len(header) + 1} fields, as the header has it, found {width}")
+        raise FormatError(
+            f"{place}: line 2: expected {len(header)} or {len(header) + 1} fields, as the header has it, found {width}"
+        )
     columns = header[1:] if len(header) == width else header
 
     names: list[str] = []
@@ -170,7 +174,9 @@ def _blocks(place: str, mark: str, width: int, columns: list[str], names: list[s
             if bad.any():
                 row, column = np.argwhere(bad)[0]
                 found = values[row, column]
-                raise FormatError(f"{place}: line {lines[row]}, column {columns[column]!r}: expected a number, found {found}")
+                raise FormatError(
+                    f"{place}: line {lines[row]}, column {columns[column]!r}: expected a number, found {found}"
+                )
             yield _sparse_or_not(values[:count], as_sparse)
 
 
@@ -188,7 +194,7 @@ def _sparse_or_not(values: np.ndarray, as_sparse: bool) -> Any:
 def _build(blocks: list[Any], names: list[str], columns: list[str], orientation: str, as_sparse: bool) -> AnnData:
     from anndata import AnnData
 
-    matrix = sparse.vstack(blocks, format="csr") if as_sparse else np.concatenate(blocks)
+    matrix: Any = sparse.vstack(blocks, format="csr") if as_sparse else np.concatenate(blocks)
     cells, genes = names, columns
     if orientation == "genes_by_cells":
         matrix = matrix.T.tocsr() if as_sparse else np.ascontiguousarray(matrix.T)
@@ -196,7 +202,9 @@ def _build(blocks: list[Any], names: list[str], columns: list[str], orientation:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*names are not unique")
         adata = AnnData(
-            matrix, obs=pd.DataFrame(index=pd.Index(cells, dtype=object)), var=pd.DataFrame(index=pd.Index(genes, dtype=object))
+            matrix,
+            obs=pd.DataFrame(index=pd.Index(cells, dtype=object)),
+            var=pd.DataFrame(index=pd.Index(genes, dtype=object)),
         )
     return _warn_repeated(adata)
 
@@ -240,7 +248,11 @@ def write_csv(
     rows, columns, pieces = _oriented(adata, orientation, layer)
     with file_beside(place) as partial:
         # The name of the partial file does not end as the target's does.
-        opened = gzip.open(partial, "wt", encoding="utf8", newline="") if place.endswith(".gz") else open(partial, "w", encoding="utf8", newline="")
+        opened = (
+            gzip.open(partial, "wt", encoding="utf8", newline="")
+            if place.endswith(".gz")
+            else open(partial, "w", encoding="utf8", newline="")
+        )
         with opened as file:
             writer = csv.writer(file, delimiter=delimiter, lineterminator="\n")
             writer.writerow(["", *columns])
@@ -333,7 +345,9 @@ def read_parquet(
     values = frame.to_numpy(dtype=np.float32, na_value=np.nan)
     if not np.isfinite(values).all():
         row, column = np.argwhere(~np.isfinite(values))[0]
-        raise FormatError(f"{place}: row {frame.index[row]!r}, column {frame.columns[column]!r}: expected a number, found {values[row, column]}")
+        raise FormatError(
+            f"{place}: row {frame.index[row]!r}, column {frame.columns[column]!r}: expected a number, found {values[row, column]}"
+        )
     if values.size == 0:
         raise FormatError(f"{place}: expected at least one row and one numeric column, found {values.shape}")
     rows, columns = [str(name) for name in frame.index], [str(name) for name in frame.columns]
@@ -371,7 +385,9 @@ def write_parquet(
     need("pyarrow", "parquet")
     rows, columns, pieces = _oriented(adata, orientation, layer)
     if len(set(columns)) < len(columns):
-        raise ParameterError("parameter `adata`: expected unique column names, found repeated ones; make them unique first")
+        raise ParameterError(
+            "parameter `adata`: expected unique column names, found repeated ones; make them unique first"
+        )
     dense = list(pieces)
     values = np.concatenate(dense) if dense else np.empty((0, len(columns)), dtype=np.float32)
     frame = pd.DataFrame(values, index=pd.Index(rows, name="name"), columns=columns)

@@ -124,7 +124,9 @@ def dsb(
         if names is not None and droplet_names is not None:
             absent = names[~names.isin(droplet_names)]
             if len(absent):
-                raise MissingKeyError(f"key `{absent[0]}` not found in the proteins of `empty`; present: {', '.join(map(str, droplet_names[:20]))}")
+                raise MissingKeyError(
+                    f"key `{absent[0]}` not found in the proteins of `empty`; present: {', '.join(map(str, droplet_names[:20]))}"
+                )
             droplets = droplets[:, droplet_names.get_indexer_for(names)]
     else:
         droplets = empty
@@ -174,7 +176,9 @@ def _columns(controls: Collection[str | int] | None, names: pd.Index | None, wid
     if controls is None:
         return []
     if isinstance(controls, (str, bytes)):
-        raise ParameterError(f"parameter `isotype_controls`: expected several names, found {controls!r}; put it in a list")
+        raise ParameterError(
+            f"parameter `isotype_controls`: expected several names, found {controls!r}; put it in a list"
+        )
     columns = []
     for control in controls:
         if names is not None and control in names:

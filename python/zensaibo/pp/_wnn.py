@@ -127,7 +127,9 @@ def _representations(data: Any, reps: Any) -> tuple[list[str], list[np.ndarray]]
             raise DuplicateNamesError(f"`reps`: expected each representation once, found {list(reps)}")
         return list(reps), [_anndata.get_matrix(data, obsm=key) for key in reps]
     if not isinstance(reps, Mapping):
-        raise ParameterError(f"parameter `reps`: expected a dict of modality -> key of obsm with MuData, found {reps!r}")
+        raise ParameterError(
+            f"parameter `reps`: expected a dict of modality -> key of obsm with MuData, found {reps!r}"
+        )
     points, first = [], None
     for modality, key in reps.items():
         if modality not in data.mod:

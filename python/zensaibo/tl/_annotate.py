@@ -119,7 +119,9 @@ def train_classifier(
     genes = np.asarray(var_names, dtype=object)[mask if mask is not None else slice(None)]
     repeated = pd.Index(genes).duplicated()
     if repeated.any():
-        raise DuplicateNamesError(f"gene {genes[repeated][0]!r}: expected unique gene names, found several of this name")
+        raise DuplicateNamesError(
+            f"gene {genes[repeated][0]!r}: expected unique gene names, found several of this name"
+        )
     labels = column.astype(object).where(column.notna(), None)
     labels = labels.map(lambda name: name if name is None else str(name)).to_numpy(dtype=object)
     model = logistic_regression(
@@ -204,7 +206,9 @@ def annotate(
         column = pd.Categorical(_anndata.get_obs(adata, groupby))
         codes = column.codes
         if (codes < 0).any():
-            raise DataError(f"obs[{groupby!r}]: expected a value for every cell, found {int((codes < 0).sum())} without")
+            raise DataError(
+                f"obs[{groupby!r}]: expected a value for every cell, found {int((codes < 0).sum())} without"
+            )
     matrix, var_names = _matrix(adata, use_raw, layer)
     selected = _select(matrix, pd.Index(var_names), classifier, min_genes)
     probabilities = classifier.model.predict_proba(selected, threads=threads, progress=progress)

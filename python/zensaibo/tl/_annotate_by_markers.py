@@ -93,7 +93,9 @@ def annotate_by_markers(
     _anndata.check_adata(adata)
     known = marker_sets(markers, "markers")
     if len(known) < 2:
-        raise ParameterError(f"parameter `markers`: expected at least two cell types to choose from, found {len(known)}")
+        raise ParameterError(
+            f"parameter `markers`: expected at least two cell types to choose from, found {len(known)}"
+        )
     against = {} if negative_markers is None else marker_sets(negative_markers, "negative_markers")
     unknown = [name for name in against if name not in known]
     if unknown:
@@ -106,7 +108,9 @@ def annotate_by_markers(
     var_names = adata.raw.var_names if use_raw else adata.var_names
     column = None if groupby is None else _as_categorical(_anndata.get_obs(adata, groupby), groupby)
     if column is not None and column.isna().any():
-        raise ParameterError(f"parameter `groupby`: expected a value for every cell, found {int(column.isna().sum())} without")
+        raise ParameterError(
+            f"parameter `groupby`: expected a value for every cell, found {int(column.isna().sum())} without"
+        )
 
     present = set(var_names)
     wanted = set().union(*known.values(), *against.values())
@@ -141,7 +145,9 @@ def annotate_by_markers(
     adata.obs[key_added] = pd.Categorical(names, categories=[name for name in types if name in set(names)])
     adata.obs[f"{key_added}_score"] = highest
     adata.obs[f"{key_added}_confidence"] = confidence
-    adata.obsm[f"{key_added}_scores"] = pd.DataFrame(scores, index=adata.obs_names, columns=[str(name) for name in known])
+    adata.obsm[f"{key_added}_scores"] = pd.DataFrame(
+        scores, index=adata.obs_names, columns=[str(name) for name in known]
+    )
     adata.uns[key_added] = {
         "markers": {str(name): np.array(genes, dtype=object) for name, genes in used.items()},
         "negative_markers": {str(name): np.array(genes, dtype=object) for name, genes in used_against.items()},
@@ -173,7 +179,9 @@ def _scores(
     values = np.asarray(values.todense() if sparse.issparse(values) else values, dtype=np.float64)
     if not np.isfinite(values).all():
         cell, gene = np.argwhere(~np.isfinite(values))[0]
-        raise NonFiniteError(f"matrix: expected finite values, found {values[cell, gene]} for {genes[gene]} in cell {cell}")
+        raise NonFiniteError(
+            f"matrix: expected finite values, found {values[cell, gene]} for {genes[gene]} in cell {cell}"
+        )
     mean, spread = values.mean(axis=0), values.std(axis=0)
     # A gene that is the same everywhere says nothing.
     values = (values - mean) * np.where(spread > 1e-12 * (1 + np.abs(mean)), 1 / np.where(spread > 0, spread, 1.0), 0.0)

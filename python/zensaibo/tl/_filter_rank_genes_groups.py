@@ -107,9 +107,7 @@ def filter_rank_genes_groups(
             assert computed is not None
             folds = computed[group]["folds"][rows]
         folds = np.abs(folds) if compare_abs else folds
-        keep[:, at] = (
-            (inside > min_in_group_fraction) & (outside < max_out_group_fraction) & (folds > min_fold_change)
-        )
+        keep[:, at] = (inside > min_in_group_fraction) & (outside < max_out_group_fraction) & (folds > min_fold_change)
     filtered = names.where(keep)
     adata.uns[key_added] = {**stored, "names": filtered.to_records(index=False)}
     record(

@@ -108,7 +108,8 @@ def gene_activity(
     from anndata import AnnData
 
     var = pd.DataFrame(
-        {"chrom": chromosomes, "start": first, "end": last, "n_peaks": found.n_peaks}, index=names.to_numpy(dtype=object)
+        {"chrom": chromosomes, "start": first, "end": last, "n_peaks": found.n_peaks},
+        index=names.to_numpy(dtype=object),
     )
     result = AnnData(found.matrix[:, np.flatnonzero(kept)], obs=adata.obs.copy(), var=var[kept])
     record(result, "gene_activity", upstream=upstream, downstream=downstream, one_based=one_based, layer=layer)

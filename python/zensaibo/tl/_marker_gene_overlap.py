@@ -73,7 +73,9 @@ def marker_gene_overlap(
     if normalize not in ("reference", "data", None):
         raise ParameterError(f"parameter `normalize`: expected reference, data or None, found {normalize!r}")
     if normalize is not None and method != "overlap_count":
-        raise ParameterError(f"parameter `normalize`: expected None unless method is overlap_count, found {normalize!r}")
+        raise ParameterError(
+            f"parameter `normalize`: expected None unless method is overlap_count, found {normalize!r}"
+        )
     known = marker_sets(reference_markers, "reference_markers")
     stored = _anndata.get_uns(adata, key)
     groups = list(stored["names"].dtype.names)
@@ -122,6 +124,8 @@ def marker_sets(markers: Mapping[str, Iterable[str]], parameter: str) -> dict[st
     sets = {}
     for name, genes in markers.items():
         if isinstance(genes, str) or not isinstance(genes, Iterable):
-            raise ParameterError(f"parameter `{parameter}`: expected a list or set of genes for {name!r}, found {genes!r}")
+            raise ParameterError(
+                f"parameter `{parameter}`: expected a list or set of genes for {name!r}, found {genes!r}"
+            )
         sets[name] = set(genes)
     return sets

@@ -118,7 +118,9 @@ def pseudobulk_test(
     few = (bulk.obs["n_obs_aggregated"] < min_cells).to_numpy()
     if few.any():
         what = "samples" if groupby is None else f"samples of a group of {groupby!r}"
-        warnings.warn(f"{int(few.sum())} of {len(few)} {what} have fewer than {min_cells} cells and are left out", stacklevel=2)
+        warnings.warn(
+            f"{int(few.sum())} of {len(few)} {what} have fewer than {min_cells} cells and are left out", stacklevel=2
+        )
     groups = [None] if groupby is None else list(bulk.obs[groupby].cat.categories)
     tables, designs, fits, problems = [], [], {}, {}
     for group in groups:
@@ -179,7 +181,11 @@ def pseudobulk_test(
     params = {
         "sample": keys,
         "design": columns,
-        "contrast": dict(contrast) if isinstance(contrast, Mapping) else contrast if isinstance(contrast, str) else list(contrast),
+        "contrast": dict(contrast)
+        if isinstance(contrast, Mapping)
+        else contrast
+        if isinstance(contrast, str)
+        else list(contrast),
         "groupby": groupby,
         "layer": layer,
         "min_cells": min_cells,
@@ -204,7 +210,9 @@ def _covariates(adata: AnnData, by: list[str], columns: list[str], groups: pd.Da
     for column in columns:
         values = table[column]
         if values.isna().any():
-            raise DataError(f"obs[{column!r}]: expected a value for every cell, found {int(values.isna().sum())} without")
+            raise DataError(
+                f"obs[{column!r}]: expected a value for every cell, found {int(values.isna().sum())} without"
+            )
         if column in by:
             out[column] = groups[column].to_numpy() if groups[column].dtype != "category" else groups[column]
             continue
@@ -262,11 +270,15 @@ def _contrast(contrast: Any, model: pd.DataFrame, covariates: pd.DataFrame, colu
     if column not in columns:
         raise MissingKeyError(f"key `{column}` not found in the design; present: {', '.join(columns)}")
     if column in model.columns:
-        raise ParameterError(f"parameter `contrast`: expected a categorical column, found the numeric {column!r}; name it alone")
+        raise ParameterError(
+            f"parameter `contrast`: expected a categorical column, found the numeric {column!r}; name it alone"
+        )
     levels = [str(name) for name in _levels(covariates[column])]
     for name, sign in ((str(level), 1.0), (str(reference), -1.0)):
         if name not in levels:
-            raise MissingKeyError(f"key `{name}` not found in obs[{column!r}] of the samples; present: {', '.join(levels)}")
+            raise MissingKeyError(
+                f"key `{name}` not found in obs[{column!r}] of the samples; present: {', '.join(levels)}"
+            )
         if name != levels[0]:
             weights[f"{column}[{name}]"] += sign
     if str(level) == str(reference):

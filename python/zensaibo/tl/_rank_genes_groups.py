@@ -129,14 +129,15 @@ def rank_genes_groups(
     Notes
     -----
     With two groups ``"logreg"`` gives each its table, of opposite signs, where scanpy gives only the first, under the
-    signs of the second. Nothing is random and threads change no bit. Values are taken as float32. Groups without cells are left out
-    where scanpy refuses them. The base of the logarithm is read from ``uns["log1p"]``. See
+    signs of the second. Nothing is random and threads change no bit. Values are taken as float32. Groups without cells
+    are left out where scanpy refuses them. The base of the logarithm is read from ``uns["log1p"]``. See
     :func:`zensaibo.arrays.rank_genes_groups` for cost and references.
     """
     check_preset(preset)
-    chosen = _PRESETS[preset]
-    method = chosen.method if method is None else method
-    mean_in_log_space = chosen.mean_in_log_space if mean_in_log_space is None else mean_in_log_space
+    defaults: dict[str, Any] = _PRESETS[preset]
+    method = method if method is not None else defaults["method"]
+    if mean_in_log_space is None:
+        mean_in_log_space = defaults["mean_in_log_space"]
     key = RANK_GENES_GROUPS if key_added is None else key_added
     _anndata.check_adata(adata)
     column = _as_categorical(_anndata.get_obs(adata, groupby), groupby)
@@ -157,21 +158,32 @@ def rank_genes_groups(
     fit = {"c": c, "max_iter": max_iter, "tol": tol}
     if method == "logreg":
         refused = {"pts": pts, "tie_correct": tie_correct, "log10_pvals": log10_pvals}
-        for name, refusal in refused.items():
-            if refusal:
-                raise ParameterError(f"parameter `{name}`: expected False with method `logreg`, found {refusal!r}")
-        slots = _logreg(
-            matrix, relabel[codes], names, var_names, mask, n_genes, rankby_abs, fit, threads, progress
+        for parameter, asked in refused.items():
+            if asked:
+                raise ParameterError(f"parameter `{parameter}`: expected False with method `logreg`, found {asked!r}")
+        slots = _logreg(matrix, relabel[codes], names, var_names, mask, n_genes, rankby_abs, fit, threads, progress)
+        return _finish(
+            adata,
+            copy,
+            groupby,
+            column,
+            key,
+            slots,
+            reference,
+            method,
+            use_raw,
+            layer,
+            corr_method,
+            {
+                "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
+                "n_genes": n_genes,
+                "rankby_abs": rankby_abs,
+                **fit,
+            },
         )
-        return _finish(adata, copy, groupby, column, key, slots, reference, method, use_raw, layer, corr_method, {
-            "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
-            "n_genes": n_genes,
-            "rankby_abs": rankby_abs,
-            **fit,
-        })
-    for name, value in fit.items():
-        if value is not None:
-            raise ParameterError(f"parameter `{name}`: expected None unless method is `logreg`, found {value!r}")
+    for parameter, given in fit.items():
+        if given is not None:
+            raise ParameterError(f"parameter `{parameter}`: expected None unless method is `logreg`, found {given!r}")
     base = adata.uns.get("log1p", {}).get("base")
     found = rank_arrays(
         matrix,
@@ -193,15 +205,28 @@ def rank_genes_groups(
 
     tested = var_names if mask is None else var_names[mask]
     slots = _slots(found, var_names, tested, log10_pvals)
-    return _finish(adata, copy, groupby, column, key, slots, reference, method, use_raw, layer, corr_method, {
-        "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
-        "n_genes": n_genes,
-        "rankby_abs": rankby_abs,
-        "pts": pts,
-        "tie_correct": tie_correct,
-        "mean_in_log_space": mean_in_log_space,
-        "preset": preset,
-    })
+    return _finish(
+        adata,
+        copy,
+        groupby,
+        column,
+        key,
+        slots,
+        reference,
+        method,
+        use_raw,
+        layer,
+        corr_method,
+        {
+            "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
+            "n_genes": n_genes,
+            "rankby_abs": rankby_abs,
+            "pts": pts,
+            "tie_correct": tie_correct,
+            "mean_in_log_space": mean_in_log_space,
+            "preset": preset,
+        },
+    )
 
 
 def _finish(

@@ -24,7 +24,9 @@ class Mixture(GaussianMixture):
     """muon's mixtures, started well and run to the end rather than started once at random."""
 
     def __init__(self, n_components, covariance_type, init_params, random_state):
-        super().__init__(n_components, covariance_type=covariance_type, init_params=init_params, random_state=random_state)
+        super().__init__(
+            n_components, covariance_type=covariance_type, init_params=init_params, random_state=random_state
+        )
 
     def fit(self, X):
         upper = (X > np.median(X)).astype(float)
@@ -38,7 +40,9 @@ def proteins() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
     level = rng.uniform(4, 20, 24)
     factor = np.exp(rng.normal(0, 0.35, 80))
-    signal = np.where((np.arange(24) % 3 == (np.arange(80) % 3)[:, None]) & (np.arange(24) < 22), rng.uniform(6, 25, 24), 1)
+    signal = np.where(
+        (np.arange(24) % 3 == (np.arange(80) % 3)[:, None]) & (np.arange(24) < 22), rng.uniform(6, 25, 24), 1
+    )
     cells = rng.poisson(level * factor[:, None] * signal).astype(np.float32)
     empty = rng.poisson(level * 0.5 * np.exp(rng.normal(0, 0.3, (120, 1)))).astype(np.float32)
     out = {"cells": cells, "empty": empty}
@@ -77,7 +81,9 @@ def peaks() -> dict[str, np.ndarray]:
     cells = ad.AnnData(sparse.csr_matrix(counts))
     muon.atac.pp.tfidf(cells)
     muon.atac.tl.lsi(cells, n_comps=10)
-    out.update(lsi=cells.obsm["X_lsi"].astype(np.float32), lsi_stdev=cells.uns["lsi"]["stdev"], lsi_loadings=cells.varm["LSI"])
+    out.update(
+        lsi=cells.obsm["X_lsi"].astype(np.float32), lsi_stdev=cells.uns["lsi"]["stdev"], lsi_loadings=cells.varm["LSI"]
+    )
     return out
 
 
