@@ -30,9 +30,8 @@ fn pca_project<'py>(
     let k = components.as_array().nrows();
     let components = components.as_slice()?;
     let center = center.as_ref().map(|center| center.as_slice()).transpose()?;
-    let found = run(py, threads, progress, |ctx| {
-        zensaibo_core::pca::project(parts.source()?.rows(), components, center, ctx)
-    })?;
+    let found =
+        run(py, threads, progress, |ctx| zensaibo_core::pca::project(parts.source()?.rows(), components, center, ctx))?;
     found.into_pyarray(py).reshape([n, k])
 }
 

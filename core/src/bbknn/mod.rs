@@ -66,8 +66,11 @@ pub fn balanced_neighbors(
         ctx.check()?;
         let nearest = match points.values() {
             ValueSlice::F32(values) => {
-                let rows: Vec<f32> =
-                    cells.iter().flat_map(|&cell| &values[cell as usize * d..(cell as usize + 1) * d]).copied().collect();
+                let rows: Vec<f32> = cells
+                    .iter()
+                    .flat_map(|&cell| &values[cell as usize * d..(cell as usize + 1) * d])
+                    .copied()
+                    .collect();
                 let pool = Points::new(cells.len(), d, ValueSlice::F32(&rows))?;
                 knn_between(&pool, points, k, options.metric, ctx)?
             }
@@ -83,7 +86,12 @@ pub fn balanced_neighbors(
         };
         for (cell, row) in found.iter_mut().enumerate() {
             let span = cell * k..(cell + 1) * k;
-            row.extend(nearest.distances[span.clone()].iter().zip(&nearest.indices[span]).map(|(&x, &i)| (x, cells[i as usize])));
+            row.extend(
+                nearest.distances[span.clone()]
+                    .iter()
+                    .zip(&nearest.indices[span])
+                    .map(|(&x, &i)| (x, cells[i as usize])),
+            );
         }
     }
     found.par_iter_mut().enumerate().for_each(|(cell, row)| {

@@ -177,7 +177,8 @@ mod tests {
         let points = Points::new(300, D, ValueSlice::F32(&new)).unwrap();
         let key = BatchKey { name: "batch", codes: &new_codes, n_levels: 2 };
         let run = |threads| {
-            with_threads(Some(threads), || map(&points, &key, &reference, &MapOptions::default(), &Ctx::quiet())).unwrap()
+            with_threads(Some(threads), || map(&points, &key, &reference, &MapOptions::default(), &Ctx::quiet()))
+                .unwrap()
         };
         let mapped = run(1);
         let goal = means(&made.corrected, &types);

@@ -96,7 +96,12 @@ pub fn hashsolo(counts: &[f64], b: usize, options: &HashsoloOptions, ctx: &Ctx) 
     options.validate()?;
     if b < 2 || !counts.len().is_multiple_of(b) {
         let found = format!("{} counts of {b} barcodes", counts.len());
-        return Err(Error::data(DataFault::TooFew, "barcodes", "at least two, with a count of each for every cell", found));
+        return Err(Error::data(
+            DataFault::TooFew,
+            "barcodes",
+            "at least two, with a count of each for every cell",
+            found,
+        ));
     }
     if let Some(place) = counts.iter().position(|&x| !(x >= 0.0 && x.is_finite())) {
         let fault = if counts[place] < 0.0 { DataFault::Negative } else { DataFault::NotFinite };
@@ -121,7 +126,8 @@ pub fn hashsolo(counts: &[f64], b: usize, options: &HashsoloOptions, ctx: &Ctx) 
     }
     ctx.check()?;
     let rows = || logs.chunks_exact(b).zip(ranks.chunks_exact(b));
-    let constant = || Error::data(DataFault::Invalid, "barcode counts", "counts that vary from cell to cell", "equal ones");
+    let constant =
+        || Error::data(DataFault::Invalid, "barcode counts", "counts that vary from cell to cell", "equal ones");
     let highest: Vec<f64> = rows().map(|(row, order)| row[order[b - 1] as usize]).collect();
     let lowest: Vec<f64> =
         rows().flat_map(|(row, order)| order[..n_noise].iter().map(|&barcode| row[barcode as usize])).collect();
@@ -175,7 +181,13 @@ mod tests {
             let mut stream = Stream::new(1, cell);
             let first = stream.below(4) as usize;
             let second = (first + 1) % 4;
-            let kind = if cell % 15 == 7 { 0 } else if cell % 10 == 3 { 2 } else { 1 };
+            let kind = if cell % 15 == 7 {
+                0
+            } else if cell % 10 == 3 {
+                2
+            } else {
+                1
+            };
             for barcode in 0..4 {
                 let labelled = (barcode == first && kind > 0) || (barcode == second && kind == 2);
                 let log = if labelled { 6.0 } else { 2.0 } + 0.4 * stream.normal();

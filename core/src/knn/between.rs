@@ -63,17 +63,14 @@ pub fn knn_between(
     pack(d, (0..m).map(|row| (prepared.row(row), prepared.half[row])), &mut panels);
     let mut found = Nearest { n, k, indices: vec![0; n * k], distances: vec![0.0; n * k] };
     let stage = ctx.stage("neighbours in the reference", n as u64);
-    found
-        .indices
-        .par_chunks_mut(BLOCK * k)
-        .zip(found.distances.par_chunks_mut(BLOCK * k))
-        .enumerate()
-        .try_for_each(|(block, out)| {
+    found.indices.par_chunks_mut(BLOCK * k).zip(found.distances.par_chunks_mut(BLOCK * k)).enumerate().try_for_each(
+        |(block, out)| {
             let first = m + block * BLOCK;
             let count = out.0.len() / k;
             search_block(&prepared, &exact, &panels, m, first..first + count, k, out, ctx)?;
             stage.advance(count as u64)
-        })?;
+        },
+    )?;
     Ok(found)
 }
 
@@ -111,7 +108,8 @@ fn search_block(
         settle(exact, row, &unit, candidates.iter().map(|entry| entry.row as usize), &mut found);
         // No row that was dropped can be nearer than this.
         let limit = prepared.base(row) - 2.0 * (worst + prepared.score_error(row));
-        let sure = complete || found.get(k - 1).is_some_and(|last| last.square * prepared.scale * prepared.scale < limit);
+        let sure =
+            complete || found.get(k - 1).is_some_and(|last| last.square * prepared.scale * prepared.scale < limit);
         if !sure {
             ctx.check()?;
             settle(exact, row, &unit, 0..m, &mut found);
@@ -181,9 +179,13 @@ mod tests {
 
     #[test]
     fn agrees_with_every_distance_over_a_grid() {
-        for (m, n, d, k, grid) in
-            [(1, 1, 1, 1, false), (30, 7, 2, 30, false), (400, 500, 9, 5, false), (300, 60, 3, 11, true), (40, 9, 1, 3, true)]
-        {
+        for (m, n, d, k, grid) in [
+            (1, 1, 1, 1, false),
+            (30, 7, 2, 30, false),
+            (400, 500, 9, 5, false),
+            (300, 60, 3, 11, true),
+            (40, 9, 1, 3, true),
+        ] {
             let (reference, queries) = (draw(m, d, 1, grid), draw(n, d, 2, grid));
             let a = Points::new(m, d, ValueSlice::F32(&reference)).unwrap();
             let b = Points::new(n, d, ValueSlice::F32(&queries)).unwrap();

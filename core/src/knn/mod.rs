@@ -22,8 +22,8 @@ mod tile;
 mod tests;
 
 pub use between::{Nearest, knn_between};
-pub use connectivities::{ConnectivitiesOptions, Method, connectivities};
 pub(crate) use connectivities::row_weights;
+pub use connectivities::{ConnectivitiesOptions, Method, connectivities};
 pub use options::{Algorithm, KnnOptions, Metric};
 pub use points::Points;
 pub use recall::{Recall, recall};

@@ -163,8 +163,11 @@ fn prepare(source: &dyn RowBlocks, options: &ScrubletOptions, ctx: &Ctx) -> Resu
 fn to_one_total<'a>(matrix: &'a Csr, chain: Lazy<'a>, logarithms: bool) -> Result<Lazy<'a>> {
     let divisors = (0..matrix.n_rows).map(|row| {
         let values = matrix.row(row).1;
-        let total: f64 =
-            if logarithms { values.iter().map(|&x| f64::from(x.ln_1p())).sum() } else { values.iter().map(|&x| f64::from(x)).sum() };
+        let total: f64 = if logarithms {
+            values.iter().map(|&x| f64::from(x.ln_1p())).sum()
+        } else {
+            values.iter().map(|&x| f64::from(x)).sum()
+        };
         if total > 0.0 { total / TOTAL } else { 1.0 }
     });
     chain.divide_rows(divisors.collect())

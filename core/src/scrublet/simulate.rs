@@ -10,12 +10,21 @@ use crate::{Ctx, Result};
 /// Doublets made at once.
 const PIECE: usize = 1024;
 
+/// Some consecutive doublets.
+struct Part {
+    pairs: Vec<[u32; 2]>,
+    /// Where each doublet's values end.
+    ends: Vec<u64>,
+    columns: Vec<u32>,
+    values: Vec<f32>,
+}
+
 /// The sums of `count` random pairs of different rows, and the pairs. Each doublet draws from a stream of its own.
 ///
 /// With `kept` below 1 each molecule of a sum stays with that chance.
 pub(super) fn doublets(counts: &Csr, count: usize, kept: f64, seed: u64, ctx: &Ctx) -> Result<(Csr, Vec<[u32; 2]>)> {
     let n = counts.n_rows as u64;
-    let parts: Vec<(Vec<[u32; 2]>, Vec<u64>, Vec<u32>, Vec<f32>)> = pieces(count, PIECE)
+    let parts: Vec<Part> = pieces(count, PIECE)
         .into_par_iter()
         .map(|piece| {
             ctx.check()?;
@@ -33,12 +42,13 @@ pub(super) fn doublets(counts: &Csr, count: usize, kept: f64, seed: u64, ctx: &C
                 pairs.push([first as u32, second as u32]);
                 ends.push(columns.len() as u64);
             }
-            Ok((pairs, ends, columns, values))
+            Ok(Part { pairs, ends, columns, values })
         })
         .collect::<Result<_>>()?;
-    let mut made = Csr { n_rows: count, n_cols: counts.n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() };
+    let mut made =
+        Csr { n_rows: count, n_cols: counts.n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() };
     let mut all_pairs = Vec::with_capacity(count);
-    for (pairs, ends, columns, values) in parts {
+    for Part { pairs, ends, columns, values } in parts {
         let base = made.indices.len() as u64;
         made.indptr.extend(ends.iter().map(|end| base + end));
         made.indices.extend(columns);

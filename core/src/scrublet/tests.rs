@@ -55,7 +55,13 @@ fn area(scores: &[f64], truth: &[bool]) -> f64 {
     for (a, _) in scores.iter().zip(truth).filter(|(_, doublet)| **doublet) {
         for (b, _) in scores.iter().zip(truth).filter(|(_, doublet)| !**doublet) {
             pairs += 1.0;
-            right += if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 };
+            right += if a > b {
+                1.0
+            } else if a == b {
+                0.5
+            } else {
+                0.0
+            };
         }
     }
     right / pairs
@@ -113,7 +119,9 @@ fn cells_with_almost_nothing_take_no_part() {
     let end = matrix.indices.len() as u64;
     matrix.indptr.extend([end, end]);
     let found = run(&matrix, &options());
-    assert!(found.scores[200].is_nan() && found.scores[201].is_nan() && found.scores[..200].iter().all(|x| x.is_finite()));
+    assert!(
+        found.scores[200].is_nan() && found.scores[201].is_nan() && found.scores[..200].iter().all(|x| x.is_finite())
+    );
     assert!(!found.predicted[200] && !found.predicted[201]);
     assert!(found.parents.iter().flatten().all(|&cell| cell < 200));
 }
@@ -128,7 +136,10 @@ fn faults_are_named() {
         (ScrubletOptions { sim_doublet_ratio: 1e-3, ..usual.clone() }, "sim_doublet_ratio"),
         (ScrubletOptions { expected_doublet_rate: 1.0, ..usual.clone() }, "expected_doublet_rate"),
         (ScrubletOptions { stdev_doublet_rate: -0.1, ..usual.clone() }, "stdev_doublet_rate"),
-        (ScrubletOptions { synthetic_doublet_umi_subsampling: 1.1, ..usual.clone() }, "synthetic_doublet_umi_subsampling"),
+        (
+            ScrubletOptions { synthetic_doublet_umi_subsampling: 1.1, ..usual.clone() },
+            "synthetic_doublet_umi_subsampling",
+        ),
         (ScrubletOptions { n_prin_comps: 0, ..usual.clone() }, "n_prin_comps"),
         (ScrubletOptions { n_prin_comps: 500, ..usual.clone() }, "n_prin_comps"),
         (ScrubletOptions { n_neighbors: Some(0), ..usual.clone() }, "n_neighbors"),

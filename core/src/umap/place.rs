@@ -93,7 +93,8 @@ fn travel(
 ) {
     let d = point.len();
     let m = (layout.len() / d) as u64;
-    let largest = weights.iter().copied().fold(0f32, f32::max);
+    // Weights are above 0, the largest nearly always 1; a tiny floor keeps shares defined.
+    let largest = weights.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
     let at = |row: usize| &layout[row * d..(row + 1) * d];
     let square = |point: &[f64], other: &[f32]| -> f64 {
         point.iter().zip(other).map(|(x, &y)| (x - f64::from(y)).powi(2)).sum()
@@ -103,14 +104,17 @@ fn travel(
         for (&neighbor, &weight) in neighbors.iter().zip(weights) {
             let share = f64::from(weight / largest);
             // Due in this epoch when the number of visits so far rises; less than one visit in all is none.
-            if !(share * epochs as f64 >= 1.0) || ((epoch + 1) as f64 * share).floor() <= (epoch as f64 * share).floor() {
+            if share * (epochs as f64) < 1.0 || ((epoch + 1) as f64 * share).floor() <= (epoch as f64 * share).floor() {
                 continue;
             }
             let other = at(neighbor as usize);
             let distance = square(point, other);
             if distance > 0.0 {
                 let pull = -2.0 * a * b * distance.powf(b - 1.0) / (1.0 + a * distance.powf(b));
-                point.iter_mut().zip(other).for_each(|(x, &y)| *x += rate * (pull * (*x - f64::from(y))).clamp(-4.0, 4.0));
+                point
+                    .iter_mut()
+                    .zip(other)
+                    .for_each(|(x, &y)| *x += rate * (pull * (*x - f64::from(y))).clamp(-4.0, 4.0));
             }
             for _ in 0..options.negative_sample_rate {
                 let other = at(stream.below(m) as usize);
@@ -139,8 +143,9 @@ mod tests {
         let mut stream = Stream::new(1, 0);
         let reference: Vec<f32> =
             (0..300).map(|i| if i < 450 / 3 { 0.0 } else { 20.0 } + stream.normal() as f32).collect();
-        let layout: Vec<f32> =
-            (0..100).flat_map(|i| [if i < 50 { -5.0 } else { 5.0 } + stream.normal() as f32, stream.normal() as f32]).collect();
+        let layout: Vec<f32> = (0..100)
+            .flat_map(|i| [if i < 50 { -5.0 } else { 5.0 } + stream.normal() as f32, stream.normal() as f32])
+            .collect();
         let queries: Vec<f32> = (0..3 * n).map(|_| 20.0 + stream.normal() as f32).collect();
         let a = Points::new(100, 3, ValueSlice::F32(&reference)).unwrap();
         let b = Points::new(n, 3, ValueSlice::F32(&queries)).unwrap();
@@ -159,7 +164,8 @@ mod tests {
         assert_eq!(found, run(2));
         assert_eq!(found, run(8));
         // A point's place does not depend on the others.
-        let first = Nearest { n: 1, k: 8, indices: nearest.indices[..8].to_vec(), distances: nearest.distances[..8].to_vec() };
+        let first =
+            Nearest { n: 1, k: 8, indices: nearest.indices[..8].to_vec(), distances: nearest.distances[..8].to_vec() };
         let still = UmapOptions { maxiter: Some(0), ..UmapOptions::default() };
         let mean = place(&first, &layout, 0.58, 1.33, &still, &Ctx::quiet()).unwrap();
         let low = nearest.indices[..8].iter().map(|&row| layout[row as usize * 2]).fold(f32::INFINITY, f32::min);

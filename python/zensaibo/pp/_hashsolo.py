@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +76,7 @@ def hashsolo(
     if not columns:
         raise ParameterError("parameter `cell_hashing_columns`: expected columns of obs, found none")
     counts = np.column_stack([_counts(adata, column) for column in columns])
-    options = {"priors": tuple(priors), "number_of_noise_barcodes": number_of_noise_barcodes}
+    options: dict[str, Any] = {"priors": tuple(priors), "number_of_noise_barcodes": number_of_noise_barcodes}
     hypothesis, probabilities = np.zeros(adata.n_obs), np.zeros((adata.n_obs, 3))
     barcode = np.zeros(adata.n_obs, dtype=np.int64)
     if pre_existing_clusters is None:

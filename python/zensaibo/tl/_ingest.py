@@ -115,7 +115,7 @@ def ingest(
     if projection is not None:
         matrix = get_matrix(adata, layer=projection.layer)
         coordinates = projection.project(matrix, threads=threads, progress=progress)
-    if rep == X_PCA:
+    if rep == X_PCA and coordinates is not None:
         width = min(n_pcs or coordinates.shape[1], coordinates.shape[1])
         known, new = np.asarray(adata_ref.obsm[X_PCA])[:, :width], np.ascontiguousarray(coordinates[:, :width])
     elif rep == "X":
