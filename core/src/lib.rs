@@ -39,6 +39,8 @@ mod quadtree;
 pub mod random;
 pub mod raster;
 pub mod scrublet;
+pub mod scale;
+pub mod score;
 pub mod simulate;
 pub mod stats;
 pub mod tsne;

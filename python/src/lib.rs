@@ -25,6 +25,7 @@ mod pseudobulk;
 mod raster;
 mod recipe;
 mod run;
+mod scale;
 mod simulate;
 mod structure;
 mod umap;
@@ -51,6 +52,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         mapping::register,
         markers::register,
         raster::register,
+        scale::register,
         simulate::register,
         recipe::register,
         structure::register,

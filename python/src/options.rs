@@ -50,6 +50,7 @@ described! {
     zensaibo_core::qc::QcOptions,
     zensaibo_core::raster::RasterOptions,
     zensaibo_core::scrublet::ScrubletOptions,
+    zensaibo_core::scale::ScaleOptions,
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::umap::UmapOptions,
     zensaibo_core::leiden::LeidenOptions,

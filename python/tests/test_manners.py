@@ -81,6 +81,7 @@ CARRIERS = {
     "wnn": [zs.arrays.wnn, zs.pp.wnn],
     "logistic": [zs.arrays.logistic_regression, zs.tl.train_classifier],
     "pseudobulk_test": [zs.arrays.pseudobulk_test, zs.tl.pseudobulk_test],
+    "scale": [zs.arrays.scale, zs.pp.scale],
 }
 
 

@@ -82,6 +82,37 @@ def divide_rows(
     indptr: Any, data: Any, divisors: Any, threads: int | None = None, progress: Progress = None
 ) -> None: ...
 def log1p(data: Any, base: float | None = None, threads: int | None = None, progress: Progress = None) -> None: ...
+
+# scale, score
+def scale_statistics(
+    matrix: Any, mask: Any = None, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def scale_in_place(
+    data: Any,
+    mean: Any,
+    std: Any,
+    options_json: str,
+    mask: Any = None,
+    indptr: Any = None,
+    indices: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> None: ...
+def scale_to_dense(
+    matrix: Any,
+    mean: Any,
+    std: Any,
+    options_json: str,
+    out: Any,
+    mask: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> None: ...
+def gene_set_means(
+    matrix: Any, sets: list[Any], threads: int | None = None, progress: Progress = None
+) -> Any: ...
+
+# hvg
 def highly_variable_genes(
     matrix: Any,
     options_json: str,

@@ -10,6 +10,7 @@
 
 mod block;
 mod columns;
+mod dense;
 mod lazy;
 mod pass;
 mod source;
@@ -17,6 +18,7 @@ mod view;
 
 pub use block::{RowBlock, Scratch};
 pub use columns::{ColumnChunk, Entry, column_chunks};
+pub use dense::fill_rows;
 pub use lazy::Lazy;
 pub use pass::{Pass, run, run_with};
 pub use source::{RowBlocks, collect, rows_per_block};

@@ -14,7 +14,7 @@ mod top;
 
 pub use cells::{CellMetrics, CellMetricsPass};
 pub use check::{CountFault, CountFaultPass, check_counts, find_count_fault};
-pub use compact::{compact_in_place, compact_parts};
+pub use compact::{Index, compact_in_place, compact_parts};
 pub use filter::{Filtered, filter_cells, filter_genes};
 pub use metrics::{QcMetrics, qc_metrics};
 pub use options::{FilterCellsOptions, FilterGenesOptions, QcOptions};

@@ -35,6 +35,8 @@ from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
 from ._tsne import Tsne, tsne
+from ._scale import Scaled, scale
+from ._score import GeneScores, score_genes
 from ._umap import Umap, umap, umap_curve
 from ._velocity import (
     Velocity,
@@ -57,6 +59,7 @@ __all__ = [
     "GeneActivity",
     "Harmony",
     "Hashsolo",
+    "GeneScores",
     "HighlyVariableGenes",
     "Leiden",
     "LogisticModel",
@@ -70,6 +73,7 @@ __all__ = [
     "QcMetrics",
     "RankedGenes",
     "Scrublet",
+    "Scaled",
     "SizeFactors",
     "Tsne",
     "Umap",
@@ -117,6 +121,8 @@ __all__ = [
     "rank_genes_groups",
     "raster_points",
     "scrublet",
+    "scale",
+    "score_genes",
     "size_factors",
     "tfidf",
     "transition_matrix",

@@ -14,6 +14,7 @@ from ._recipe import recipe
 from ._scrublet import scrublet
 from ._tfidf import tfidf
 from ._wnn import wnn
+from ._scale import scale
 
 __all__ = [
     "bbknn",
@@ -34,4 +35,5 @@ __all__ = [
     "scrublet",
     "tfidf",
     "wnn",
+    "scale",
 ]

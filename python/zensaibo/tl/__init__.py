@@ -19,6 +19,7 @@ from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
 from ._rank_genes_groups import rank_genes_groups
 from ._tsne import tsne
+from ._score_genes import score_genes, score_genes_cell_cycle
 from ._umap import umap
 from ._velocity import transition_matrix, velocity, velocity_embedding, velocity_graph
 
@@ -46,6 +47,8 @@ __all__ = [
     "train_classifier",
     "transition_matrix",
     "tsne",
+    "score_genes",
+    "score_genes_cell_cycle",
     "umap",
     "velocity",
     "velocity_embedding",
