@@ -46,6 +46,11 @@ fn highly_variable_genes<'py>(
             out.set_item("variances_norm", variances_norm.into_pyarray(py))?;
             out.set_item("rank", rank.into_pyarray(py))?;
         }
+        HvgStatistics::Residuals { variances, residual_variances, rank } => {
+            out.set_item("variances", variances.into_pyarray(py))?;
+            out.set_item("residual_variances", residual_variances.into_pyarray(py))?;
+            out.set_item("rank", rank.into_pyarray(py))?;
+        }
     }
     let n_batches = found.n_batches.map(|counts| counts.into_iter().map(i64::from).collect::<Vec<_>>());
     out.set_item("n_batches", n_batches.map(|counts| counts.into_pyarray(py)))?;

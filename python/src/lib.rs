@@ -5,7 +5,9 @@
 
 mod aggregate;
 mod chromatin;
+mod combat;
 mod counts;
+mod downsample;
 mod errors;
 mod fate;
 mod hvg;
@@ -22,8 +24,11 @@ mod options;
 mod pca;
 mod protein;
 mod pseudobulk;
+mod pearson;
+mod pooled;
 mod raster;
 mod recipe;
+mod regress;
 mod run;
 mod scale;
 mod simulate;
@@ -43,15 +48,20 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         matrix::register,
         integrate::register,
         io::register,
+        combat::register,
         counts::register,
+        downsample::register,
         hvg::register,
         pca::register,
+        pearson::register,
         neighbors::register,
         leiden::register,
         umap::register,
         mapping::register,
         markers::register,
+        pooled::register,
         raster::register,
+        regress::register,
         scale::register,
         simulate::register,
         recipe::register,

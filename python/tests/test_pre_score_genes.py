@@ -17,13 +17,17 @@ S_GENES = "MCM5 PCNA TYMS FEN1 MCM2 MCM4 RRM1 UNG GINS2 MCM6 CDCA7 DTL PRIM1 UHR
 G2M_GENES = "HMGB2 CDK1 NUSAP1 UBE2C BIRC5 TPX2 TOP2A NDC80 CKS2 NUF2 CKS1B MKI67 TMPO CENPF TACC3 SMC4 CCNB2".split()
 
 
-def same_score(ours, theirs, *args, rtol=1e-9, **kwargs):
+#: scanpy sums sparse float32 values in float32; other control genes would change scores in the second digit.
+TOLERANCE = 2e-6
+
+
+def same_score(ours, theirs, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         zs.tl.score_genes(ours, *args, **kwargs)
         sc.tl.score_genes(theirs, *args, **kwargs)
     name = kwargs.get("score_name", "score")
-    np.testing.assert_allclose(ours.obs[name], theirs.obs[name], rtol=rtol, atol=rtol)
+    np.testing.assert_allclose(ours.obs[name], theirs.obs[name], rtol=TOLERANCE, atol=TOLERANCE)
     assert ours.obs[name].dtype == theirs.obs[name].dtype == np.float64
 
 
@@ -88,8 +92,12 @@ def test_cell_cycle_equals_scanpy(pbmc3k_log):
         zs.tl.score_genes_cell_cycle(ours, s_genes=S_GENES, g2m_genes=G2M_GENES, random_state=3)
         sc.tl.score_genes_cell_cycle(theirs, s_genes=S_GENES, g2m_genes=G2M_GENES, random_state=3)
     for column in ("S_score", "G2M_score"):
-        np.testing.assert_allclose(ours.obs[column], theirs.obs[column], rtol=1e-9, atol=1e-9)
-    assert (ours.obs["phase"].to_numpy() == theirs.obs["phase"].to_numpy()).all()
+        np.testing.assert_allclose(ours.obs[column], theirs.obs[column], rtol=TOLERANCE, atol=TOLERANCE)
+    s, g2m = (theirs.obs[column].to_numpy() for column in ("S_score", "G2M_score"))
+    # Equal scores are decided by rounding, which in scanpy is float32's.
+    clear = (np.abs(s - g2m) > 1e-5) & (np.abs(s) > 1e-5) & (np.abs(g2m) > 1e-5)
+    assert clear.mean() > 0.9
+    assert (ours.obs["phase"].to_numpy() == theirs.obs["phase"].to_numpy())[clear].all()
     assert set(ours.obs["phase"]) == {"S", "G1", "G2M"}
 
 

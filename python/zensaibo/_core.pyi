@@ -82,37 +82,6 @@ def divide_rows(
     indptr: Any, data: Any, divisors: Any, threads: int | None = None, progress: Progress = None
 ) -> None: ...
 def log1p(data: Any, base: float | None = None, threads: int | None = None, progress: Progress = None) -> None: ...
-
-# scale, score
-def scale_statistics(
-    matrix: Any, mask: Any = None, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, Any]: ...
-def scale_in_place(
-    data: Any,
-    mean: Any,
-    std: Any,
-    options_json: str,
-    mask: Any = None,
-    indptr: Any = None,
-    indices: Any = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> None: ...
-def scale_to_dense(
-    matrix: Any,
-    mean: Any,
-    std: Any,
-    options_json: str,
-    out: Any,
-    mask: Any = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> None: ...
-def gene_set_means(
-    matrix: Any, sets: list[Any], threads: int | None = None, progress: Progress = None
-) -> Any: ...
-
-# hvg
 def highly_variable_genes(
     matrix: Any,
     options_json: str,
@@ -233,6 +202,23 @@ def transition_matrix(
 def velocity_embedding(
     transitions: Any, positions: Any, options: str, threads: int | None = None, progress: Progress = None
 ) -> Any: ...
+def tsne(
+    points: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, float, int]: ...
+def force_atlas(
+    graph: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def fate_probabilities(
+    vectors: Any,
+    values: Any,
+    n_dcs: int,
+    pseudotime: Any,
+    terminal: Any,
+    fates: int,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, int, int]: ...
 def harmony(
     data: Any, keys: list[Any], options: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
@@ -385,24 +371,3 @@ def gene_set_means(
 def pearson_residuals(
     matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
-
-# layouts
-def tsne(
-    points: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, float, int]: ...
-def force_atlas(
-    graph: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> Any: ...
-
-# fate
-def fate_probabilities(
-    vectors: Any,
-    values: Any,
-    n_dcs: int,
-    pseudotime: Any,
-    terminal: Any,
-    fates: int,
-    options: str,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[Any, Any, int, int]: ...

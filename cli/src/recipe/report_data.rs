@@ -95,6 +95,9 @@ fn features(done: &Clustered) -> FeaturePlot {
         HvgStatistics::Variance { variances_norm, .. } => {
             (variances_norm.clone(), "variance of standardised counts", "mean count", true)
         }
+        HvgStatistics::Residuals { residual_variances, .. } => {
+            (residual_variances.clone(), "variance of Pearson residuals", "mean count", true)
+        }
     };
     FeaturePlot {
         x_label: x_label.into(),

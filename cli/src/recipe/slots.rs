@@ -93,6 +93,11 @@ pub(super) fn var(done: &Clustered) -> Result<Table> {
             table.set("variances", numbers(variances.clone()))?;
             table.set("variances_norm", numbers(variances_norm.clone()))?;
         }
+        HvgStatistics::Residuals { variances, residual_variances, rank } => {
+            table.set("highly_variable_rank", numbers(as_f32(rank)))?;
+            table.set("variances", numbers(variances.clone()))?;
+            table.set("residual_variances", numbers(residual_variances.clone()))?;
+        }
     }
     Ok(table)
 }

@@ -3,15 +3,17 @@
 //! Two families. `seurat` and `cell_ranger` take logarithmised data and compare each gene's dispersion with
 //! that of genes of similar mean (bins). `seurat_v3` and `seurat_v3_paper` take raw counts and compare each
 //! gene's variance with what a smooth curve (loess) expects at its mean. Every step, down to ties and the
-//! edges of bins, is that of scanpy 1.11.
+//! edges of bins, is that of scanpy 1.11. `pearson_residuals` takes raw counts and ranks genes by the variance of
+//! their Pearson residuals ([`crate::pearson`]).
 //!
 //! References: Satija et al., Nat Biotechnol 2015; Zheng et al., Nat Commun 2017; Stuart et al., Cell 2019;
-//! Cleveland and Grosse, Statistics and Computing 1991.
+//! Cleveland and Grosse, Statistics and Computing 1991; Lause, Berens, Kobak, Genome Biology 2021.
 
 mod bins;
 mod dispersion;
 mod loess;
 mod options;
+mod residuals;
 #[cfg(test)]
 mod tests;
 mod variance;
@@ -27,7 +29,7 @@ use crate::{Ctx, DataFault, Error, Result};
 /// What [`highly_variable_genes`] looks at.
 #[derive(Clone, Copy)]
 pub struct HvgInput<'a> {
-    /// Cells x genes: logarithmised for `seurat` and `cell_ranger`, raw counts for `seurat_v3`(`_paper`).
+    /// Cells x genes: logarithmised for `seurat` and `cell_ranger`, raw counts for the others.
     pub source: &'a dyn RowBlocks,
     /// Batch of each cell, numbered from 0 without gaps.
     pub batches: Option<&'a [u32]>,
@@ -55,7 +57,7 @@ pub struct Hvg {
     pub statistics: HvgStatistics,
     /// Number of batches in which a gene is highly variable.
     pub n_batches: Option<Vec<u32>>,
-    /// Whether a gene is highly variable in every batch (`seurat`, `cell_ranger`).
+    /// Whether a gene is highly variable in every batch (not the seurat_v3 flavors).
     pub intersection: Option<Vec<bool>>,
     /// First value that is not a raw count, where raw counts are expected and `check_values` asks to look.
     pub not_counts: Option<CountFault>,
@@ -82,6 +84,15 @@ pub enum HvgStatistics {
         /// Median over batches of the rank by `variances_norm`, from 0; NaN where below the top in every batch.
         rank: Vec<f64>,
     },
+    /// `pearson_residuals`.
+    Residuals {
+        /// Variance of the counts over all cells.
+        variances: Vec<f64>,
+        /// Variance of Pearson residuals, averaged over batches.
+        residual_variances: Vec<f64>,
+        /// Median over batches of the rank by `residual_variances`, from 0; NaN where below the top in every batch.
+        rank: Vec<f64>,
+    },
 }
 
 impl Default for HvgStatistics {
@@ -92,8 +103,8 @@ impl Default for HvgStatistics {
 
 /// Selects the genes that vary more than others of their mean.
 ///
-/// Nothing is random; the same bits for any number of threads. One read (`seurat`, `cell_ranger`) or two
-/// (`seurat_v3`); 24 bytes per gene and batch.
+/// Nothing is random; the same bits for any number of threads. One read (`seurat`, `cell_ranger`), two
+/// (`seurat_v3`) or three (`pearson_residuals`); 24 to 40 bytes per gene and batch.
 ///
 /// # Errors
 /// [`Error::Parameter`] for options out of range or that contradict the data; [`Error::Data`] for an empty matrix,
@@ -119,10 +130,10 @@ pub fn highly_variable_genes(input: HvgInput<'_>, options: &HvgOptions, ctx: &Ct
             return Err(Error::data(DataFault::Invalid, "tie order", expected, "other numbers"));
         }
     }
-    if options.flavor.takes_counts() {
-        variance::select(input, n_batches, options, ctx)
-    } else {
-        dispersion::select(input, n_batches, options, ctx)
+    match options.flavor {
+        Flavor::Seurat | Flavor::CellRanger => dispersion::select(input, n_batches, options, ctx),
+        Flavor::SeuratV3 | Flavor::SeuratV3Paper => variance::select(input, n_batches, options, ctx),
+        Flavor::PearsonResiduals => residuals::select(input, n_batches, options, ctx),
     }
 }
 

@@ -17,12 +17,14 @@ pub enum Flavor {
     SeuratV3,
     /// As `SeuratV3`; batches by the number in which a gene is selected, as the paper does. Takes raw counts.
     SeuratV3Paper,
+    /// Variance of Pearson residuals; batches by the number in which a gene is selected. Takes raw counts.
+    PearsonResiduals,
 }
 
 impl Flavor {
     /// Whether the flavor expects raw counts.
     pub fn takes_counts(self) -> bool {
-        matches!(self, Self::SeuratV3 | Self::SeuratV3Paper)
+        matches!(self, Self::SeuratV3 | Self::SeuratV3Paper | Self::PearsonResiduals)
     }
 }
 
@@ -62,29 +64,37 @@ impl<'de> Deserialize<'de> for Bound {
 options! {
     /// Options for [`highly_variable_genes`](super::highly_variable_genes).
     pub struct HvgOptions("highly_variable_genes") {
-        /// Recipe: seurat, cell_ranger (logarithmised data), seurat_v3, seurat_v3_paper (raw counts).
+        /// Recipe: seurat, cell_ranger (logarithmised data), seurat_v3, seurat_v3_paper,
+        /// pearson_residuals (raw counts).
         pub flavor: Flavor = Flavor::Seurat,
-        /// Number of genes to select, at least 1. None: by the cutoffs below (2000 for the seurat_v3 flavors).
+        /// Number of genes to select, at least 1. None: by the cutoffs below (2000 for the seurat_v3 flavors;
+        /// needed for pearson_residuals).
         /// When given, the cutoffs are ignored.
         pub n_top_genes: Option<usize> = None,
-        /// Normalised dispersion must be above this. Ignored by the seurat_v3 flavors and with n_top_genes.
+        /// Normalised dispersion must be above this. Ignored by flavors that take raw counts and with n_top_genes.
         pub min_disp: Bound = Bound(0.5),
-        /// Normalised dispersion must be below this. Ignored by the seurat_v3 flavors and with n_top_genes.
+        /// Normalised dispersion must be below this. Ignored by flavors that take raw counts and with n_top_genes.
         pub max_disp: Bound = Bound(f64::INFINITY),
-        /// Mean must be above this. Ignored by the seurat_v3 flavors and with n_top_genes.
+        /// Mean must be above this. Ignored by flavors that take raw counts and with n_top_genes.
         pub min_mean: Bound = Bound(0.0125),
-        /// Mean must be below this. Ignored by the seurat_v3 flavors and with n_top_genes.
+        /// Mean must be below this. Ignored by flavors that take raw counts and with n_top_genes.
         pub max_mean: Bound = Bound(3.0),
         /// Fraction of the genes, above 0 and at most 1, that each local fit of the loess curve uses; larger is smoother.
         /// Used by the seurat_v3 flavors.
         pub span: f64 = 0.3,
         /// Number of bins of the mean, at least 1. Used by seurat.
         pub n_bins: usize = 20,
-        /// Look whether the values are raw counts. Used by the seurat_v3 flavors.
+        /// Look whether the values are raw counts. Used by flavors that take raw counts.
         pub check_values: bool = true,
         /// Leave genes that no cell expresses out of the bins. Used by seurat and cell_ranger; with batches it is
         /// always done. None: only with batches.
         pub filter_unexpressed_genes: Option<bool> = None,
+        /// Overdispersion of the negative binomial model; greater than 0, infinity is Poisson. Used by
+        /// pearson_residuals.
+        pub theta: Bound = Bound(100.0),
+        /// Residuals are cut to -clip..clip; at least 0. None: the square root of the number of cells of the batch.
+        /// Used by pearson_residuals.
+        pub clip: Option<f64> = None,
     }
 }
 
@@ -111,9 +121,15 @@ impl HvgOptions {
             }
         }
         if self.filter_unexpressed_genes.is_some() && self.flavor.takes_counts() {
-            let expected = "none for the seurat_v3 flavors, which need no bins";
+            let expected = "none for flavors that take raw counts, which need no bins";
             return Err(Error::parameter("filter_unexpressed_genes", expected, "a value"));
         }
-        Ok(())
+        if !(self.theta.0 > 0.0) {
+            return Err(Error::parameter("theta", "a number above 0 (infinity: a Poisson model)", self.theta.0));
+        }
+        match self.clip {
+            Some(clip) if !(clip >= 0.0) => Err(Error::parameter("clip", "a number of at least 0, or none", clip)),
+            _ => Ok(()),
+        }
     }
 }

@@ -66,7 +66,7 @@ fn first_read(
 }
 
 /// Moments of all batches together.
-fn total(batches: &[GeneMoments]) -> GeneMoments {
+pub(super) fn total(batches: &[GeneMoments]) -> GeneMoments {
     let mut whole = batches[0].clone();
     for batch in &batches[1..] {
         whole.n_rows += batch.n_rows;
@@ -192,7 +192,7 @@ fn second_read(input: HvgInput<'_>, batches: &[GeneMoments], curves: &[Curve], c
 
 /// Per gene: median over batches of its rank where that is below `asked` (NaN if nowhere), and the number of
 /// such batches. Equal variances rank in gene order.
-fn ranks(normalised: &[Vec<f64>], asked: usize) -> (Vec<f64>, Vec<u32>) {
+pub(super) fn ranks(normalised: &[Vec<f64>], asked: usize) -> (Vec<f64>, Vec<u32>) {
     let n_genes = normalised.first().map_or(0, Vec::len);
     let mut within = vec![Vec::new(); n_genes];
     for batch in normalised {
@@ -206,7 +206,7 @@ fn ranks(normalised: &[Vec<f64>], asked: usize) -> (Vec<f64>, Vec<u32>) {
     (within.iter_mut().map(|ranks| median(ranks)).collect(), counts)
 }
 
-fn pick(rank: &[f64], counts: &[u32], asked: usize, flavor: Flavor) -> Vec<bool> {
+pub(super) fn pick(rank: &[f64], counts: &[u32], asked: usize, flavor: Flavor) -> Vec<bool> {
     let key = |gene: usize| if rank[gene].is_nan() { f64::INFINITY } else { rank[gene] };
     let mut order: Vec<usize> = (0..rank.len()).collect();
     order.sort_by(|&a, &b| {

@@ -19,6 +19,8 @@ enum Step {
     Expm1(Option<f64>),
     /// min(x, limit).
     ClipMax(f32),
+    /// Within low..high, less a shift per column that keeps zeros zero: `[low, high, shift]`.
+    ClampColumns(Vec<[f64; 3]>),
 }
 
 /// A source seen through row and column masks and value transforms.
@@ -71,8 +73,10 @@ impl<'a> Lazy<'a> {
     pub fn select_columns(mut self, mask: &[bool]) -> Result<Self> {
         check_length("column mask", mask.len(), self.n_cols())?;
         for step in &mut self.steps {
-            if let Step::DivideColumns(divisors) = step {
-                keep(divisors, mask);
+            match step {
+                Step::DivideColumns(divisors) => keep(divisors, mask),
+                Step::ClampColumns(bounds) => keep(bounds, mask),
+                _ => {}
             }
         }
         let mut next = 0u32;
@@ -140,6 +144,23 @@ impl<'a> Lazy<'a> {
         Ok(self)
     }
 
+    /// Cuts the values of each column to its `(low, high)`, up to a shift: where 0 lies outside the bounds, the bound
+    /// next to it is taken off the column, so that zeros stay zeros.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when there are not as many bounds as columns, or one is NaN or the wrong way round.
+    pub fn clamp_columns(mut self, bounds: &[(f64, f64)]) -> Result<Self> {
+        check_length("column bounds", bounds.len(), self.n_cols())?;
+        if let Some((low, high)) = bounds.iter().find(|(low, high)| !(low <= high)) {
+            let found = format!("{low} and {high}");
+            return Err(Error::data(DataFault::Invalid, "column bounds", "a lower and an upper one", found));
+        }
+        self.steps.push(Step::ClampColumns(
+            bounds.iter().map(|&(low, high)| [low, high, low.max(0.0) + high.min(0.0)]).collect(),
+        ));
+        Ok(self)
+    }
+
     /// The kept rows of the source that fall in one of its blocks, as a range of this chain's rows.
     fn kept(&self, block: usize) -> Range<usize> {
         let span = self.source.block_rows(block);
@@ -177,6 +198,12 @@ fn apply(steps: &[Step], row: usize, columns: &[u32], values: &mut [f32]) {
             Step::Expm1(base) => {
                 let scale = base.map_or(1.0, f64::ln);
                 values.iter_mut().for_each(|value| *value = (f64::from(*value) * scale).exp_m1() as f32);
+            }
+            Step::ClampColumns(bounds) => {
+                for (&column, value) in columns.iter().zip(values.iter_mut()) {
+                    let [low, high, shift] = bounds[column as usize];
+                    *value = (f64::from(*value).max(low).min(high) - shift) as f32;
+                }
             }
             Step::ClipMax(limit) => values.iter_mut().for_each(|value| *value = value.min(*limit)),
         }
@@ -298,6 +325,20 @@ mod tests {
         }
         let clipped = gather(&Lazy::new(&source).clip_max(4.5).unwrap());
         assert_eq!(clipped.values, vec![1.0, 2.0, 3.0, 4.0, 4.5, 4.5]);
+    }
+
+    #[test]
+    fn columns_are_clamped_and_zeros_stay() {
+        // Columns: within -1..4.5; above 2 (so 2 comes off); below -1 (so -1 comes off).
+        let source = Csr::new(2, 3, vec![0, 3, 5], vec![0, 1, 2, 0, 2], vec![5.0, 7.0, -3.0, -2.0, -0.5]).unwrap();
+        let bounds = [(-1.0, 4.5), (2.0, 6.0), (-2.0, -1.0)];
+        let got = gather(&Lazy::new(&source).clamp_columns(&bounds).unwrap());
+        assert_eq!(got.values, [4.5, 4.0, -1.0, -1.0, 0.0]);
+        let masked =
+            Lazy::new(&source).clamp_columns(&bounds).unwrap().select_columns(&[false, true, true]).unwrap();
+        assert_eq!(gather(&masked).values, [4.0, -1.0, 0.0]);
+        assert!(Lazy::new(&source).clamp_columns(&[(1.0, 0.0); 3]).is_err());
+        assert!(Lazy::new(&source).clamp_columns(&[]).err().unwrap().to_string().contains("column bounds"));
     }
 
     #[test]

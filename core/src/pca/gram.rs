@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use zensaibo_linalg::gemm_f32;
 
 use super::PcaOptions;
+use super::adjust::Removed;
 use super::eigen::{basis_size, times, top_eigen};
 use super::panel::{Entry, Piece, Split};
 use crate::matrix::{RowBlocks, Scratch};
@@ -33,12 +34,16 @@ pub(super) fn solve(
     source: &dyn RowBlocks,
     moments: &GeneMoments,
     center: Option<&[f64]>,
+    removed: Option<&Removed<'_>>,
     k: usize,
     options: &PcaOptions,
     ctx: &Ctx,
 ) -> Result<(Vec<f64>, Array2<f64>)> {
     let split = Split::choose(moments);
-    let matrix = accumulate(source, &split, center, options.chunk_size.unwrap_or(CELLS), ctx)?;
+    let mut matrix = accumulate(source, &split, center, options.chunk_size.unwrap_or(CELLS), ctx)?;
+    if let Some(removed) = removed {
+        removed.take_off_products(&mut matrix, &split.order, ctx)?;
+    }
     let stage = ctx.stage("pca: eigenvectors", 0);
     let (values, vectors) = top_eigen(split.order.len(), k, options, ctx, |block| {
         stage.advance(1)?;

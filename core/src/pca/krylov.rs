@@ -4,6 +4,7 @@ use ndarray::Array2;
 use rayon::prelude::*;
 
 use super::PcaOptions;
+use super::adjust::Removed;
 use super::eigen::{BLOCK, top_eigen};
 use super::multiply::cross;
 use crate::matrix::{RowBlocks, Scratch};
@@ -22,20 +23,27 @@ pub(super) fn cost(moments: &GeneMoments, k: usize) -> f64 {
 pub(super) fn solve(
     source: &dyn RowBlocks,
     center: Option<&[f64]>,
+    removed: Option<&Removed<'_>>,
     k: usize,
     options: &PcaOptions,
     ctx: &Ctx,
 ) -> Result<(Vec<f64>, Array2<f64>)> {
     let stage = ctx.stage("pca: krylov", 0);
     top_eigen(source.n_cols(), k, options, ctx, |vectors| {
-        let product = apply(source, center, vectors, ctx)?;
+        let product = apply(source, center, removed, vectors, ctx)?;
         stage.advance(1)?;
         Ok(product)
     })
 }
 
 /// C times `vectors` (g x width), in one read.
-fn apply(source: &dyn RowBlocks, center: Option<&[f64]>, vectors: &Array2<f64>, ctx: &Ctx) -> Result<Array2<f64>> {
+fn apply(
+    source: &dyn RowBlocks,
+    center: Option<&[f64]>,
+    removed: Option<&Removed<'_>>,
+    vectors: &Array2<f64>,
+    ctx: &Ctx,
+) -> Result<Array2<f64>> {
     /// Bytes of partial sums at work.
     const SUMS: usize = 128 << 20;
     let (g, width) = vectors.dim();
@@ -72,6 +80,9 @@ fn apply(source: &dyn RowBlocks, center: Option<&[f64]>, vectors: &Array2<f64>, 
         for (mean, row) in mean.iter().zip(total.chunks_exact_mut(width)) {
             row.iter_mut().zip(&along).for_each(|(sum, value)| *sum -= n * mean * value);
         }
+    }
+    if let Some(removed) = removed {
+        removed.take_off_image(dense, width, &mut total);
     }
     Array2::from_shape_vec((g, width), total).map_err(|error| Error::Internal(error.to_string()))
 }

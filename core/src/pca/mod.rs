@@ -10,10 +10,14 @@
 //!
 //! Both converge to the same stated residual, so they agree. A third read turns components into scores.
 //!
+//! Two steps that usually make the matrix dense are folded in ([`adjust`]): scaling divides the columns of X, and
+//! regressing properties of the cells out takes a matrix of low rank off C and off the scores.
+//!
 //! References: Golub and Van Loan, Matrix Computations, chapter 10 (block Lanczos, Rayleigh-Ritz); Wu and Simon,
 //! Thick-restart Lanczos, SIAM J. Matrix Anal. Appl. 22 (2000); signs and slots as documented by scikit-learn
 //! (`svd_flip(u_based_decision=False)`) and scanpy (`pp.pca`).
 
+mod adjust;
 mod eigen;
 mod gram;
 mod krylov;
@@ -31,6 +35,7 @@ use ndarray::Array2;
 
 use crate::matrix::{RowBlocks, collect};
 use crate::options::Options;
+use crate::regress::Design;
 use crate::stats::{GeneMoments, ValueMap, gene_moments};
 use crate::{Ctx, DataFault, Error, Result};
 
@@ -52,7 +57,8 @@ pub struct Pca {
     pub variance: Vec<f64>,
     /// k long: the same over the variance of all genes.
     pub variance_ratio: Vec<f64>,
-    /// g long: mean of each gene. Taken off only with `zero_center`.
+    /// g long: mean of each gene (with `scale` of the scaled values before centring). Taken off only with
+    /// `zero_center`.
     pub mean: Vec<f64>,
     /// The route taken: never [`Solver::Auto`].
     pub solver: Solver,
@@ -74,26 +80,61 @@ pub struct Pca {
 /// [`Error::Data`] for fewer than two cells, no genes, values that are not finite, or no variance at all;
 /// [`Error::NotConverged`]; [`Error::Interrupted`]; whatever the source returns.
 pub fn pca(source: &dyn RowBlocks, options: &PcaOptions, ctx: &Ctx) -> Result<Pca> {
+    adjusted(source, None, options, ctx)
+}
+
+/// As [`pca`] of what is left of each gene after `design` is regressed out, before it is scaled where `scale` asks for
+/// that; the residuals are never formed.
+///
+/// Cost beside that of [`pca`]: one read (two with `scale`), and 8 bytes per gene and column of the design.
+///
+/// # Errors
+/// As [`pca`]; [`Error::Parameter`] without `zero_center`, and with `max_value`, which cuts values that are never
+/// formed; [`Error::Data`] when the design is not as long as there are cells.
+pub fn pca_regressed(source: &dyn RowBlocks, design: &Design, options: &PcaOptions, ctx: &Ctx) -> Result<Pca> {
+    adjusted(source, Some(design), options, ctx)
+}
+
+fn adjusted(source: &dyn RowBlocks, design: Option<&Design>, options: &PcaOptions, ctx: &Ctx) -> Result<Pca> {
     options.validate()?;
+    let rank = design.map_or(0, Design::rank);
+    let k = check_shape(source.n_rows(), source.n_cols(), rank, options)?;
+    if design.is_some() && !options.zero_center {
+        return Err(Error::parameter("zero_center", "true where something is regressed out", false));
+    }
+    if !options.scale {
+        return decompose(source, design, k, options, ctx);
+    }
+    let scaled = adjust::scaled(source, design, options, ctx)?;
+    decompose(&scaled, design, k, options, ctx)
+}
+
+fn decompose(
+    source: &dyn RowBlocks,
+    design: Option<&Design>,
+    k: usize,
+    options: &PcaOptions,
+    ctx: &Ctx,
+) -> Result<Pca> {
     let (n, g) = (source.n_rows(), source.n_cols());
-    let k = check_shape(n, g, options)?;
     // Costly sources are gathered once; the moments then come from memory too.
     let gathered = if options.chunked || source.is_cheap_to_read() { None } else { Some(collect(source, ctx)?) };
     let source: &dyn RowBlocks = gathered.as_ref().map_or(source, |matrix| matrix);
 
     let moments = gene_moments(source, ValueMap::Identity, ctx)?;
     moments.check_finite("matrix", "finite values")?;
-    let total = total_variance(&moments, options.zero_center)?;
+    let removed = design.map(|design| adjust::Removed::new(source, design, ctx)).transpose()?;
+    let total = total_variance(&moments, removed.as_ref(), options.zero_center)?;
     let mean = moments.means();
     let center = options.zero_center.then_some(mean.as_slice());
 
     let solver = choose_solver(options, &moments, k)?;
     let (values, mut vectors) = match solver {
-        Solver::Gram => gram::solve(source, &moments, center, k, options, ctx)?,
-        _ => krylov::solve(source, center, k, options, ctx)?,
+        Solver::Gram => gram::solve(source, &moments, center, removed.as_ref(), k, options, ctx)?,
+        _ => krylov::solve(source, center, removed.as_ref(), k, options, ctx)?,
     };
     fix_signs(&mut vectors);
-    let scores = scores::project(source, vectors.view(), center, ctx)?;
+    let scores = scores::project(source, vectors.view(), center, removed.as_ref(), ctx)?;
 
     let variance: Vec<f64> = if options.zero_center {
         values.iter().map(|value| value.max(0.0) / (n - 1) as f64).collect()
@@ -135,7 +176,7 @@ pub fn project(source: &dyn RowBlocks, components: &[f64], center: Option<&[f64]
 }
 
 /// Number of components to compute, or why there can be none.
-fn check_shape(n: usize, g: usize, options: &PcaOptions) -> Result<usize> {
+fn check_shape(n: usize, g: usize, rank: usize, options: &PcaOptions) -> Result<usize> {
     if g == 0 {
         return Err(Error::data(DataFault::Empty, "matrix", "at least one gene (selected by the mask)", "none"));
     }
@@ -143,9 +184,9 @@ fn check_shape(n: usize, g: usize, options: &PcaOptions) -> Result<usize> {
     if n < least {
         return Err(Error::data(DataFault::Empty, "matrix", format!("at least {least} cells"), n));
     }
-    // Centring takes one dimension away.
-    let most = if options.zero_center { g.min(n - 1) } else { g.min(n) };
-    let k = options.n_comps.unwrap_or((n.min(g) - 1).min(50)).max(usize::from(options.n_comps.is_none()));
+    // Centring takes one dimension away, and each property regressed out another.
+    let most = if options.zero_center { g.min((n - 1).saturating_sub(rank)) } else { g.min(n) };
+    let k = options.n_comps.unwrap_or((n.min(g) - 1).min(50).min(most)).max(usize::from(options.n_comps.is_none()));
     if k > most {
         let expected = format!("1 to {most} for {n} cells x {g} genes");
         return Err(Error::parameter("n_comps", expected, k));
@@ -154,11 +195,11 @@ fn check_shape(n: usize, g: usize, options: &PcaOptions) -> Result<usize> {
 }
 
 /// Sum of the variances of all genes: divided by n - 1 when centring, by n otherwise.
-fn total_variance(moments: &GeneMoments, zero_center: bool) -> Result<f64> {
+fn total_variance(moments: &GeneMoments, removed: Option<&adjust::Removed<'_>>, zero_center: bool) -> Result<f64> {
     let n = moments.n_rows as f64;
     let divisor = if zero_center { n - 1.0 } else { n };
     let deviations = moments.sum.iter().zip(&moments.sum_squares).map(|(sum, squares)| squares - sum * sum / n);
-    let total: f64 = deviations.map(|d| d.max(0.0)).sum();
+    let total = deviations.map(|d| d.max(0.0)).sum::<f64>() - removed.map_or(0.0, adjust::Removed::squares);
     let squares: f64 = moments.sum_squares.iter().sum();
     // Below this the difference is rounding: every gene is constant.
     if total <= squares * 1e-12 {

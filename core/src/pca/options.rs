@@ -27,6 +27,10 @@ crate::options! {
         /// Whether to take each gene's mean off (implicitly: nothing becomes dense). Without it this is a truncated
         /// singular value decomposition.
         pub zero_center: bool = true,
+        /// Bring each gene to unit variance first, as `scale` does, without making anything dense. Needs zero_center.
+        pub scale: bool = false,
+        /// With scale: cut scaled values to -max_value..max_value; in standard deviations, greater than 0. Unset: no cut.
+        pub max_value: Option<f64> = None,
         /// "auto", "gram" (also "covariance_eigh") or "krylov" (also "arpack", "randomized", "lobpcg").
         pub svd_solver: Solver = Solver::Auto,
         /// Reads the source again for each look instead of gathering it: memory does not grow with the number of
@@ -51,6 +55,18 @@ impl PcaOptions {
             Some(0) => return Err(Error::parameter("chunk_size", "at least 1, or unset", 0)),
             Some(size) if !self.chunked => {
                 return Err(Error::parameter("chunk_size", "unset, or `chunked = true` beside it", size));
+            }
+            _ => {}
+        }
+        if self.scale && !self.zero_center {
+            return Err(Error::parameter("zero_center", "true with `scale`", false));
+        }
+        match self.max_value {
+            Some(limit) if !(limit > 0.0 && limit.is_finite()) => {
+                return Err(Error::parameter("max_value", "a finite number above 0, or unset", limit));
+            }
+            Some(limit) if !self.scale => {
+                return Err(Error::parameter("max_value", "unset, or `scale = true` beside it", limit));
             }
             _ => {}
         }

@@ -1,13 +1,14 @@
-//! Coordinates of the cells: centred rows times components.
+//! Coordinates of the cells: centred rows, less what is regressed out, times components.
 
 use ndarray::ArrayView2;
 
+use super::adjust::Removed;
 use super::multiply::{padded, times};
 use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::{Ctx, Result};
 
 /// Rows of a block times the components, minus the means' own coordinates.
-struct Project {
+struct Project<'a> {
     n_rows: usize,
     k: usize,
     width: usize,
@@ -15,9 +16,11 @@ struct Project {
     dense: Vec<f64>,
     /// k long: the means times the components.
     offset: Vec<f64>,
+    /// What is regressed out, and its part along the components (width of the design x k).
+    removed: Option<(&'a Removed<'a>, Vec<f64>)>,
 }
 
-impl Pass for Project {
+impl Pass for Project<'_> {
     type Partial = Vec<f32>;
     type State = Vec<f32>;
     type Output = Vec<f32>;
@@ -30,8 +33,13 @@ impl Pass for Project {
         let mut wide = vec![0.0; block.n_rows() * self.width];
         times(block, &self.dense, self.width, &mut wide);
         let mut scores = Vec::with_capacity(block.n_rows() * self.k);
-        for row in wide.chunks_exact(self.width) {
-            scores.extend(row.iter().zip(&self.offset).map(|(score, offset)| (score - offset) as f32));
+        let mut offset = self.offset.clone();
+        for (i, row) in wide.chunks_exact(self.width).enumerate() {
+            if let Some((removed, along)) = &self.removed {
+                offset.copy_from_slice(&self.offset);
+                removed.design().add_row(block.first_row + i, along, &mut offset);
+            }
+            scores.extend(row.iter().zip(&offset).map(|(score, offset)| (score - offset) as f32));
         }
         Ok(scores)
     }
@@ -51,6 +59,7 @@ pub(super) fn project(
     source: &dyn RowBlocks,
     vectors: ArrayView2<'_, f64>,
     center: Option<&[f64]>,
+    removed: Option<&Removed<'_>>,
     ctx: &Ctx,
 ) -> Result<Vec<f32>> {
     let (g, k) = vectors.dim();
@@ -64,7 +73,8 @@ pub(super) fn project(
             offset[j] += mean * value;
         }
     }
-    run(source, &Project { n_rows: source.n_rows(), k, width, dense, offset }, "pca: scores", ctx)
+    let removed = removed.map(|removed| (removed, removed.along(vectors)));
+    run(source, &Project { n_rows: source.n_rows(), k, width, dense, offset, removed }, "pca: scores", ctx)
 }
 
 /// Variance of each column of the scores (n x k), divided by n. Two rounds, in row order.

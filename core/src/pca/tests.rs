@@ -359,3 +359,103 @@ fn a_cancelled_context_stops_it() {
         assert!(matches!(stopped, Err(Error::Interrupted)));
     }
 }
+
+/// What regressing out and scaling make of a dense matrix, the slow way.
+fn adjusted_slowly(dense: &Array2<f64>, columns: &[Vec<f64>], scale: bool, limit: f64) -> Array2<f64> {
+    let n = dense.nrows();
+    let mut all = Array2::from_elem((n, columns.len() + 1), 1.0);
+    for (k, column) in columns.iter().enumerate() {
+        (0..n).for_each(|i| all[(i, k + 1)] = column[i]);
+    }
+    let (q, _) = thin_qr(all.view()).unwrap();
+    let mut left = dense - &q.dot(&q.t().dot(dense));
+    if scale {
+        for mut column in left.columns_mut() {
+            let deviation = (column.iter().map(|x| x * x).sum::<f64>() / (n - 1) as f64).sqrt();
+            let deviation = if deviation > 1e-9 { deviation } else { 1.0 };
+            column.mapv_inplace(|x| (x / deviation).clamp(-limit, limit));
+        }
+    }
+    left
+}
+
+fn agrees(got: &Pca, expected: &Array2<f64>) {
+    let (svd, n) = (slow(expected, true), expected.nrows());
+    let total: f64 = svd.s.iter().map(|s| s * s).sum::<f64>() / (n - 1) as f64;
+    for j in 0..got.n_comps {
+        let variance = svd.s[j] * svd.s[j] / (n - 1) as f64;
+        assert!((got.variance[j] - variance).abs() < 1e-5 * variance, "{j}: {} {variance}", got.variance[j]);
+        assert!((got.variance_ratio[j] - variance / total).abs() < 1e-5);
+        let dot: f64 = (0..got.n_cols).map(|i| got.components[j * got.n_cols + i] * svd.vt[(j, i)]).sum();
+        assert!(dot.abs() > 1.0 - 1e-5, "component {j}: {dot}");
+        for i in 0..n {
+            let score = svd.u[(i, j)] * svd.s[j] * dot.signum();
+            assert!((f64::from(got.scores[i * got.n_comps + j]) - score).abs() < 2e-3 * svd.s[0] / (n as f64).sqrt());
+        }
+    }
+}
+
+#[test]
+fn scaling_and_regressing_out_equal_the_dense_way() {
+    let (n, g) = (240, 60);
+    let dense = cells(n, g, 4);
+    let matrix = sparse(&dense);
+    let mut stream = Stream::new(4, 99);
+    let columns: Vec<Vec<f64>> =
+        (0..2).map(|k| (0..n).map(|i| dense[(i, k)] + dense.row(i).sum() * 0.1 + stream.normal()).collect()).collect();
+    let design = crate::regress::Design::continuous(n, &[&columns[0], &columns[1]]).unwrap();
+    let codes: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
+    let kinds = crate::regress::Design::categories(&codes, 3).unwrap();
+    let indicators: Vec<Vec<f64>> =
+        (0..2).map(|k| codes.iter().map(|&code| f64::from(u8::from(code == k))).collect()).collect();
+    for solver in [Solver::Gram, Solver::Krylov] {
+        for scale in [false, true] {
+            let options = PcaOptions { scale, ..options(4, solver) };
+            agrees(&pca(&matrix, &options, &quiet()).unwrap(), &adjusted_slowly(&dense, &[], scale, f64::INFINITY));
+            let got = pca_regressed(&matrix, &design, &options, &quiet()).unwrap();
+            agrees(&got, &adjusted_slowly(&dense, &columns, scale, f64::INFINITY));
+            let got = pca_regressed(&matrix, &kinds, &options, &quiet()).unwrap();
+            agrees(&got, &adjusted_slowly(&dense, &indicators, scale, f64::INFINITY));
+        }
+        // A limit that cuts many values, zeros of genes seen nearly everywhere among them.
+        let options = PcaOptions { scale: true, max_value: Some(1.2), ..options(4, solver) };
+        agrees(&pca(&matrix, &options, &quiet()).unwrap(), &adjusted_slowly(&dense, &[], true, 1.2));
+    }
+}
+
+#[test]
+fn adjusted_components_have_the_same_bits_for_any_number_of_threads_and_layout() {
+    let dense = cells(500, 80, 6);
+    let matrix = sparse(&dense);
+    let values: Vec<f64> = dense.iter().copied().collect();
+    let view = DenseView::new(500, 80, ValueSlice::F64(&values)).unwrap();
+    let column: Vec<f64> = (0..500).map(|i| (i as f64).sin()).collect();
+    let design = crate::regress::Design::continuous(500, &[&column]).unwrap();
+    let options = PcaOptions { scale: true, ..options(5, Solver::Auto) };
+    let run = |source: &dyn RowBlocks, threads| {
+        with_threads(Some(threads), || pca_regressed(source, &design, &options, &quiet())).unwrap()
+    };
+    let one = run(&matrix, 1);
+    assert!(one == run(&matrix, 2) && one == run(&matrix, 8) && one == run(&view, 2));
+}
+
+#[test]
+fn adjustments_that_cannot_be_are_refused() {
+    let matrix = sparse(&cells(20, 10, 1));
+    let design = crate::regress::Design::continuous(20, &[&(0..20).map(f64::from).collect::<Vec<_>>()]).unwrap();
+    let text = |options: PcaOptions, design: Option<&crate::regress::Design>| {
+        adjusted(&matrix, design, &options, &quiet()).unwrap_err().to_string()
+    };
+    assert!(text(PcaOptions { scale: true, zero_center: false, ..Default::default() }, None).contains("zero_center"));
+    assert!(text(PcaOptions { max_value: Some(10.0), ..Default::default() }, None).contains("scale = true"));
+    assert!(text(PcaOptions { scale: true, max_value: Some(0.0), ..Default::default() }, None).contains("max_value"));
+    let cut = PcaOptions { scale: true, max_value: Some(10.0), ..Default::default() };
+    assert!(text(cut, Some(&design)).contains("regressed out"));
+    assert!(text(PcaOptions { zero_center: false, ..Default::default() }, Some(&design)).contains("zero_center"));
+    let short = crate::regress::Design::continuous(3, &[]).unwrap();
+    assert!(text(PcaOptions { n_comps: Some(3), ..Default::default() }, Some(&short)).contains("20 entries"));
+    let few = sparse(&cells(5, 10, 1));
+    let design = crate::regress::Design::continuous(5, &[&[1.0, 5.0, 2.0, 8.0, 1.0]]).unwrap();
+    let most = adjusted(&few, Some(&design), &PcaOptions { n_comps: Some(4), ..Default::default() }, &quiet());
+    assert!(most.unwrap_err().to_string().contains("1 to 3"));
+}

@@ -3,6 +3,7 @@
 from ._aggregate import Aggregated, aggregate
 from ._chromatin import GeneActivity, gene_activity, tfidf
 from ._bbknn import bbknn
+from ._combat import Combat, combat
 from ._counts import (
     Filtered,
     QcMetrics,
@@ -21,6 +22,7 @@ from ._diffusion import Diffmap, diffmap, pseudotime
 from ._hashsolo import Hashsolo, hashsolo
 from ._fate import Fates, fate_probabilities
 from ._forceatlas import force_atlas
+from ._downsample import downsample_counts
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._louvain import louvain
@@ -32,11 +34,14 @@ from ._paga import Paga, paga, paga_transitions
 from ._pca import PcaResult, pca
 from ._protein import Dsb, clr, dsb
 from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
+from ._pearson import PearsonResiduals, pearson_residuals
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
 from ._tsne import Tsne, tsne
+from ._regress import Regressed, regress_out
 from ._scale import Scaled, scale
 from ._score import GeneScores, score_genes
+from ._size_factors import PooledSizeFactors, normalize_tpm, pooled_size_factors, spike_in_size_factors
 from ._umap import Umap, umap, umap_curve
 from ._velocity import (
     Velocity,
@@ -52,14 +57,15 @@ from ._wnn import Wnn, wnn
 __all__ = [
     "Aggregated",
     "Agreement",
+    "Combat",
     "Diffmap",
     "Dsb",
     "Fates",
     "Filtered",
     "GeneActivity",
+    "GeneScores",
     "Harmony",
     "Hashsolo",
-    "GeneScores",
     "HighlyVariableGenes",
     "Leiden",
     "LogisticModel",
@@ -68,12 +74,15 @@ __all__ = [
     "NeighborsGraph",
     "Paga",
     "PcaResult",
+    "PearsonResiduals",
     "Picture",
+    "PooledSizeFactors",
     "PseudobulkTest",
     "QcMetrics",
     "RankedGenes",
-    "Scrublet",
+    "Regressed",
     "Scaled",
+    "Scrublet",
     "SizeFactors",
     "Tsne",
     "Umap",
@@ -85,8 +94,10 @@ __all__ = [
     "bbknn",
     "check_counts",
     "clr",
+    "combat",
     "connectivities",
     "diffmap",
+    "downsample_counts",
     "dsb",
     "fate_probabilities",
     "filter_cells",
@@ -110,20 +121,25 @@ __all__ = [
     "moments",
     "neighbors_graph",
     "normalize_total",
+    "normalize_tpm",
     "paga",
     "paga_transitions",
     "partition_agreement",
     "pca",
     "pca_project",
+    "pearson_residuals",
+    "pooled_size_factors",
     "pseudobulk_test",
     "pseudotime",
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",
-    "scrublet",
+    "regress_out",
     "scale",
     "score_genes",
+    "scrublet",
     "size_factors",
+    "spike_in_size_factors",
     "tfidf",
     "transition_matrix",
     "tsne",

@@ -27,15 +27,17 @@ class HighlyVariableGenes:
     dispersions: np.ndarray | None = None
     #: ``seurat``, ``cell_ranger``: dispersion standardised within its bin.
     dispersions_norm: np.ndarray | None = None
-    #: ``seurat_v3``, ``seurat_v3_paper``: variance.
+    #: ``seurat_v3``, ``seurat_v3_paper``, ``pearson_residuals``: variance.
     variances: np.ndarray | None = None
     #: ``seurat_v3``, ``seurat_v3_paper``: variance of standardised, clipped counts.
     variances_norm: np.ndarray | None = None
-    #: ``seurat_v3``, ``seurat_v3_paper``: median rank over batches, NaN where never among the top.
+    #: ``pearson_residuals``: variance of Pearson residuals, averaged over batches.
+    residual_variances: np.ndarray | None = None
+    #: ``seurat_v3``, ``seurat_v3_paper``, ``pearson_residuals``: median rank over batches, NaN where never among the top.
     rank: np.ndarray | None = None
     #: With batches: in how many a gene is highly variable (int64).
     n_batches: np.ndarray | None = None
-    #: With batches, ``seurat`` and ``cell_ranger``: whether it is in all of them.
+    #: With batches, not for the seurat_v3 flavors: whether it is in all of them.
     intersection: np.ndarray | None = None
     #: Whether values other than raw counts were found where raw counts are expected.
     not_counts: bool = False
@@ -60,6 +62,8 @@ def highly_variable_genes(
     n_bins: int = 20,
     check_values: bool = True,
     filter_unexpressed_genes: bool | None = None,
+    theta: float = 100,
+    clip: float | None = None,
     batches: Any = None,
     log_base: float | None = None,
     tie_order: Any = None,
@@ -72,21 +76,28 @@ def highly_variable_genes(
     ----------
     matrix
         Cells x genes, scipy sparse or numpy: logarithmised for ``seurat`` and ``cell_ranger``, raw counts for
-        ``seurat_v3`` and ``seurat_v3_paper``.
+        the others.
     flavor
-        ``"seurat"``, ``"cell_ranger"``, ``"seurat_v3"`` or ``"seurat_v3_paper"``.
+        ``"seurat"``, ``"cell_ranger"``, ``"seurat_v3"``, ``"seurat_v3_paper"`` or
+        ``"pearson_residuals"``.
     n_top_genes
-        Number of genes; ``None`` selects by the cutoffs (2000 for the seurat_v3 flavors).
+        Number of genes; ``None`` selects by the cutoffs (2000 for the seurat_v3 flavors); needed for
+        ``pearson_residuals``.
     min_disp, max_disp, min_mean, max_mean
-        Cutoffs, ignored with ``n_top_genes`` and by the seurat_v3 flavors.
+        Cutoffs, ignored with ``n_top_genes`` and by flavors that take raw counts.
     span
         Fraction of genes in each local fit of the loess curve (seurat_v3 flavors).
     n_bins
         Bins of the mean (``seurat``).
     check_values
-        Look whether the values are raw counts (seurat_v3 flavors); see ``not_counts`` of the result.
+        Look whether the values are raw counts (flavors that take them); see ``not_counts`` of the result.
     filter_unexpressed_genes
         Leave genes that no cell expresses out of the bins (``seurat``, ``cell_ranger``); always done with batches.
+    theta
+        Overdispersion of the negative binomial model, above 0; ``inf`` is Poisson (``pearson_residuals``).
+    clip
+        Residuals are cut to -clip..clip; ``None``: the square root of the number of cells of the batch
+        (``pearson_residuals``).
     batches
         Batch of each cell, as integers from 0 without gaps.
     log_base
@@ -113,6 +124,8 @@ def highly_variable_genes(
         n_bins=n_bins,
         check_values=check_values,
         filter_unexpressed_genes=filter_unexpressed_genes,
+        theta=_bound(float(theta)),
+        clip=None if clip is None else float(clip),
     )
     if batches is not None:
         batches = np.ascontiguousarray(batches, dtype=np.uint32)

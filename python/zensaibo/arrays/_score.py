@@ -141,7 +141,7 @@ def score_genes(
     Notes
     -----
     The draws are scanpy 1.11's: the same seed gives the same control genes. Bins follow the order of the genes' means,
-    summed as scanpy sums them (float32 for dense float32, where a sparse copy can rank near-equal genes differently).
+    summed as scanpy sums them, which depends on the layout: near-equal genes can rank differently in a dense copy.
     Values are read as float32, summed in float64. Two reads, 16 bytes per cell.
 
     References

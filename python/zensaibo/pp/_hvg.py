@@ -16,7 +16,7 @@ from .._subset import subset_var
 from ..arrays._counts import ProgressArgument
 from ..errors import DataError, ParameterError
 
-_FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper")
+_FLAVORS = ("seurat", "cell_ranger", "seurat_v3", "seurat_v3_paper", "pearson_residuals")
 _CUTOFFS = {"min_disp": 0.5, "max_disp": math.inf, "min_mean": 0.0125, "max_mean": 3}
 
 
@@ -48,6 +48,8 @@ def highly_variable_genes(
     batch_key: str | None = None,
     check_values: bool = True,
     filter_unexpressed_genes: bool | None = None,
+    theta: float = 100,
+    clip: float | None = None,
     preset: str = "scanpy-v1",
     threads: int | None = None,
     progress: ProgressArgument = None,
@@ -57,21 +59,22 @@ def highly_variable_genes(
     Parameters
     ----------
     adata
-        Annotated data, cells x genes: logarithmised for ``seurat`` and ``cell_ranger``, raw counts for ``seurat_v3``
-        and ``seurat_v3_paper``.
+        Annotated data, cells x genes: logarithmised for ``seurat`` and ``cell_ranger``, raw counts for the
+        other flavors.
     layer
         Layer to use in place of X.
     n_top_genes
-        Number of genes; ``None`` selects by the cutoffs (2000 for the seurat_v3 flavors).
+        Number of genes; ``None`` selects by the cutoffs (2000 for the seurat_v3 flavors); needed for
+        ``pearson_residuals``.
     min_disp, max_disp, min_mean, max_mean
-        Cutoffs, all exclusive. Ignored, with a warning when set, if ``n_top_genes`` is given; not used by the
-        seurat_v3 flavors.
+        Cutoffs, all exclusive. Ignored, with a warning when set, if ``n_top_genes`` is given; not used by
+        flavors that take raw counts.
     span
         Fraction of the genes, above 0 and at most 1, in each local fit of the loess curve (seurat_v3 flavors).
     n_bins
         Bins of the mean (``seurat``).
     flavor
-        ``"seurat"``, ``"cell_ranger"``, ``"seurat_v3"``, ``"seurat_v3_paper"``; ``None`` as the preset has it:
+        ``"seurat"``, ``"cell_ranger"``, ``"seurat_v3"``, ``"seurat_v3_paper"``, ``"pearson_residuals"``; ``None`` as the preset has it:
         ``seurat`` for scanpy-v1, ``seurat_v3_paper`` for scanpy-v2.
     subset
         Keep only the selected genes.
@@ -81,11 +84,16 @@ def highly_variable_genes(
     batch_key
         Column of ``obs``: select within each batch, then join. ``seurat`` and ``cell_ranger`` join by number of
         batches, then mean normalised dispersion; ``seurat_v3`` by median rank, then number of batches;
-        ``seurat_v3_paper`` the other way round. Every batch needs two cells.
+        ``seurat_v3_paper`` and ``pearson_residuals`` the other way round. Every batch needs two cells.
     check_values
-        Warn when values are not raw counts (seurat_v3 flavors).
+        Warn when values are not raw counts (flavors that take them).
     filter_unexpressed_genes
         Leave genes that no cell expresses out of the bins (``seurat``, ``cell_ranger``). Always done with batches.
+    theta
+        Overdispersion of the negative binomial model, above 0; ``inf`` is Poisson (``pearson_residuals``).
+    clip
+        Residuals are cut to -clip..clip. ``None``: the square root of the number of cells of each batch (scanpy takes
+        that of the first batch for all of them).
     preset
         ``"scanpy-v1"`` or ``"scanpy-v2"``: defaults of ``flavor`` and ``inplace``.
     threads
@@ -96,8 +104,9 @@ def highly_variable_genes(
     Returns
     -------
     ``None``, or the data frame. Columns of ``var``: ``highly_variable`` (bool), ``means``; ``dispersions``,
-    ``dispersions_norm`` (float32) or ``variances``, ``variances_norm``, ``highly_variable_rank``; with batches
-    ``highly_variable_nbatches`` and, for dispersions, ``highly_variable_intersection``. ``uns["hvg"]`` holds the flavor.
+    ``dispersions_norm`` (float32) or ``variances``, ``variances_norm`` (``residual_variances`` for
+    ``pearson_residuals``), ``highly_variable_rank``; with batches ``highly_variable_nbatches`` and, except for the
+    seurat_v3 flavors, ``highly_variable_intersection``. ``uns["hvg"]`` holds the flavor.
 
     Raises
     ------
@@ -105,12 +114,14 @@ def highly_variable_genes(
 
     Notes
     -----
-    Nothing is random. One read of the matrix (two for seurat_v3); 24 bytes per gene and batch. Genes with exactly
+    Nothing is random. One read of the matrix (two for seurat_v3, four for
+    pearson_residuals, which makes nothing dense); 24 to 40 bytes per gene and batch. Genes with exactly
     equal normalised variance rank in gene order; scanpy leaves that order open.
 
     References
     ----------
-    Satija et al., Nat Biotechnol 2015; Zheng et al., Nat Commun 2017; Stuart et al., Cell 2019.
+    Satija et al., Nat Biotechnol 2015; Zheng et al., Nat Commun 2017; Stuart et al., Cell 2019;
+    Lause, Berens, Kobak, Genome Biology 2021.
     """
     import pandas as pd
 
@@ -122,7 +133,7 @@ def highly_variable_genes(
         raise ParameterError(f"parameter `flavor`: expected one of {', '.join(_FLAVORS)}, found {flavor!r}")
     if inplace and subset and adata.isbacked:
         raise ParameterError("parameter `subset`: expected an AnnData in memory, found a backed one; use .to_memory()")
-    takes_counts = flavor.startswith("seurat_v3")
+    takes_counts = flavor not in ("seurat", "cell_ranger")
     cutoffs = {"min_disp": min_disp, "max_disp": max_disp, "min_mean": min_mean, "max_mean": max_mean}
     if n_top_genes is not None and not takes_counts and cutoffs != _CUTOFFS:
         warnings.warn("If you pass `n_top_genes`, all cutoffs are ignored.", UserWarning, stacklevel=2)
@@ -142,6 +153,8 @@ def highly_variable_genes(
         n_bins=n_bins,
         check_values=check_values,
         filter_unexpressed_genes=filter_unexpressed_genes,
+        theta=theta,
+        clip=clip,
         batches=batches,
         log_base=None if base is None else float(base),
         tie_order=tie_order,
@@ -161,7 +174,10 @@ def highly_variable_genes(
     table["means"] = found.means
     if takes_counts:
         table["variances"] = found.variances
-        table["variances_norm"] = found.variances_norm
+        if flavor == "pearson_residuals":
+            table["residual_variances"] = found.residual_variances
+        else:
+            table["variances_norm"] = found.variances_norm
     else:
         table["dispersions"] = found.dispersions
         table["dispersions_norm"] = np.asarray(found.dispersions_norm, dtype=np.float32 if inplace else np.float64)
@@ -172,6 +188,8 @@ def highly_variable_genes(
     if not inplace:
         return table.loc[found.highly_variable] if subset else table
     adata.uns[HVG] = {"flavor": flavor}
+    if flavor == "pearson_residuals":
+        adata.uns[HVG]["computed_on"] = layer or "adata.X"
     for column in table.columns:
         adata.var[column] = table[column].to_numpy()
     record(
@@ -187,6 +205,8 @@ def highly_variable_genes(
         batch_key=batch_key,
         check_values=check_values,
         filter_unexpressed_genes=filter_unexpressed_genes,
+        theta=theta,
+        clip=clip,
         preset=preset,
     )
     if subset:

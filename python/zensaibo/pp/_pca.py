@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from .._anndata import as_matrix, get_matrix, get_var, start
 from .._provenance import record
 from ..arrays import _pca as arrays
 from ..errors import DataError, ParameterError
+from ._regress import design_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -39,6 +41,9 @@ def pca(
     *,
     layer: str | None = None,
     zero_center: bool = True,
+    scale: bool = False,
+    max_value: float | None = None,
+    regress_keys: str | Sequence[str] | None = None,
     svd_solver: str | None = None,
     chunked: bool = False,
     chunk_size: int | None = None,
@@ -66,6 +71,14 @@ def pca(
         Layer to use instead of ``X``.
     zero_center
         Take each gene's mean off. ``False``: truncated singular value decomposition.
+    scale
+        Bring each gene to unit variance first, as `scale` does, without the dense matrix: the components are those of
+        ``scale`` followed by ``pca``. X stays as it is. Needs ``zero_center``.
+    max_value
+        With ``scale``: cut scaled values to ``-max_value..max_value``. Not with ``regress_keys``.
+    regress_keys
+        Columns of ``obs`` to regress out first (before ``scale``), as `regress_out` does, without the dense matrix.
+        X stays as it is. Needs ``zero_center``.
     svd_solver
         ``None`` or ``"auto"``: the cheaper of the two routes. ``"gram"`` (also ``"covariance_eigh"``): the exact
         genes x genes matrix of products and its leading eigenpairs. ``"krylov"``: block Lanczos on the data, iterated
@@ -144,9 +157,9 @@ def pca(
         matrix = get_matrix(adata, layer=layer)
         mask_name, mask = _mask(adata, mask_var, use_highly_variable)
     else:
-        if layer is not None or key_added is not None or use_highly_variable or isinstance(mask_var, str):
+        if layer is not None or key_added is not None or use_highly_variable or isinstance(mask_var, str) or regress_keys is not None:
             raise ParameterError(
-                "parameters `layer`, `key_added`, `use_highly_variable` and a named `mask_var`: expected an AnnData as "
+                "parameters `layer`, `key_added`, `regress_keys`, `use_highly_variable` and a named `mask_var`: expected an AnnData as "
                 f"`data` beside them, found {type(data).__name__}"
             )
         matrix = as_matrix(data, "data")
@@ -156,11 +169,15 @@ def pca(
         if not mask.any():
             raise DataError("`mask_var`: expected at least one gene selected, found none")
 
+    design = {} if regress_keys is None else design_of(adata, regress_keys, "regress_keys")
     found = arrays.pca(
         matrix,
         n_comps,
         mask=mask,
         zero_center=zero_center,
+        scale=scale,
+        max_value=max_value,
+        **design,
         svd_solver=svd_solver,
         chunked=chunked,
         chunk_size=chunk_size,
@@ -190,6 +207,12 @@ def pca(
     }
     if layer is not None:
         params["layer"] = layer
+    if scale:
+        params["scale"] = True
+    if max_value is not None:
+        params["max_value"] = float(max_value)
+    if regress_keys is not None:
+        params["regress_keys"] = [regress_keys] if isinstance(regress_keys, str) else list(regress_keys)
     adata.uns[uns] = {"params": params, "variance": found.variance, "variance_ratio": found.variance_ratio}
     record(
         adata,
@@ -197,6 +220,9 @@ def pca(
         n_comps=found.components.shape[0],
         layer=layer,
         zero_center=zero_center,
+        scale=scale,
+        max_value=max_value,
+        regress_keys=params.get("regress_keys"),
         svd_solver=found.solver,
         chunked=chunked,
         chunk_size=chunk_size,

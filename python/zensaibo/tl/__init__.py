@@ -6,10 +6,10 @@ from ._dendrogram import dendrogram
 from ._diffmap import diffmap, dpt
 from ._draw_graph import draw_graph
 from ._embedding_density import embedding_density
+from ._fate import fate_probabilities
 from ._filter_rank_genes_groups import filter_rank_genes_groups
 from ._gene_activity import gene_activity
 from ._ingest import ingest
-from ._fate import fate_probabilities
 from ._leiden import leiden
 from ._louvain import louvain
 from ._lsi import lsi
@@ -18,8 +18,8 @@ from ._marker_gene_overlap import marker_gene_overlap
 from ._paga import paga
 from ._pseudobulk_test import pseudobulk_test
 from ._rank_genes_groups import rank_genes_groups
-from ._tsne import tsne
 from ._score_genes import score_genes, score_genes_cell_cycle
+from ._tsne import tsne
 from ._umap import umap
 from ._velocity import transition_matrix, velocity, velocity_embedding, velocity_graph
 
@@ -32,10 +32,10 @@ __all__ = [
     "dpt",
     "draw_graph",
     "embedding_density",
+    "fate_probabilities",
     "filter_rank_genes_groups",
     "gene_activity",
     "ingest",
-    "fate_probabilities",
     "leiden",
     "louvain",
     "lsi",
@@ -44,11 +44,11 @@ __all__ = [
     "paga",
     "pseudobulk_test",
     "rank_genes_groups",
+    "score_genes",
+    "score_genes_cell_cycle",
     "train_classifier",
     "transition_matrix",
     "tsne",
-    "score_genes",
-    "score_genes_cell_cycle",
     "umap",
     "velocity",
     "velocity_embedding",
