@@ -172,7 +172,7 @@ pub fn project(source: &dyn RowBlocks, components: &[f64], center: Option<&[f64]
     }
     let components = ndarray::ArrayView2::from_shape((components.len() / g, g), components)
         .map_err(|error| Error::Internal(format!("pca: {error}")))?;
-    scores::project(source, components.t(), center, ctx)
+    scores::project(source, components.t(), center, None, ctx)
 }
 
 /// Number of components to compute, or why there can be none.
