@@ -13,6 +13,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pandas as pd
@@ -46,11 +47,12 @@ def old(path):
 
 def main():
     here = pathlib.Path(__file__).parent
-    subprocess.run([sys.executable, __file__, "--old", "/tmp/harmony1.npy"], check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, __file__, "--old", f"{folder}/harmony1.npy"], check=True)
+        golden = {"harmony1": np.load(f"{folder}/harmony1.npy").astype(np.float16)}
     import harmonypy
 
     pcs, table = cell_lines()
-    golden = {"harmony1": np.load("/tmp/harmony1.npy").astype(np.float16)}
     z = np.asarray(harmonypy.run_harmony(pcs, table, ["dataset"], verbose=False).Z_corr)
     z = z if z.shape == pcs.shape else z.T
     golden["harmony2"] = z.astype(np.float16)
