@@ -107,7 +107,7 @@ pub fn dsb(
         .map(|protein| mean_sd(&column(empty, protein).iter().map(|&count| log(count)).collect::<Vec<_>>()))
         .unzip();
     if options.scale_factor == Scale::Standardize
-        && let Some(protein) = background_sd.iter().position(|&sd| !(sd > 1e-12))
+        && let Some(protein) = background_sd.iter().position(|&sd| sd <= 1e-12)
     {
         let expected = "proteins that vary (or scale_factor `mean_subtract`)";
         let found = format!("the same count in every droplet for protein {protein}");
@@ -208,7 +208,7 @@ fn regress_out(values: &mut [f64], n_proteins: usize, factor: &[f64]) {
     let mean = factor.iter().sum::<f64>() / n;
     let squares: f64 = factor.iter().map(|x| (x - mean) * (x - mean)).sum();
     // A factor that never varies explains nothing.
-    if !(squares > 1e-24) {
+    if squares <= 1e-24 {
         return;
     }
     let mut slopes = vec![0.0; n_proteins];

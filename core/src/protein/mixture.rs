@@ -34,7 +34,7 @@ fn fit(values: &[f64], shared: bool) -> Fit {
     sorted.sort_unstable_by(f64::total_cmp);
     let scale = sorted[n - 1] - sorted[0];
     let none = Fit { means: [0.0; 2], bic: None };
-    if n < 4 || !(scale > 0.0) {
+    if n < 4 || scale <= 0.0 {
         return none;
     }
     let floor = 1e-9 * scale * scale;
