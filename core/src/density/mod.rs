@@ -18,7 +18,7 @@ use crate::{Ctx, DataFault, Error, Result};
 /// Kernel density of n points in the plane at each of them, per unit of area.
 ///
 /// `points` holds x and y of each point in turn, finite. Every point counts at every other, and at itself. Nothing is
-/// random; the same bits for any number of threads. O(n^2) time, about 0.5 ns of one core per pair; 32 bytes per
+/// random; the same bits for any number of threads. O(n^2) time, about 5 ns of one core per pair; 32 bytes per
 /// point.
 ///
 /// # Errors

@@ -33,7 +33,7 @@ const REPORT: usize = 10;
 /// out. `initial`, if given, is n x 2, finite; otherwise vertices start at random in the unit square, by `seed`.
 ///
 /// The same bits for any number of threads on processors with the same instructions. O(`maxiter` (edges + n log n)) time:
-/// about 0.4 ms of one core per 1000 vertices and step at 15 neighbours; memory 8 bytes per edge and 120 per vertex.
+/// about 0.5 ms of one core per 1000 vertices and step at 15 neighbours; memory 8 bytes per edge and 120 per vertex.
 ///
 /// # Errors
 /// [`Error::Parameter`] for options out of range; [`Error::Data`] for an `initial` of another length or not finite;

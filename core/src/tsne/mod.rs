@@ -40,7 +40,7 @@ pub struct Tsne {
 /// size; otherwise the first two principal axes are taken.
 ///
 /// Random: the sample of an approximate neighbour search, and the start of the principal axes, both by `seed`. The same
-/// bits for any number of threads on processors with the same instructions. O(`n_iter` n log n) time: about 1 ms of one
+/// bits for any number of threads on processors with the same instructions. O(`n_iter` n log n) time: about 1.5 ms of one
 /// core per 1000 points and step; memory about 24 x perplexity + 100 bytes per point.
 ///
 /// # Errors

@@ -36,7 +36,7 @@ def gaussian_density(
 
     Notes
     -----
-    O(n^2), about 0.5 ns of one core per pair. Reference: Scott 1992, Multivariate Density Estimation.
+    O(n^2), about 5 ns of one core per pair. Reference: Scott 1992, Multivariate Density Estimation.
     """
     points = np.ascontiguousarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 2:

@@ -59,7 +59,7 @@ def embedding_density(
 
     Notes
     -----
-    Gaussian kernels with Scott's bandwidth. O(n^2) in the cells of a group, about 0.5 ns of one core per pair.
+    Gaussian kernels with Scott's bandwidth. O(n^2) in the cells of a group, about 5 ns of one core per pair.
     """
     check_adata(adata)
     basis = "draw_graph_fa" if basis.lower() == "fa" else basis.lower()
