@@ -26,6 +26,7 @@ mod protein;
 mod pseudobulk;
 mod pearson;
 mod pooled;
+mod pearson;
 mod raster;
 mod recipe;
 mod regress;

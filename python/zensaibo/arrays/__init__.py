@@ -131,6 +131,7 @@ __all__ = [
     "pooled_size_factors",
     "pseudobulk_test",
     "pseudotime",
+    "pearson_residuals",
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",
