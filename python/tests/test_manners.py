@@ -77,6 +77,7 @@ CARRIERS = {
     "combat": [zs.arrays.combat],
     "downsample_counts": [zs.arrays.downsample_counts, zs.pp.downsample_counts],
     "pooled_size_factors": [zs.arrays.pooled_size_factors, zs.pp.pooled_size_factors],
+    "downsample_counts": [zs.arrays.downsample_counts, zs.pp.downsample_counts],
     "raster": [zs.arrays.raster_points],
     "aggregate": [zs.arrays.aggregate],
     "clr": [zs.arrays.clr, zs.pp.clr],

@@ -335,6 +335,7 @@ def combat(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
+
 def downsample_counts(
     matrix: Any,
     options_json: str,
@@ -346,6 +347,8 @@ def downsample_counts(
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
+
+# scale, score
 def scale_statistics(
     matrix: Any, mask: Any = None, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any]: ...

@@ -100,6 +100,7 @@ __all__ = [
     "downsample_counts",
     "dsb",
     "fate_probabilities",
+    "downsample_counts",
     "filter_cells",
     "filter_genes",
     "force_atlas",
