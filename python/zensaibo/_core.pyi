@@ -336,6 +336,14 @@ def combat(
     progress: Progress = None,
 ) -> dict[str, Any]: ...
 
+def combat(
+    matrix: Any,
+    batches: Any,
+    covariates: list[Any],
+    options_json: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
 def downsample_counts(
     matrix: Any,
     options_json: str,

@@ -5,6 +5,7 @@ from ._combat import combat
 from ._downsample import downsample_counts
 from ._harmony import harmony_integrate
 from ._hashsolo import hashsolo
+from ._combat import combat
 from ._downsample import downsample_counts
 from ._hvg import highly_variable_genes
 from ._moments import moments
@@ -30,6 +31,7 @@ __all__ = [
     "combat",
     "downsample_counts",
     "dsb",
+    "combat",
     "downsample_counts",
     "filter_cells",
     "filter_genes",
