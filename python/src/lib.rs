@@ -27,6 +27,7 @@ mod pseudobulk;
 mod pearson;
 mod pooled;
 mod pearson;
+mod pooled;
 mod raster;
 mod recipe;
 mod regress;

@@ -356,6 +356,10 @@ def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
 
+def pooled_size_factors(
+    matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+
 # scale, score
 def scale_statistics(
     matrix: Any, mask: Any = None, threads: int | None = None, progress: Progress = None

@@ -133,6 +133,7 @@ __all__ = [
     "pseudobulk_test",
     "pseudotime",
     "pearson_residuals",
+    "pooled_size_factors",
     "qc_metrics",
     "rank_genes_groups",
     "raster_points",

@@ -23,6 +23,7 @@ from ._scrublet import scrublet
 from ._size_factors import normalize_size_factors, normalize_tpm, pooled_size_factors, spike_in_size_factors
 from ._tfidf import tfidf
 from ._wnn import wnn
+from ._size_factors import normalize_size_factors, normalize_tpm, pooled_size_factors, spike_in_size_factors
 
 __all__ = [
     "bbknn",
@@ -55,4 +56,5 @@ __all__ = [
     "spike_in_size_factors",
     "tfidf",
     "wnn",
+    "spike_in_size_factors",
 ]
