@@ -150,7 +150,7 @@ def spike_in_size_factors(
     """
     check_adata(adata)
     if spike_ins is None:
-        mask = adata.var_names.str.startswith(prefix).to_numpy(dtype=bool) if adata.n_vars else np.zeros(0, bool)
+        mask = np.array([str(name).startswith(prefix) for name in adata.var_names], dtype=bool)
         if not mask.any():
             raise DataError(f"`var_names`: expected spike-ins that begin with {prefix!r}, found none")
     else:
