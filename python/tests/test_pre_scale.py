@@ -84,7 +84,7 @@ def test_layers_obsm_copies_views_and_arrays(small):
     assert np.array_equal(values, before.toarray())
     assert zs.pp.scale(values) is values and np.array_equal(values, out)
     found = zs.arrays.scale(before, zero_center=False)
-    np.testing.assert_allclose(found.std, before.toarray().std(axis=0, ddof=1), rtol=1e-6)
+    np.testing.assert_allclose(found.std, before.toarray().astype("f8").std(axis=0, ddof=1), rtol=1e-6)
     assert (small.X != before).nnz == 0
 
 
