@@ -8,8 +8,8 @@
 //! result itself needs; and a parameter that is either used or refused.
 
 pub mod aggregate;
-pub mod chromatin;
 pub mod bbknn;
+pub mod chromatin;
 pub mod combat;
 pub mod data;
 pub mod density;
@@ -42,10 +42,10 @@ pub mod qc;
 mod quadtree;
 pub mod random;
 pub mod raster;
-pub mod scrublet;
 pub mod regress;
 pub mod scale;
 pub mod score;
+pub mod scrublet;
 pub mod simulate;
 pub mod stats;
 pub mod tsne;

@@ -34,8 +34,6 @@ described! {
     zensaibo_core::harmony::HarmonyOptions,
     zensaibo_core::harmony::MapOptions,
     zensaibo_core::hashsolo::HashsoloOptions,
-    zensaibo_core::combat::CombatOptions,
-    zensaibo_core::downsample::DownsampleOptions,
     zensaibo_core::hvg::HvgOptions,
     zensaibo_core::knn::ConnectivitiesOptions,
     zensaibo_core::knn::KnnOptions,

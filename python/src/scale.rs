@@ -1,8 +1,6 @@
 //! Bindings of scaling and of gene scores.
 
-use numpy::{
-    IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArrayDyn, PyUntypedArrayMethods,
-};
+use numpy::{IntoPyArray, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadwriteArrayDyn, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_core::options::Options;
@@ -164,8 +162,7 @@ fn gene_set_means<'py>(
     let matrix = Matrix::new(matrix, "matrix")?;
     let parts = matrix.parts()?;
     let sets = sets.iter().map(|set| set.as_slice().map(<[bool]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
-    let found =
-        run(py, threads, progress, |ctx| zensaibo_core::score::set_means(parts.source()?.rows(), &sets, ctx))?;
+    let found = run(py, threads, progress, |ctx| zensaibo_core::score::set_means(parts.source()?.rows(), &sets, ctx))?;
     Ok(found.into_pyarray(py).reshape([matrix.shape().0, sets.len()])?.into_any())
 }
 

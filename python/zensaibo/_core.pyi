@@ -33,11 +33,6 @@ def pca(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
-def regress_out(
-    matrix: Any, covariates: Any = None, categories: Any = None, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, int]: ...
-
-# io
 def io_detect(path: Any) -> str: ...
 def io_inspect(path: Any) -> tuple[str, str]: ...
 def io_check_h5ad(path: Any) -> None: ...
@@ -335,15 +330,6 @@ def combat(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
-
-def combat(
-    matrix: Any,
-    batches: Any,
-    covariates: list[Any],
-    options_json: str,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> dict[str, Any]: ...
 def downsample_counts(
     matrix: Any,
     options_json: str,
@@ -355,12 +341,6 @@ def downsample_counts(
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
-
-def pooled_size_factors(
-    matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
-) -> dict[str, Any]: ...
-
-# scale, score
 def scale_statistics(
     matrix: Any, mask: Any = None, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any]: ...
@@ -391,86 +371,3 @@ def gene_set_means(
 def pearson_residuals(
     matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
-def pearson_residuals(
-    matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
-) -> dict[str, Any]: ...
-def loess(x: Any, y: Any, span: float) -> Any: ...
-def rank_genes_groups(
-    matrix: Any,
-    labels: Any,
-    names: list[str],
-    reference: int | None,
-    mask: list[bool] | None,
-    options: str,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> dict[str, Any]: ...
-
-class Simulation:
-    n_blocks: int
-    shape: tuple[int, int]
-    def __init__(self, options: str) -> None: ...
-    def genes(self) -> dict[str, Any]: ...
-    def cells(self) -> dict[str, Any]: ...
-    def counts(
-        self, start: int, stop: int, threads: int | None = None, progress: Progress = None
-    ) -> tuple[Any, Any, Any]: ...
-# umap
-def umap(
-    graph: Any, initial: Any | None, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, float, float]: ...
-def umap_curve(min_dist: float, spread: float) -> tuple[float, float]: ...
-def layout_score(
-    score: str,
-    x: Any,
-    embedding: Any,
-    n_neighbors: int,
-    sample: int | None,
-    seed: int,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> float: ...
-
-def recipe_file(
-    input: str, output: str, toml: str, report: str | None = None, threads: int | None = None, progress: Progress = None
-) -> tuple[str, str]: ...
-def recipe_counts(
-    matrix: Any,
-    obs: tuple[list[str], list[tuple[str, str, Any]]],
-    var: tuple[list[str], list[tuple[str, str, Any]]],
-    name: str,
-    output: str,
-    toml: str,
-    report: str | None = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[str, str]: ...
-def recipe_template() -> str: ...
-def cli_main(argv: list[str]) -> int: ...
-
-def leiden(
-    indptr: Any, indices: Any, weights: Any, initial: Any, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, int, float, float, int, bool]: ...
-def modularity(
-    indptr: Any,
-    indices: Any,
-    weights: Any,
-    membership: Any,
-    resolution: float,
-    use_weights: bool,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> float: ...
-def partition_agreement(a: Any, b: Any) -> tuple[float, float]: ...
-def raster_points(
-    x: Any,
-    y: Any,
-    colors: Any,
-    missing: tuple[int, int, int, int],
-    options: str,
-    codes: Any = None,
-    values: Any = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[Any, tuple[float, float, float, float], int]: ...
-def category_colors(n: int) -> list[str]: ...

@@ -98,8 +98,7 @@ fn inverse(sizes: &[usize], moments: &[Vec<f64>], c: usize) -> Result<Array2<f64
         return collinear();
     }
     Ok(Array2::from_shape_fn(products.dim(), |(k, l)| {
-        let sum: f64 =
-            (0..b + c).map(|m| eigen.vectors[(k, m)] * eigen.vectors[(l, m)] / eigen.values[m]).sum();
+        let sum: f64 = (0..b + c).map(|m| eigen.vectors[(k, m)] * eigen.vectors[(l, m)] / eigen.values[m]).sum();
         sum / (lengths[k] * lengths[l])
     }))
 }

@@ -68,9 +68,17 @@ pub fn combat_into(
     let pass = BatchSums { n_cols: g, batches: input.batches, n_batches: design.n_batches(), design: &design };
     let sums = run(source, &pass, "combat: sums", ctx)?;
     let found = estimate::estimate(&design, &sums, g, options, ctx)?;
-    fill_rows(source, g, out, "combat", ctx, || vec![0.0f64; g], |kept, row, columns, values, out_row| {
-        write_row(&found, &design, row, input.batches[row] as usize, kept, columns, values, out_row);
-    })?;
+    fill_rows(
+        source,
+        g,
+        out,
+        "combat",
+        ctx,
+        || vec![0.0f64; g],
+        |kept, row, columns, values, out_row| {
+            write_row(&found, &design, row, input.batches[row] as usize, kept, columns, values, out_row);
+        },
+    )?;
     Ok(Combat { gamma: found.gamma, delta: found.delta, n_constant: found.n_constant })
 }
 

@@ -31,8 +31,7 @@ impl Pass for BatchSums<'_> {
 
     fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
         let width = self.width();
-        let mut rows: Vec<(u32, usize)> =
-            (0..block.n_rows()).map(|i| (self.batches[block.first_row + i], i)).collect();
+        let mut rows: Vec<(u32, usize)> = (0..block.n_rows()).map(|i| (self.batches[block.first_row + i], i)).collect();
         rows.sort_unstable();
         Ok(rows
             .chunk_by(|a, b| a.0 == b.0)

@@ -31,7 +31,13 @@ fn example(n: usize, g: usize) -> Example {
         for j in 0..g {
             let spread = 1.0 + 0.5 * batch as f64;
             let x = effects[batch * g + j] + spread * stream.normal() + if j % 3 == 0 { covariate[i] } else { 0.0 };
-            values[i * g + j] = if j + 1 == g { 2.5 } else if stream.below(5) == 0 { 0.0 } else { x as f32 };
+            values[i * g + j] = if j + 1 == g {
+                2.5
+            } else if stream.below(5) == 0 {
+                0.0
+            } else {
+                x as f32
+            };
         }
     }
     let (mut indptr, mut indices, mut stored) = (vec![0u64], Vec::new(), Vec::new());
@@ -141,7 +147,8 @@ fn threads_and_layouts_give_the_same_bits() {
     let view = DenseView::new(n, g, ValueSlice::F32(&values)).unwrap();
     let covariates = [covariate.as_slice()];
     let input = CombatInput { batches: &batches, covariates: &covariates };
-    let run = |source: &dyn RowBlocks, threads| with_threads(Some(threads), || Ok(corrected(source, input, 1e-4))).unwrap();
+    let run =
+        |source: &dyn RowBlocks, threads| with_threads(Some(threads), || Ok(corrected(source, input, 1e-4))).unwrap();
     let one = run(&matrix, 1);
     assert!(one == run(&matrix, 2) && one == run(&matrix, 8) && one == run(&view, 2));
 }

@@ -209,9 +209,11 @@ mod tests {
     fn distributions_are_right() {
         let hyper: Vec<f64> = (0..=12).map(|k| choose(12, k) * choose(30, 20 - k) / choose(42, 20)).collect();
         assert!(chi_square(40_000, &hyper, |s| hypergeometric(42, 12, 20, s)) < 2.0);
-        let tight: Vec<f64> = (0..=9).map(|k| if k < 7 { 0.0 } else { choose(9, k) * choose(3, 10 - k) / choose(12, 10) }).collect();
+        let tight: Vec<f64> =
+            (0..=9).map(|k| if k < 7 { 0.0 } else { choose(9, k) * choose(3, 10 - k) / choose(12, 10) }).collect();
         assert!(chi_square(40_000, &tight, |s| hypergeometric(12, 9, 10, s)) < 4.0);
-        let binom: Vec<f64> = (0..=15).map(|k| choose(15, k) * 0.3f64.powi(k as i32) * 0.7f64.powi(15 - k as i32)).collect();
+        let binom: Vec<f64> =
+            (0..=15).map(|k| choose(15, k) * 0.3f64.powi(k as i32) * 0.7f64.powi(15 - k as i32)).collect();
         assert!(chi_square(40_000, &binom, |s| binomial(15, 3, 10, s)) < 2.5);
     }
 
@@ -255,7 +257,10 @@ mod tests {
         assert_eq!(hypergeometric(10, 10, 4, &mut stream), 4);
         assert_eq!(hypergeometric(10, 0, 4, &mut stream), 0);
         assert_eq!(hypergeometric(0, 0, 0, &mut stream), 0);
-        assert_eq!((binomial(0, 1, 2, &mut stream), binomial(7, 2, 2, &mut stream), binomial(7, 0, 2, &mut stream)), (0, 7, 0));
+        assert_eq!(
+            (binomial(0, 1, 2, &mut stream), binomial(7, 2, 2, &mut stream), binomial(7, 0, 2, &mut stream)),
+            (0, 7, 0)
+        );
         let large = hypergeometric(1 << 40, 1 << 30, 1 << 39, &mut stream) as f64;
         assert!((large - 2f64.powi(29)).abs() < 6.0 * 2f64.powi(14));
     }

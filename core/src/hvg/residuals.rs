@@ -29,9 +29,8 @@ pub(super) fn select(input: HvgInput<'_>, n_batches: usize, options: &HvgOptions
     }
     let (rank, counts) = ranks(&variances, asked);
     let highly_variable = pick(&rank, &counts, asked, Flavor::SeuratV3Paper);
-    let residual_variances = (0..n_genes)
-        .map(|gene| variances.iter().map(|batch| batch[gene]).sum::<f64>() / n_batches as f64)
-        .collect();
+    let residual_variances =
+        (0..n_genes).map(|gene| variances.iter().map(|batch| batch[gene]).sum::<f64>() / n_batches as f64).collect();
     let intersection = counts.iter().map(|&count| count as usize == n_batches).collect();
     Ok(Hvg {
         highly_variable,

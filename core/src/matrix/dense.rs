@@ -86,10 +86,18 @@ mod tests {
         let run = |threads| {
             let mut out = vec![-1.0f32; n * 5];
             with_threads(Some(threads), || {
-                fill_rows(&matrix, 5, &mut out, "test", &Ctx::quiet(), || (), |(), _, columns, values, row| {
-                    row.fill(0.0);
-                    columns.iter().zip(values).for_each(|(&c, &v)| row[c as usize] = v);
-                })
+                fill_rows(
+                    &matrix,
+                    5,
+                    &mut out,
+                    "test",
+                    &Ctx::quiet(),
+                    || (),
+                    |(), _, columns, values, row| {
+                        row.fill(0.0);
+                        columns.iter().zip(values).for_each(|(&c, &v)| row[c as usize] = v);
+                    },
+                )
             })
             .unwrap();
             out

@@ -334,8 +334,7 @@ mod tests {
         let bounds = [(-1.0, 4.5), (2.0, 6.0), (-2.0, -1.0)];
         let got = gather(&Lazy::new(&source).clamp_columns(&bounds).unwrap());
         assert_eq!(got.values, [4.5, 4.0, -1.0, -1.0, 0.0]);
-        let masked =
-            Lazy::new(&source).clamp_columns(&bounds).unwrap().select_columns(&[false, true, true]).unwrap();
+        let masked = Lazy::new(&source).clamp_columns(&bounds).unwrap().select_columns(&[false, true, true]).unwrap();
         assert_eq!(gather(&masked).values, [4.0, -1.0, 0.0]);
         assert!(Lazy::new(&source).clamp_columns(&[(1.0, 0.0); 3]).is_err());
         assert!(Lazy::new(&source).clamp_columns(&[]).err().unwrap().to_string().contains("column bounds"));

@@ -38,11 +38,8 @@ impl<'a> Removed<'a> {
 
     /// C -= A^T A, rows and columns of C in the given order of genes.
     pub(super) fn take_off_products(&self, matrix: &mut Array2<f64>, order: &[u32], ctx: &Ctx) -> Result<()> {
-        let ordered: Vec<Vec<f64>> = self
-            .explained
-            .outer_iter()
-            .map(|row| order.iter().map(|&gene| row[gene as usize]).collect())
-            .collect();
+        let ordered: Vec<Vec<f64>> =
+            self.explained.outer_iter().map(|row| order.iter().map(|&gene| row[gene as usize]).collect()).collect();
         let rows: Vec<_> = matrix.axis_iter_mut(Axis(0)).enumerate().collect();
         rows.into_par_iter().try_for_each(|(i, mut row)| {
             ctx.check()?;

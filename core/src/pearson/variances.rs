@@ -39,8 +39,7 @@ impl Pass for Stored<'_> {
     fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
         let batch_of = |row: usize| self.groups.map_or(0, |groups| groups[row] as usize);
         // Rows of one batch after the other, so that the sums of one batch at a time lie in the cache.
-        let mut rows: Vec<(usize, usize)> =
-            (0..block.n_rows()).map(|i| (batch_of(block.first_row + i), i)).collect();
+        let mut rows: Vec<(usize, usize)> = (0..block.n_rows()).map(|i| (batch_of(block.first_row + i), i)).collect();
         rows.sort_unstable();
         Ok(rows
             .chunk_by(|a, b| a.0 == b.0)

@@ -61,7 +61,8 @@ mod tests {
     fn equals_the_normal_equations_solved_densely() {
         let mut stream = Stream::new(1, 0);
         for (n, sizes) in [(30usize, vec![3usize, 5, 8]), (7, vec![7]), (101, vec![21, 26, 101]), (1, vec![1])] {
-            let values: Vec<Vec<f64>> = (0..n).map(|_| sizes.iter().map(|&s| s as f64 + stream.normal()).collect()).collect();
+            let values: Vec<Vec<f64>> =
+                (0..n).map(|_| sizes.iter().map(|&s| s as f64 + stream.normal()).collect()).collect();
             let rows = n * sizes.len();
             let mut a = Array2::<f64>::zeros((rows + n, n));
             let mut b = Array2::<f64>::zeros((rows + n, 1));

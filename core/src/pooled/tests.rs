@@ -82,7 +82,7 @@ fn cells_that_differ_in_depth_alone_get_their_depth() {
     let got = pooled_size_factors(&sparse(&values, g), None, &options, &quiet()).unwrap();
     let mean = depths.iter().sum::<f32>() / 8.0;
     for (factor, depth) in got.factors.iter().zip(depths) {
-        assert!((factor - f64::from(depth / mean)).abs() < 1e-9, "{factor}");
+        assert!((factor - f64::from(depth) / f64::from(mean)).abs() < 1e-9, "{factor}");
     }
     assert_eq!((got.n_genes, got.reference), (vec![50], 0));
 }

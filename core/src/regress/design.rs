@@ -68,7 +68,12 @@ impl Design {
                 Some(size) => *size += 1,
                 None => {
                     let expected = format!("numbers in 0..{n_categories}");
-                    return Err(Error::data(DataFault::Invalid, "categories", expected, format!("{code} in cell {row}")));
+                    return Err(Error::data(
+                        DataFault::Invalid,
+                        "categories",
+                        expected,
+                        format!("{code} in cell {row}"),
+                    ));
                 }
             }
         }

@@ -105,7 +105,8 @@ pub fn fit(source: &dyn RowBlocks, design: &Design, ctx: &Ctx) -> Result<Fit> {
         }
         Err((codes, roots)) => {
             let groups = gene_moments_by(source, codes, width, ValueMap::Identity, ctx)?;
-            let mut total = GeneMoments { n_rows: n, sum: vec![0.0; g], sum_squares: vec![0.0; g], non_zeros: vec![0; g] };
+            let mut total =
+                GeneMoments { n_rows: n, sum: vec![0.0; g], sum_squares: vec![0.0; g], non_zeros: vec![0; g] };
             for group in &groups {
                 for gene in 0..g {
                     total.sum[gene] += group.sum[gene];
@@ -138,14 +139,22 @@ pub fn fit(source: &dyn RowBlocks, design: &Design, ctx: &Ctx) -> Result<Fit> {
 pub fn regress_out_into(source: &dyn RowBlocks, design: &Design, out: &mut [f32], ctx: &Ctx) -> Result<()> {
     let found = fit(source, design, ctx)?;
     let g = source.n_cols();
-    fill_rows(source, g, out, "residuals", ctx, || vec![0.0f64; g], |fitted, row, columns, values, out_row| {
-        fitted.copy_from_slice(&found.mean);
-        design.add_row(row, &found.explained, fitted);
-        negate(fitted, out_row);
-        for (&column, &value) in columns.iter().zip(values) {
-            out_row[column as usize] = (f64::from(value) - fitted[column as usize]) as f32;
-        }
-    })
+    fill_rows(
+        source,
+        g,
+        out,
+        "residuals",
+        ctx,
+        || vec![0.0f64; g],
+        |fitted, row, columns, values, out_row| {
+            fitted.copy_from_slice(&found.mean);
+            design.add_row(row, &found.explained, fitted);
+            negate(fitted, out_row);
+            for (&column, &value) in columns.iter().zip(values) {
+                out_row[column as usize] = (f64::from(value) - fitted[column as usize]) as f32;
+            }
+        },
+    )
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]

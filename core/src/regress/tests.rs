@@ -149,10 +149,10 @@ fn threads_and_layouts_give_the_same_bits() {
     let (matrix, values, properties) = example(n, g);
     let view = DenseView::new(n, g, ValueSlice::F32(&values)).unwrap();
     let codes: Vec<u32> = (0..n as u32).map(|i| i % 7).collect();
-    let designs =
-        [Design::continuous(n, &slices(&properties)).unwrap(), Design::categories(&codes, 7).unwrap()];
+    let designs = [Design::continuous(n, &slices(&properties)).unwrap(), Design::categories(&codes, 7).unwrap()];
     for design in &designs {
-        let run = |source: &dyn RowBlocks, threads| with_threads(Some(threads), || Ok(residuals(source, design))).unwrap();
+        let run =
+            |source: &dyn RowBlocks, threads| with_threads(Some(threads), || Ok(residuals(source, design))).unwrap();
         let one = run(&matrix, 1);
         assert!(one == run(&matrix, 2) && one == run(&matrix, 8) && one == run(&view, 2));
     }

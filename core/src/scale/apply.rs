@@ -197,17 +197,25 @@ pub fn scale_into<T: Real>(
         check_mask(mask, source.n_rows())?;
     }
     let zeros: Vec<T> = (0..n_cols).map(|column| T::from_f64(kernel.of(column, 0.0))).collect();
-    fill_rows(source, n_cols, out, "scale", ctx, || (), |(), row, columns, values, out_row| {
-        if taken(mask, row) {
-            out_row.copy_from_slice(&zeros);
-            for (&column, &value) in columns.iter().zip(values) {
-                out_row[column as usize] = T::from_f64(kernel.of(column as usize, f64::from(value)));
+    fill_rows(
+        source,
+        n_cols,
+        out,
+        "scale",
+        ctx,
+        || (),
+        |(), row, columns, values, out_row| {
+            if taken(mask, row) {
+                out_row.copy_from_slice(&zeros);
+                for (&column, &value) in columns.iter().zip(values) {
+                    out_row[column as usize] = T::from_f64(kernel.of(column as usize, f64::from(value)));
+                }
+            } else {
+                out_row.fill(T::from_f64(0.0));
+                for (&column, &value) in columns.iter().zip(values) {
+                    out_row[column as usize] = T::from_f64(f64::from(value));
+                }
             }
-        } else {
-            out_row.fill(T::from_f64(0.0));
-            for (&column, &value) in columns.iter().zip(values) {
-                out_row[column as usize] = T::from_f64(f64::from(value));
-            }
-        }
-    })
+        },
+    )
 }

@@ -91,7 +91,8 @@ fn all_ways_agree_with_the_slow_one() {
                 let options = ScaleOptions { zero_center, max_value };
                 let scale = column_scale(&matrix, mask, &quiet()).unwrap();
                 let expected = slowly(&values, g, mask.unwrap_or(&vec![true; n]), &options);
-                let close = |got: &[f64]| got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5 * b.abs().max(1.0));
+                let close =
+                    |got: &[f64]| got.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-5 * b.abs().max(1.0));
                 let mut single = values.clone();
                 scale_dense_in_place(&mut single, n, &scale, mask, &options, &quiet()).unwrap();
                 assert!(close(&single.iter().map(|&v| f64::from(v)).collect::<Vec<_>>()), "{options:?}");
@@ -102,8 +103,15 @@ fn all_ways_agree_with_the_slow_one() {
                 scale_into(&matrix, &scale, mask, &options, &mut out, &quiet()).unwrap();
                 assert_eq!(out, single, "sparse and dense give the same bits");
                 let mut rows = matrix.clone();
-                let sparse =
-                    scale_rows_in_place(&rows.indptr, &rows.indices, &mut rows.values, &scale, mask, &options, &quiet());
+                let sparse = scale_rows_in_place(
+                    &rows.indptr,
+                    &rows.indices,
+                    &mut rows.values,
+                    &scale,
+                    mask,
+                    &options,
+                    &quiet(),
+                );
                 if zero_center {
                     assert!(sparse.unwrap_err().to_string().contains("zero_center"));
                 } else {

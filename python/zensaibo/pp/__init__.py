@@ -5,8 +5,6 @@ from ._combat import combat
 from ._downsample import downsample_counts
 from ._harmony import harmony_integrate
 from ._hashsolo import hashsolo
-from ._combat import combat
-from ._downsample import downsample_counts
 from ._hvg import highly_variable_genes
 from ._moments import moments
 from ._neighbors import neighbors
@@ -23,7 +21,6 @@ from ._scrublet import scrublet
 from ._size_factors import normalize_size_factors, normalize_tpm, pooled_size_factors, spike_in_size_factors
 from ._tfidf import tfidf
 from ._wnn import wnn
-from ._size_factors import normalize_size_factors, normalize_tpm, pooled_size_factors, spike_in_size_factors
 
 __all__ = [
     "bbknn",
@@ -32,8 +29,6 @@ __all__ = [
     "combat",
     "downsample_counts",
     "dsb",
-    "combat",
-    "downsample_counts",
     "filter_cells",
     "filter_genes",
     "harmony_integrate",
@@ -56,5 +51,4 @@ __all__ = [
     "spike_in_size_factors",
     "tfidf",
     "wnn",
-    "spike_in_size_factors",
 ]
