@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import zensaibo as zs
 from conftest import DATA, REPOSITORY
@@ -67,12 +68,12 @@ def made_here(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def real(tmp_path, monkeypatch):
-    """PBMC 3k, or a skip with the reason."""
+def real(tmp_path, monkeypatch, request):
+    """PBMC 3k or the data set that the parameter names, or a skip with the reason."""
     monkeypatch.setenv("ZENSAIBO_DATA", os.fspath(DATA))
     monkeypatch.chdir(tmp_path)
     try:
-        zs.datasets.locate("pbmc3k")
+        zs.datasets.locate(getattr(request, "param", "pbmc3k"))
     except zs.errors.FileError as error:
         pytest.skip(str(error))
     yield tmp_path
@@ -119,3 +120,28 @@ def test_names_of_pbmc3k(real):
     for name, low, high in (("B", 0.11, 0.15), ("CD14+ monocyte", 0.15, 0.22), ("NK", 0.04, 0.08), ("CD4 T", 0.38, 0.52)):
         assert low < shares[name] < high, (name, shares[name])
     assert shares["Megakaryocyte"] < 0.01 and shares["Dendritic"] < 0.03 and len(shares) == 8
+
+
+def test_batches_of_simulated_cells_are_mixed_and_types_stay_apart(made_here):
+    found = run(notebook("03_batches"))
+    adata, lisi = found["adata"], found["lisi"]
+    assert lisi["sample", "before"].mean() < 2 < 3.5 < lisi["sample", "after"].mean(), "of six batches"
+    # The planted types, not those that the notebook names.
+    types = [zs.metrics.lisi(adata.obsm[key], adata.obs["cell_type"]).mean() for key in ("X_pca", "X_pca_harmony")]
+    assert types[1] < types[0] + 0.05, types
+    table = adata.uns["pseudobulk_test"]["results"]
+    for kind in ("T", "NK", "B", "Monocyte"):
+        part = table[table["group"] == kind]
+        assert set(part["names"][part["pvals_adj"] < 0.01]) == set(found["response"]), kind
+
+
+@pytest.mark.parametrize("real", ["kang"], indirect=True)
+def test_interferon_raises_isg15_in_all_types(real):
+    found = run(notebook("03_batches"))
+    adata, lisi = found["adata"], found["lisi"]
+    assert lisi["stim", "before"].mean() < 1.3 < 1.6 < lisi["stim", "after"].mean(), "of two conditions"
+    assert lisi["type", "after"].mean() < lisi["type", "before"].mean() + 0.05
+    table = adata.uns["pseudobulk_test"]["results"]
+    isg15 = table[table["names"] == "ISG15"].set_index("group")
+    assert set(isg15.index) == {"T", "NK", "B", "Monocyte"}
+    assert (isg15["logfoldchanges"] > 3).all() and (isg15["pvals_adj"] < 1e-3).all()
