@@ -145,3 +145,23 @@ def test_interferon_raises_isg15_in_all_types(real):
     isg15 = table[table["names"] == "ISG15"].set_index("group")
     assert set(isg15.index) == {"T", "NK", "B", "Monocyte"}
     assert (isg15["logfoldchanges"] > 3).all() and (isg15["pvals_adj"] < 1e-3).all()
+
+
+def test_proteins_of_simulated_cells_find_their_types(made_here):
+    found = run(notebook("04_proteins"))
+    adata = found["adata"]
+    assert zs.metrics.adjusted_rand_index(adata.obs["cell_type"], adata.obs["leiden_joint"]) > 0.7
+    largest = adata.obs["leiden_joint"][adata.obs["cell_type"] == "CD8 T"].value_counts(normalize=True).max()
+    assert largest > 0.95
+    assert adata.obsm["protein"].shape[1] == found["protein"].n_vars - 2, "controls are left out"
+
+
+@pytest.mark.parametrize("real", ["pbmc_citeseq_5k"], indirect=True)
+def test_proteins_bring_cd8_t_cells_together(real):
+    found = run(notebook("04_proteins"))
+    adata, cd8 = found["adata"], found["is_cd8_t"]
+    largest = {key: adata.obs[key][cd8].value_counts(normalize=True).max() for key in ("leiden_rna", "leiden_joint")}
+    assert cd8.sum() >= 10 and largest["leiden_joint"] > 0.9 > largest["leiden_rna"], largest
+    b_cells = adata.obs["leiden_joint"][found["levels"]["CD19"] > 2].value_counts().index[0]
+    means = adata[:, "MS4A1"].to_df()["MS4A1"].groupby(adata.obs["leiden_joint"], observed=True).mean()
+    assert means.idxmax() == b_cells
