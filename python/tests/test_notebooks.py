@@ -1,4 +1,4 @@
-"""The notebooks: kept without outputs, and run whole, on data made here and on PBMC 3k where it is found."""
+"""The notebooks: kept without outputs, and run whole, on data made here and on real data where it is found."""
 
 from __future__ import annotations
 
@@ -38,7 +38,14 @@ def run(path: Path) -> dict:
 
 
 def test_notebooks_are_found():
-    assert {path.name for path in NOTEBOOKS} >= {"01_pbmc_clusters.ipynb", "02_markers_and_annotation.ipynb"}
+    assert {path.name for path in NOTEBOOKS} >= {
+        "01_pbmc_clusters.ipynb",
+        "02_markers_and_annotation.ipynb",
+        "03_batches.ipynb",
+        "04_proteins.ipynb",
+        "05_trajectory.ipynb",
+        "06_velocity.ipynb",
+    }
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -165,3 +172,52 @@ def test_proteins_bring_cd8_t_cells_together(real):
     b_cells = adata.obs["leiden_joint"][found["levels"]["CD19"] > 2].value_counts().index[0]
     means = adata[:, "MS4A1"].to_df()["MS4A1"].groupby(adata.obs["leiden_joint"], observed=True).mean()
     assert means.idxmax() == b_cells
+
+
+def test_pseudotime_of_made_up_cells_is_the_planted_order(made_here):
+    found = run(notebook("05_trajectory"))
+    adata = found["adata"]
+    assert adata.obs["true_time"].corr(adata.obs["dpt_pseudotime"], method="spearman") > 0.9
+    assert adata.obs["true_time"].iloc[adata.uns["iroot"]] < 0.2
+    assert (adata.obs["way"].astype(str) == adata.obs["true_way"]).mean() > 0.9
+    assert found["order"] == {"red": found["red"], "white": found["white"]}
+
+
+@pytest.mark.parametrize("real", ["paul15"], indirect=True)
+def test_pseudotime_of_progenitors_follows_the_published_stages(real):
+    found = run(notebook("05_trajectory"))
+    adata = found["adata"]
+    stage = adata.obs["paul15_clusters"].astype(str)
+    median = adata.obs["dpt_pseudotime"].groupby(stage).median()
+    erythroid = median[["7MEP", "6Ery", "5Ery", "4Ery", "3Ery", "2Ery", "1Ery"]]
+    assert erythroid.is_monotonic_increasing, erythroid
+    assert max(median["9GMP"], median["10GMP"]) < min(median["14Mo"], median["15Mo"], median["16Neu"]), median
+    assert (adata.obs["way"][stage.isin(["1Ery", "2Ery", "3Ery"])] == "red").mean() > 0.95
+    assert (adata.obs["way"][stage.isin(["14Mo", "15Mo", "16Neu"])] == "white").mean() > 0.95
+    # Gata2 falls as Gata1 rises, and haemoglobin is last.
+    assert found["order"]["red"][0] == "Gata2" and found["order"]["red"][-1] == "Hba-a2"
+
+
+def test_arrows_of_made_up_cells_point_to_later_times(made_here):
+    found = run(notebook("06_velocity"))
+    adata = found["adata"]
+    assert (found["step"] > 0).mean() > 0.9
+    # On the map: the arrow against the way to those neighbours that are later.
+    points, time = np.asarray(adata.obsm["X_umap"], dtype=float), adata.obs["true_time"].to_numpy()
+    joined = adata.obsp["connectivities"].tocoo()
+    ahead = np.zeros_like(points)
+    np.add.at(ahead, joined.row, (points[joined.col] - points[joined.row]) * (time[joined.col] - time[joined.row])[:, None])
+    arrows = adata.obsm["velocity_umap"]
+    cosines = (ahead * arrows).sum(axis=1) / (np.linalg.norm(ahead, axis=1) * np.linalg.norm(arrows, axis=1))
+    assert np.median(cosines) > 0.9 and (cosines > 0).mean() > 0.9
+    moving = adata.var_names[found["fitted"]].str.startswith("Moving")
+    assert moving.mean() > 0.9, "genes that do not change are left out"
+
+
+@pytest.mark.parametrize("real", ["dentategyrus_100"], indirect=True)
+def test_velocities_of_neighbours_agree_more_than_by_chance(real):
+    found = run(notebook("06_velocity"))
+    adata = found["adata"]
+    assert np.isfinite(adata.obsm["velocity_umap"]).all() and found["fitted"].sum() >= 20
+    assert 0.05 < found["share"] < 0.2
+    assert adata.obs["agreement"].mean() > found["by_chance"].mean() + 0.1
