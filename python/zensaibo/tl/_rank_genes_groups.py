@@ -134,10 +134,9 @@ def rank_genes_groups(
     :func:`zensaibo.arrays.rank_genes_groups` for cost and references.
     """
     check_preset(preset)
-    defaults: dict[str, Any] = _PRESETS[preset]
-    method = method if method is not None else defaults["method"]
-    if mean_in_log_space is None:
-        mean_in_log_space = defaults["mean_in_log_space"]
+    chosen = _PRESETS[preset]
+    method = chosen.method if method is None else method
+    mean_in_log_space = chosen.mean_in_log_space if mean_in_log_space is None else mean_in_log_space
     key = RANK_GENES_GROUPS if key_added is None else key_added
     _anndata.check_adata(adata)
     column = _as_categorical(_anndata.get_obs(adata, groupby), groupby)

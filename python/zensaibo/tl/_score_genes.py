@@ -151,7 +151,7 @@ def score_genes(
         control_genes=len(found.control_genes),
         ctrl_as_ref=ctrl_as_ref,
         ctrl_size=ctrl_size,
-        gene_pool=gene_pool if gene_pool is None else f"{len(pool)} genes",
+        gene_pool=None if gene_pool is None or pool is None else f"{len(pool)} genes",
         n_bins=n_bins,
         score_name=score_name,
         random_state=int(random_state),
