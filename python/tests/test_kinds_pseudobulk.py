@@ -292,3 +292,12 @@ def test_a_group_that_cannot_be_tested_is_left_out_aloud():
     with pytest.warns(UserWarning, match="group 'B' is not tested.*two levels"):
         zs.tl.pseudobulk_test(adata, ["donor", "stim"], "stim", contrast=("stim", "stim", "ctrl"), groupby="kind")
     assert set(adata.uns["pseudobulk_test"]["results"]["group"]) == {"A"}
+
+
+def test_a_group_with_too_few_cells_says_so():
+    adata = _cells()
+    kept = np.flatnonzero((adata.obs["kind"] != "B").to_numpy() | (np.arange(adata.n_obs) % 97 == 0))
+    adata = adata[kept].copy()
+    with pytest.warns(UserWarning, match="group 'B' is not tested.*min_cells"):
+        zs.tl.pseudobulk_test(adata, ["donor", "stim"], "stim", contrast=("stim", "stim", "ctrl"), groupby="kind")
+    assert set(adata.uns["pseudobulk_test"]["results"]["group"]) == {"A"}

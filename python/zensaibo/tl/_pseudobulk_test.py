@@ -126,6 +126,8 @@ def pseudobulk_test(
     for group in groups:
         rows = ~few if group is None else ~few & (bulk.obs[groupby] == group).to_numpy()
         try:
+            if not rows.any():
+                raise TooFewError(f"expected samples with at least {min_cells} cells (`min_cells`), found none")
             model = _design(covariates[rows], columns)
             weights = _contrast(contrast, model, covariates[rows], columns)
             found = test_arrays(
