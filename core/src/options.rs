@@ -62,6 +62,8 @@ macro_rules! options {
         }
     ) => {
         $(#[doc = $struct_doc])*
+        // Private modules, as of tests, declare options too.
+        #[allow(unreachable_pub)]
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct $name {

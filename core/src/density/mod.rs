@@ -28,7 +28,7 @@ use crate::{Ctx, DataFault, Error, Result};
 /// # Reference
 /// Scott 1992, Multivariate Density Estimation.
 pub fn gaussian_density(points: &[f64], ctx: &Ctx) -> Result<Vec<f64>> {
-    if points.len() % 2 != 0 {
+    if !points.len().is_multiple_of(2) {
         return Err(Error::data(DataFault::Shape, "points", "two coordinates for each", points.len()));
     }
     let n = points.len() / 2;

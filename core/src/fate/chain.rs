@@ -26,7 +26,7 @@ pub fn multiscale(vectors: &[f32], values: &[f64], n_dcs: usize) -> Result<Vec<f
         let expected = format!("from 2 to {count}, the diffusion components there are");
         return Err(Error::parameter("n_dcs", expected, n_dcs));
     }
-    if vectors.len() % count != 0 {
+    if !vectors.len().is_multiple_of(count) {
         let found = format!("{} values", vectors.len());
         return Err(Error::data(DataFault::Shape, "diffusion map", format!("n cells x {count} components"), found));
     }

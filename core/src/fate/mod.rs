@@ -66,7 +66,7 @@ pub fn fate_probabilities(
     options.validate()?;
     let n = pseudotime.len();
     check(pseudotime, terminal, fates)?;
-    if n == 0 || coordinates.len() % n != 0 {
+    if n == 0 || !coordinates.len().is_multiple_of(n) {
         let found = format!("{} values", coordinates.len());
         return Err(Error::data(DataFault::Shape, "coordinates", format!("as many for each of {n} cells"), found));
     }

@@ -71,7 +71,7 @@ impl<'a> Exact<'a> {
         let span = j * d..(j + 1) * d;
         if self.metric == Metric::Euclidean {
             return match self.points.values() {
-                ValueSlice::F32(v) => square_difference(unit, &v[span], |x| f64::from(x)),
+                ValueSlice::F32(v) => square_difference(unit, &v[span], f64::from),
                 ValueSlice::F64(v) => square_difference(unit, &v[span], |x| x),
                 _ => f64::NAN,
             };

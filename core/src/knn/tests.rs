@@ -103,16 +103,15 @@ fn duplicates_come_by_row_number() {
     for row in 0..40 {
         values[row * d..(row + 1) * d].copy_from_slice(&[1.0, 2.0, 3.0, 4.0]);
     }
-    for algorithm in [Algorithm::Exact] {
-        let found = knn(&points(n, d, &values), &options(k, Metric::Euclidean, algorithm), &Ctx::quiet()).unwrap();
-        assert_eq!(found.indices, slow(n, d, &values, k, Metric::Euclidean).0);
-        assert_eq!(&found.indices[20 * k..21 * k], &[20, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
-        assert!(found.distances[..40 * k].iter().all(|&distance| distance == 0.0));
-        // All rows equal.
-        let same = vec![0.5f32; n * d];
-        let found = knn(&points(n, d, &same), &options(3, Metric::Euclidean, algorithm), &Ctx::quiet()).unwrap();
-        assert_eq!(found.indices[..9], [0, 1, 2, 1, 0, 2, 2, 0, 1]);
-    }
+    let search = |values: &[f32], k| {
+        knn(&points(n, d, values), &options(k, Metric::Euclidean, Algorithm::Exact), &Ctx::quiet()).unwrap()
+    };
+    let found = search(&values, k);
+    assert_eq!(found.indices, slow(n, d, &values, k, Metric::Euclidean).0);
+    assert_eq!(&found.indices[20 * k..21 * k], &[20, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    assert!(found.distances[..40 * k].iter().all(|&distance| distance == 0.0));
+    // All rows equal.
+    assert_eq!(search(&vec![0.5f32; n * d], 3).indices[..9], [0, 1, 2, 1, 0, 2, 2, 0, 1]);
 }
 
 /// Rows like principal components of cells: 20 types of unequal size, each a bent sheet of three dimensions

@@ -9,6 +9,9 @@ use super::refine::group;
 use crate::parallel::pieces;
 use crate::{Ctx, Result};
 
+/// Of some rows: number of links, their targets and weights, and the size of each node.
+type Rows = (Vec<u64>, Vec<u32>, Vec<f64>, Vec<f64>);
+
 /// The graph whose nodes are the `count` parts and whose weights are the sums of the links between them.
 /// Links inside a part are left out: they count for every partition of this graph alike.
 pub(super) fn aggregate<W: Weight>(
@@ -18,7 +21,7 @@ pub(super) fn aggregate<W: Weight>(
     ctx: &Ctx,
 ) -> Result<Network<'static, f64>> {
     let grouped = group(part, count);
-    let rows: Vec<(Vec<u64>, Vec<u32>, Vec<f64>, Vec<f64>)> = pieces(count, 1024)
+    let rows: Vec<Rows> = pieces(count, 1024)
         .into_par_iter()
         .map_init(
             || vec![0f64; count],

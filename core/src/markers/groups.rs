@@ -54,15 +54,15 @@ impl Grouping {
                 ));
             }
         }
-        if reference.is_none() {
-            if let Some(group) = sizes.iter().position(|&size| size == labels.len()) {
-                return Err(Error::data(
-                    DataFault::TooFew,
-                    format!("group {}", names[group]),
-                    "cells outside the group to compare it with",
-                    "a group that holds every cell",
-                ));
-            }
+        if reference.is_none()
+            && let Some(group) = sizes.iter().position(|&size| size == labels.len())
+        {
+            return Err(Error::data(
+                DataFault::TooFew,
+                format!("group {}", names[group]),
+                "cells outside the group to compare it with",
+                "a group that holds every cell",
+            ));
         }
         let labels = labels.iter().map(|&label| if label < 0 { n_groups as u32 } else { label as u32 }).collect();
         Ok(Self { labels, names, reference, sizes })

@@ -28,7 +28,7 @@ fn lisi_counts_labels() {
     let found = lisi(&neighbors(&apart, 600, 90), &own, 3, 30.0, &ctx).unwrap();
     assert!((mean(&found) - 1.0).abs() < 1e-12);
     // Equal distances: every weight the same, so the index follows from the counts alone.
-    let row = Neighbors { n: 5, k: 5, indices: vec![0, 1, 2, 3, 4].repeat(5), distances: vec![0.0; 25], exact: true };
+    let row = Neighbors { n: 5, k: 5, indices: [0, 1, 2, 3, 4].repeat(5), distances: vec![0.0; 25], exact: true };
     let found = lisi(&row, &[0, 0, 0, 1, 1], 2, 4.0, &ctx).unwrap();
     assert!((found[0] - 2.0).abs() < 1e-12, "two and two: {}", found[0]);
 }

@@ -39,7 +39,7 @@ fn log1p_scaled(values: &mut [f32], scale: f64) {
 }
 
 /// ln 2 in a part whose low bits are zero, so that small multiples are exact, and the rest.
-const LN2_HIGH: f64 = 6.931_471_803_691_238_2e-1;
+const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 
 /// ln(1 + x) to about 1e-11, for x that came from an f32.

@@ -165,7 +165,7 @@ fn decompose(
 /// returns.
 pub fn project(source: &dyn RowBlocks, components: &[f64], center: Option<&[f64]>, ctx: &Ctx) -> Result<Vec<f32>> {
     let g = source.n_cols();
-    let fits = g > 0 && !components.is_empty() && components.len() % g == 0;
+    let fits = g > 0 && !components.is_empty() && components.len().is_multiple_of(g);
     if !fits || center.is_some_and(|center| center.len() != g) {
         let found = format!("{} and {} values", components.len(), center.map_or(0, <[f64]>::len));
         return Err(Error::data(DataFault::Shape, "components, center", format!("k x {g} and {g} values"), found));

@@ -154,7 +154,7 @@ pub fn dsb(
 }
 
 fn check_counts(what: &str, counts: &[f64], n_proteins: usize) -> Result<()> {
-    if n_proteins == 0 || counts.is_empty() || counts.len() % n_proteins != 0 {
+    if n_proteins == 0 || counts.is_empty() || !counts.len().is_multiple_of(n_proteins) {
         let found = format!("{} values", counts.len());
         return Err(Error::data(DataFault::Empty, what, format!("rows of {n_proteins} proteins, at least one"), found));
     }

@@ -199,7 +199,7 @@ fn as_the_slow_way() {
 fn planted_truth_is_found_and_null_data_are_not() {
     let (n, n_genes) = (10, 2000);
     let design = halves(n, false);
-    let planted = |gene: usize| if gene % 20 == 0 { 4.0 } else { 1.0 };
+    let planted = |gene: usize| if gene.is_multiple_of(20) { 4.0 } else { 1.0 };
     let found = test(&counts(n, n_genes, planted, 7), &design, &[0.0, 1.0]);
     let kept = |gene: &usize| found.kept[*gene];
     let (mut hits, mut truth, mut wrong) = (0.0, 0.0, 0.0);

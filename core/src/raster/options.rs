@@ -54,11 +54,11 @@ impl RasterOptions {
         if !(self.opacity > 0.0 && self.opacity <= 1.0) {
             return Err(Error::parameter("opacity", "a number above 0, at most 1", self.opacity));
         }
-        if let Some([left, right, bottom, top]) = self.extent {
-            if ![left, right, bottom, top].iter().all(|side| side.is_finite()) || left >= right || bottom >= top {
-                let found = format!("{left}, {right}, {bottom}, {top}");
-                return Err(Error::parameter("extent", "finite numbers, left < right, bottom < top", found));
-            }
+        if let Some([left, right, bottom, top]) = self.extent
+            && (![left, right, bottom, top].iter().all(|side| side.is_finite()) || left >= right || bottom >= top)
+        {
+            let found = format!("{left}, {right}, {bottom}, {top}");
+            return Err(Error::parameter("extent", "finite numbers, left < right, bottom < top", found));
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ fn counts(n: usize) -> (Csr, Vec<bool>) {
                 let rate = if gene % 4 == kind && gene < 120 { 6.0 } else { 0.6 };
                 // Poisson by counting arrivals.
                 let (mut count, mut product) = (0f32, stream.uniform());
-                let limit = (-rate * (0.5 + (gene % 7) as f64 / 6.0) as f64).exp();
+                let limit = (-rate * (0.5 + (gene % 7) as f64 / 6.0)).exp();
                 while product > limit {
                     count += 1.0;
                     product *= stream.uniform();

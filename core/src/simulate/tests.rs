@@ -32,8 +32,8 @@ fn markers_rise_in_their_type() {
     let (simulation, counts) = made(&SimulateOptions { doublet_rate: 0.0, ..small(3000) });
     let cells: Vec<Cell> = (0..3000).map(|cell| simulation.cell(cell)).collect();
     let size = |kind: usize| cells.iter().filter(|cell| cell.cell_type == kind).count() as f64;
-    let mut own = vec![0.0; 20];
-    let mut other = vec![0.0; 20];
+    let mut own = [0.0; 20];
+    let mut other = [0.0; 20];
     for (cell, truth) in cells.iter().enumerate() {
         let (genes, values) = counts.row(cell);
         for (&gene, &value) in genes.iter().zip(values) {

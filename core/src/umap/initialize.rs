@@ -131,7 +131,7 @@ fn spectral(graph: &Graph, d: usize, seed: u64, ctx: &Ctx) -> Result<Vec<f32>> {
 fn centre_of_part(rank: usize, placed: usize, d: usize, seed: u64) -> Vec<f64> {
     let radius = (placed as f64).powf(1.0 / d as f64);
     match d {
-        1 => vec![if rank % 2 == 0 { radius } else { -radius }],
+        1 => vec![if rank.is_multiple_of(2) { radius } else { -radius }],
         2 => {
             let angle = rank as f64 * std::f64::consts::PI * (3.0 - 5f64.sqrt());
             vec![radius * angle.cos(), radius * angle.sin()]

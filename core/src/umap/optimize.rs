@@ -353,7 +353,7 @@ fn move_piece<const D: usize>(
                 let mut push: Batch<D> = [[0.0; LANES]; D];
                 while left > 0 {
                     if used == WINDOW {
-                        if windows % 4 == 0 {
+                        if windows.is_multiple_of(4) {
                             words = philox([vertex as u32, turn.epoch, windows, STREAM_WINDOW], turn.key);
                         }
                         start = ((u64::from(words[(windows % 4) as usize]) * pool.starts as u64) >> 32) as usize;

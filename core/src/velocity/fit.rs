@@ -40,8 +40,8 @@ pub struct Velocity {
 /// deterministic one it is not looked at and may be absent. `eligible`, if given, says which genes may become velocity
 /// genes.
 ///
-/// Steady state: gamma minimises the squares of `u - gamma s` over the cells at or above percentile `perc` of `s / max s
-/// + u / max u`. Stochastic: velocity genes fit `u = gamma s` and `2 <us> + <u> = gamma (2 <ss> - <s>)` together, each
+/// Steady state: gamma minimises the squares of `u - gamma s` over the cells at or above percentile `perc` of the sum
+/// `s / max s + u / max u`. Stochastic: velocity genes fit `u = gamma s` and `2 <us> + <u> = gamma (2 <ss> - <s>)` together, each
 /// part in units of its own residual.
 ///
 /// Nothing is random; the same bits for any number of threads. O(n g log n) time, with the stochastic model also O(edges
@@ -63,7 +63,7 @@ pub fn velocity(
     ctx: &Ctx,
 ) -> Result<Velocity> {
     options.validate()?;
-    let genes = if n == 0 { 0 } else { spliced_means.len() / n };
+    let genes = spliced_means.len().checked_div(n).unwrap_or(0);
     check(spliced_means, unspliced_means, n, genes, eligible)?;
     let stage = ctx.stage("velocity", genes as u64);
     let first: Vec<Vec<Fit>> = pieces(genes, STRIP)

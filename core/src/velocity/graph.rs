@@ -53,7 +53,7 @@ pub fn velocity_graph(
 ) -> Result<VelocityGraph> {
     options.validate()?;
     let n = distances.n;
-    let genes = if n == 0 { 0 } else { expression.len() / n };
+    let genes = expression.len().checked_div(n).unwrap_or(0);
     if expression.len() != velocity.len() || expression.len() != n * genes {
         let found = format!("{} and {} values", expression.len(), velocity.len());
         return Err(Error::data(

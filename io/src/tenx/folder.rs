@@ -44,7 +44,7 @@ pub(crate) fn folder_files(folder: &Path, prefix: &str) -> Result<FolderFiles> {
     let matrix = need("matrix.mtx", "matrix.mtx or matrix.mtx.gz in a 10x folder")?;
     let barcodes = need("barcodes.tsv", "barcodes.tsv or barcodes.tsv.gz beside the matrix")?;
     let (features, legacy) = match find("genes.tsv") {
-        Some(genes) if !genes.extension().is_some_and(|end| end == "gz") || find("features.tsv").is_none() => {
+        Some(genes) if genes.extension().is_none_or(|end| end != "gz") || find("features.tsv").is_none() => {
             (genes, true)
         }
         _ => (need("features.tsv", "features.tsv, features.tsv.gz or genes.tsv beside the matrix")?, false),
