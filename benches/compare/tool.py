@@ -131,7 +131,7 @@ def tsne(adata) -> dict:
 
         zs.tl.tsne  # loaded before the clock starts
         with record.stage(case):
-            zs.tl.tsne(adata, **threads_of())
+            zs.tl.tsne(adata, use_rep="X_pca", **threads_of())
         return {"embedding": adata.obsm["X_tsne"], "points": points}
     import openTSNE
 
