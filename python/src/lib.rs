@@ -10,6 +10,7 @@ mod counts;
 mod downsample;
 mod errors;
 mod fate;
+mod filters;
 mod hvg;
 mod integrate;
 mod io;
@@ -35,6 +36,7 @@ mod simulate;
 mod structure;
 mod umap;
 mod velocity;
+mod volume;
 mod wnn;
 
 use pyo3::prelude::*;
@@ -75,6 +77,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         wnn::register,
         layouts::register,
         fate::register,
+        volume::register,
+        filters::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

@@ -58,6 +58,7 @@ described! {
     zensaibo_core::simulate::SimulateOptions,
     zensaibo_core::tsne::TsneOptions,
     zensaibo_core::umap::UmapOptions,
+    zensaibo_imaging::filters::GaussianOptions,
     zensaibo_core::velocity::TransitionOptions,
     zensaibo_core::velocity::VelocityEmbeddingOptions,
     zensaibo_core::velocity::VelocityGraphOptions,

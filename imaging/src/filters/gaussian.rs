@@ -1,6 +1,7 @@
 //! Gaussian smoothing by three one-dimensional sums.
 
 use zensaibo_core::data::Grid;
+use zensaibo_core::options::Options;
 use zensaibo_core::{Error, Result};
 
 use super::LocalFilter;
@@ -15,22 +16,42 @@ pub struct Gaussian {
     border: Border,
 }
 
+zensaibo_core::options! {
+    /// Gaussian smoothing.
+    pub struct GaussianOptions("im_gaussian") {
+        /// Standard deviation along z, y and x in micrometres. Larger smooths more.
+        pub sigma: [f64; 3] = [1.0; 3],
+        /// Standard deviations at which the kernel is cut off. Larger is slower and closer to a true Gaussian.
+        pub truncate: f64 = 4.0,
+        /// What lies beyond the volume: "reflect", "mirror", "nearest" or "zero".
+        pub border: Border = Border::Reflect,
+    }
+}
+
+impl GaussianOptions {
+    fn check(&self) -> Result<()> {
+        check_lengths("sigma", self.sigma)?;
+        if !(self.truncate > 0.0 && self.truncate <= 100.0) {
+            let expected = "a number of standard deviations above 0, at most 100";
+            return Err(Error::parameter("truncate", expected, self.truncate));
+        }
+        Ok(())
+    }
+}
+
 impl Gaussian {
-    /// A Gaussian of standard deviation `sigma` micrometres along z, y and x.
+    /// The filter for voxels of a given spacing.
     ///
     /// # Errors
-    /// [`Error::Parameter`] for a `sigma` below 0, a `truncate` that is not positive, or a kernel beyond 10,000 voxels.
-    pub fn new(sigma: [f64; 3], spacing: Spacing, truncate: f64, border: Border) -> Result<Self> {
-        let sigma = check_lengths("sigma", sigma)?;
-        if !(truncate > 0.0 && truncate <= 100.0) {
-            return Err(Error::parameter("truncate", "a number of standard deviations above 0, at most 100", truncate));
-        }
+    /// [`Error::Parameter`] for options out of range, or a kernel beyond 10,000 voxels.
+    pub fn new(options: &GaussianOptions, spacing: Spacing) -> Result<Self> {
+        options.validate()?;
         let um = spacing.um();
         let mut weights: [Vec<f32>; 3] = Default::default();
         for axis in 0..3 {
-            weights[axis] = half_kernel(sigma[axis] / um[axis], truncate)?;
+            weights[axis] = half_kernel(options.sigma[axis] / um[axis], options.truncate)?;
         }
-        Ok(Self { weights, border })
+        Ok(Self { weights, border: options.border })
     }
 }
 
@@ -141,7 +162,8 @@ mod tests {
         let data = (0..shape.iter().product()).map(|_| random.uniform() as f32).collect();
         let volume = (VolumeInfo::plain("noise", shape, Dtype::F32), Grid { shape, data });
         let spacing = Spacing::new([2.0, 1.0, 0.5]).unwrap();
-        let filter = Gaussian::new([1.5, 1.2, 1.1], spacing, 3.0, Border::Reflect).unwrap();
+        let options = GaussianOptions { sigma: [1.5, 1.2, 1.1], truncate: 3.0, ..Default::default() };
+        let filter = Gaussian::new(&options, spacing).unwrap();
         let run = |block| {
             let plan = Plan::with_block(shape, block, filter.halo());
             let mut out = Grid::filled(shape, 0f32);
@@ -179,7 +201,8 @@ mod tests {
     #[test]
     fn bad_lengths_are_refused() {
         let bad = |sigma, truncate| {
-            Gaussian::new(sigma, Spacing::voxels(), truncate, Border::Reflect).unwrap_err().to_string()
+            let options = GaussianOptions { sigma, truncate, ..Default::default() };
+            Gaussian::new(&options, Spacing::voxels()).unwrap_err().to_string()
         };
         assert!(bad([-1.0, 1.0, 1.0], 4.0).contains("axis z"));
         assert!(bad([1.0, f64::NAN, 1.0], 4.0).contains("axis y"));

@@ -6,7 +6,7 @@
 
 mod gaussian;
 
-pub use gaussian::Gaussian;
+pub use gaussian::{Gaussian, GaussianOptions};
 
 use zensaibo_core::data::{Grid, VolumeBlocks, VolumeSink};
 use zensaibo_core::{Ctx, Error, Result};

@@ -19,6 +19,7 @@ from ._rank_genes_groups import (
 )
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
+from ._volume import volume
 
 __all__ = [
     "dendrogram",
@@ -51,4 +52,5 @@ __all__ = [
     "velocity_embedding_grid",
     "velocity_embedding_stream",
     "violin",
+    "volume",
 ]

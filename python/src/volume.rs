@@ -1,0 +1,328 @@
+//! Volumes: numpy memory, Python callables and files as `VolumeBlocks`, and what comes back as numpy arrays.
+
+use std::sync::Arc;
+
+use numpy::{PyArray1, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, check_spacing};
+use zensaibo_core::{DataFault, Error, Result};
+use zensaibo_imaging::blocks::{GridSink, View};
+
+use crate::errors::to_python;
+use crate::run::run;
+
+/// numpy memory, held for reading.
+struct Memory {
+    info: VolumeInfo,
+    // Keeps the memory alive.
+    _owner: Py<PyAny>,
+    data: *const u8,
+}
+
+// The memory is only read, and lives as long as `_owner`.
+unsafe impl Send for Memory {}
+unsafe impl Sync for Memory {}
+
+impl VolumeBlocks for Memory {
+    fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    fn read(&self, frame: Frame, region: &Region, out: &mut [u8]) -> Result<()> {
+        self.info.check(frame, region)?;
+        let size = self.info.dtype.size();
+        let [_, channels, depth, height, width] = self.info.shape;
+        let line = region.size[2] * size;
+        if region.is_empty() {
+            return Ok(());
+        }
+        let mut lines = out.chunks_exact_mut(line);
+        for z in region.range(0) {
+            for (y, target) in region.range(1).zip(&mut lines) {
+                let place = (((frame.time * channels + frame.channel) * depth + z) * height + y) * width;
+                // Inside the array: frame and region were checked against its shape.
+                let source =
+                    unsafe { std::slice::from_raw_parts(self.data.add((place + region.start[2]) * size), line) };
+                target.copy_from_slice(source);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A Python callable that fetches regions: dask and zarr arrays.
+struct Fetched {
+    info: VolumeInfo,
+    fetch: Py<PyAny>,
+}
+
+impl VolumeBlocks for Fetched {
+    fn info(&self) -> &VolumeInfo {
+        &self.info
+    }
+
+    fn read(&self, frame: Frame, region: &Region, out: &mut [u8]) -> Result<()> {
+        self.info.check(frame, region)?;
+        Python::attach(|py| {
+            let fault = |error: PyErr| {
+                Error::data(DataFault::Invalid, format!("{}, {region:?}", self.info.name), "readable voxels", error)
+            };
+            let array =
+                self.fetch.bind(py).call1((frame.time, frame.channel, region.start, region.size)).map_err(fault)?;
+            let array = array.cast::<PyUntypedArray>().map_err(|error| fault(error.into()))?;
+            let bytes = array.len() * array.dtype().itemsize();
+            if !array.is_c_contiguous() || bytes != out.len() {
+                let found = format!("{} of {:?}", array.dtype(), array.shape());
+                return Err(Error::data(
+                    DataFault::Shape,
+                    &self.info.name,
+                    format!("{} bytes in C order", out.len()),
+                    found,
+                ));
+            }
+            // Checked above: contiguous, and as long as `out`.
+            let data = unsafe { std::slice::from_raw_parts((*array.as_array_ptr()).data.cast::<u8>(), bytes) };
+            out.copy_from_slice(data);
+            Ok(())
+        })
+    }
+}
+
+/// A volume of (t, c, z, y, x), read by regions.
+#[pyclass(frozen, name = "Volume", module = "zensaibo._core")]
+pub(crate) struct PyVolume {
+    pub(crate) source: Arc<dyn VolumeBlocks>,
+}
+
+/// The number type of a numpy name such as "uint16".
+pub(crate) fn dtype_of(name: &str) -> Result<Dtype> {
+    use Dtype::{Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+    let all = [Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64];
+    all.into_iter().find(|dtype| dtype.name() == name).ok_or_else(|| {
+        let expected = all.map(Dtype::name).join(", ");
+        Error::parameter("dtype", format!("one of {expected}"), name)
+    })
+}
+
+/// Length along each of "tczyx" from the shape of an array whose axes are named.
+fn five(axes: &str, shape: &[usize]) -> Result<[usize; 5]> {
+    let mut out = [1; 5];
+    let mut last = None;
+    let places: Option<Vec<usize>> = axes.chars().map(|axis| "tczyx".find(axis)).collect();
+    let ordered = places.filter(|places| places.len() == shape.len() && places.is_sorted_by(|a, b| a < b));
+    for (&place, &length) in ordered.iter().flatten().zip(shape) {
+        out[place] = length;
+        last = Some(place);
+    }
+    if last.is_none() || !axes.ends_with("yx") {
+        let expected = format!("{} of \"tczyx\" in that order, ending in \"yx\"", shape.len());
+        return Err(Error::parameter("axes", expected, format!("{axes:?}")));
+    }
+    Ok(out)
+}
+
+fn described(name: String, axes: &str, shape: &[usize], dtype: Dtype) -> Result<VolumeInfo> {
+    let shape = five(axes, shape)?;
+    let mut info = VolumeInfo::plain(name, [shape[2], shape[3], shape[4]], dtype);
+    info.shape = shape;
+    info.axes = axes.to_string();
+    Ok(info)
+}
+
+#[pymethods]
+impl PyVolume {
+    /// A C-contiguous numpy array in this machine's byte order, borrowed.
+    #[staticmethod]
+    fn from_array(py: Python<'_>, array: &Bound<'_, PyUntypedArray>, dtype: &str, axes: &str) -> PyResult<Self> {
+        let dtype = dtype_of(dtype).map_err(|error| to_python(py, error))?;
+        if !array.is_c_contiguous() || array.dtype().itemsize() != dtype.size() {
+            return Err(to_python(py, Error::Internal("an array that is not contiguous".into())));
+        }
+        let info = described("array".into(), axes, array.shape(), dtype).map_err(|error| to_python(py, error))?;
+        let data = unsafe { (*array.as_array_ptr()).data.cast::<u8>().cast_const() };
+        Ok(Self { source: Arc::new(Memory { info, _owner: array.clone().into_any().unbind(), data }) })
+    }
+
+    /// Regions by `fetch(time, channel, start, size)`, which returns (z, y, x) arrays of the type, C-contiguous.
+    #[staticmethod]
+    fn from_callable(
+        py: Python<'_>,
+        fetch: Py<PyAny>,
+        name: String,
+        dtype: &str,
+        axes: &str,
+        shape: Vec<usize>,
+        chunk: [usize; 3],
+    ) -> PyResult<Self> {
+        let made = dtype_of(dtype).and_then(|dtype| described(name, axes, &shape, dtype));
+        let mut info = made.map_err(|error| to_python(py, error))?;
+        info.chunk = chunk.map(|n| n.max(1));
+        Ok(Self { source: Arc::new(Fetched { info, fetch }) })
+    }
+
+    /// The same voxels with other metadata.
+    #[pyo3(signature = (spacing=None, origin=None, time_step=None, orientation=None, channels=None))]
+    fn described(
+        &self,
+        py: Python<'_>,
+        spacing: Option<[f64; 3]>,
+        origin: Option<[f64; 3]>,
+        time_step: Option<f64>,
+        orientation: Option<&str>,
+        channels: Option<Vec<String>>,
+    ) -> PyResult<Self> {
+        let mut info = self.source.info().clone();
+        let made = (|| {
+            info.spacing = spacing.map(check_spacing).transpose()?;
+            info.orientation = orientation.map(str::parse::<Orientation>).transpose()?;
+            info.origin = origin.unwrap_or_default();
+            info.time_step = time_step;
+            info.channels = channels.unwrap_or_default();
+            if !info.channels.is_empty() && info.channels.len() != info.shape[1] {
+                let found = info.channels.len();
+                return Err(Error::parameter("channels", format!("{} names", info.shape[1]), found));
+            }
+            View::renamed(self.source.clone(), info)
+        })();
+        Ok(Self { source: Arc::new(made.map_err(|error| to_python(py, error))?) })
+    }
+
+    /// The part between `start` and `stop` along t, c, z, y and x.
+    fn part(&self, py: Python<'_>, start: [usize; 5], stop: [usize; 5]) -> PyResult<Self> {
+        let ranges = std::array::from_fn(|axis| start[axis]..stop[axis]);
+        let view = View::new(self.source.clone(), ranges).map_err(|error| to_python(py, error))?;
+        Ok(Self { source: Arc::new(view) })
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.source.info().name
+    }
+
+    #[getter]
+    fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.source.info().shape)
+    }
+
+    #[getter]
+    fn axes(&self) -> &str {
+        &self.source.info().axes
+    }
+
+    #[getter]
+    fn dtype(&self) -> &'static str {
+        self.source.info().dtype.name()
+    }
+
+    #[getter]
+    fn spacing(&self) -> Option<(f64, f64, f64)> {
+        self.source.info().spacing.map(|[z, y, x]| (z, y, x))
+    }
+
+    #[getter]
+    fn origin(&self) -> (f64, f64, f64) {
+        self.source.info().origin.into()
+    }
+
+    #[getter]
+    fn time_step(&self) -> Option<f64> {
+        self.source.info().time_step
+    }
+
+    #[getter]
+    fn orientation(&self) -> Option<String> {
+        self.source.info().orientation.map(|orientation| orientation.to_string())
+    }
+
+    #[getter]
+    fn channels(&self) -> Vec<String> {
+        self.source.info().channels.clone()
+    }
+
+    #[getter]
+    fn chunk(&self) -> (usize, usize, usize) {
+        self.source.info().chunk.into()
+    }
+
+    /// The voxels, all frames, as a flat numpy array of the volume's own type.
+    #[pyo3(signature = (threads=None, progress=None))]
+    fn read(&self, py: Python<'_>, threads: Option<usize>, progress: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
+        let source = self.source.clone();
+        let info = source.info().clone();
+        let sink = Output::new(info.clone());
+        run(py, threads, progress, |ctx| zensaibo_imaging::blocks::copy_volume(&source, sink.sink(), None, ctx))?;
+        sink.into_numpy(py)
+    }
+}
+
+/// Memory for a result of any number type, and the numpy array that it becomes.
+pub(crate) enum Output {
+    U8(GridSink<u8>),
+    U16(GridSink<u16>),
+    U32(GridSink<u32>),
+    U64(GridSink<u64>),
+    I8(GridSink<i8>),
+    I16(GridSink<i16>),
+    I32(GridSink<i32>),
+    I64(GridSink<i64>),
+    F32(GridSink<f32>),
+    F64(GridSink<f64>),
+    /// Bits of half precision.
+    F16(GridSink<u16>),
+    /// Bytes of 0 and 1.
+    Bool(GridSink<u8>),
+}
+
+macro_rules! each_output {
+    ($output:expr, $sink:ident => $body:expr) => {
+        match $output {
+            Output::U8($sink) | Output::Bool($sink) => $body,
+            Output::U16($sink) | Output::F16($sink) => $body,
+            Output::U32($sink) => $body,
+            Output::U64($sink) => $body,
+            Output::I8($sink) => $body,
+            Output::I16($sink) => $body,
+            Output::I32($sink) => $body,
+            Output::I64($sink) => $body,
+            Output::F32($sink) => $body,
+            Output::F64($sink) => $body,
+        }
+    };
+}
+
+impl Output {
+    /// Memory for what `info` describes.
+    pub(crate) fn new(info: VolumeInfo) -> Self {
+        match info.dtype {
+            Dtype::U8 => Self::U8(GridSink::new(info)),
+            Dtype::U16 => Self::U16(GridSink::new(info)),
+            Dtype::U32 => Self::U32(GridSink::new(info)),
+            Dtype::U64 => Self::U64(GridSink::new(info)),
+            Dtype::I8 => Self::I8(GridSink::new(info)),
+            Dtype::I16 => Self::I16(GridSink::new(info)),
+            Dtype::I32 => Self::I32(GridSink::new(info)),
+            Dtype::I64 => Self::I64(GridSink::new(info)),
+            Dtype::F32 => Self::F32(GridSink::new(info)),
+            Dtype::F64 => Self::F64(GridSink::new(info)),
+            Dtype::F16 => Self::F16(GridSink::new(info)),
+            Dtype::Bool => Self::Bool(GridSink::new(info)),
+        }
+    }
+
+    /// To be written.
+    pub(crate) fn sink(&self) -> &dyn zensaibo_core::data::VolumeSink {
+        each_output!(self, sink => sink)
+    }
+
+    /// A flat numpy array; half precision and booleans are views of their bits.
+    pub(crate) fn into_numpy(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let name = self.sink().info().dtype.name();
+        let array = each_output!(self, sink => PyArray1::from_vec(py, sink.into_data()).into_any());
+        Ok(if matches!(name, "float16" | "bool") { array.call_method1("view", (name,))? } else { array }.unbind())
+    }
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyVolume>()
+}
