@@ -1,8 +1,9 @@
 //! Extreme eigenpairs of a large symmetric matrix, by thick-restart Lanczos iteration in f64.
 //!
-//! A basis of up to m orthonormal vectors is grown one product at a time, each new vector made orthogonal to all others
-//! twice over. When the basis is full, its best approximations (Ritz vectors) are kept and it grows again from there
-//! (Wu and Simon 2000, Thick-restart Lanczos method, SIAM J. Matrix Anal. Appl. 22, 602).
+//! It serves where the filter of [`super::filter`] would take long. A basis of up to m orthonormal vectors is grown one
+//! product at a time, each new vector made orthogonal to its two predecessors first, then to all others. When the basis
+//! is full, its best approximations (Ritz vectors) are kept and it grows again from there (Wu and Simon 2000,
+//! Thick-restart Lanczos method, SIAM J. Matrix Anal. Appl. 22, 602).
 //!
 //! The basis lies row by row: a row of all basis vectors fits a few cache lines, so that projections and rotations
 //! stream through memory once. Sums are taken over pieces of rows, in order.
@@ -12,6 +13,7 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 use zensaibo_linalg::symmetric_eigen;
 
+use super::filter::{self, Block};
 use crate::progress::Stage;
 use crate::random::Stream;
 use crate::{Ctx, Error, Result};
@@ -21,7 +23,7 @@ pub(crate) const PIECE: usize = 2048;
 /// Up to this many rows all eigenpairs are computed at once.
 const DENSE: usize = 300;
 /// Residual |A x - value x| of the unit vectors that are returned, relative to the largest |value|.
-const TOLERANCE: f64 = 1e-10;
+pub(super) const TOLERANCE: f64 = 1e-10;
 /// Residual at which the look for missed eigenvalues ends.
 const LOOSE: f64 = 1e-6;
 /// Products after which to give up.
@@ -46,7 +48,7 @@ pub(crate) struct Eigenpairs {
 /// The `count` eigenpairs with the eigenvalues largest in magnitude, `known` among them: orthonormal eigenvectors of
 /// eigenvalue 1, the largest there is. `count` lies below the number of rows.
 pub(crate) fn largest(
-    matrix: &impl Symmetric,
+    matrix: &impl Block,
     known: Vec<Vec<f64>>,
     count: usize,
     seed: u64,
@@ -57,6 +59,24 @@ pub(crate) fn largest(
     if n <= DENSE.max(2 * count + 30) {
         return dense(matrix, &known, count, ctx);
     }
+    if known.len() < count
+        && let Some(found) = filter::largest(matrix, &known, count, seed, stage, ctx)?
+    {
+        return Ok(found);
+    }
+    restarted(matrix, known, count, seed, stage, ctx)
+}
+
+/// As [`largest`], by Lanczos iteration.
+pub(super) fn restarted(
+    matrix: &impl Symmetric,
+    known: Vec<Vec<f64>>,
+    count: usize,
+    seed: u64,
+    stage: &Stage<'_>,
+    ctx: &Ctx,
+) -> Result<Eigenpairs> {
+    let n = matrix.len();
     let mut found: Vec<(f64, Vec<f64>)> = known.into_iter().map(|vector| (1.0, vector)).collect();
     let mut products = 0;
     let mut attempt = 0;
@@ -249,16 +269,16 @@ impl<'a> Basis<'a> {
             next.iter_mut().for_each(|x| *x = random.normal());
         });
         let mut next = std::mem::take(&mut self.next);
-        self.orthogonalise(&mut next);
+        self.orthogonalise(&mut next, 2);
         let length = norm(&next).max(f64::MIN_POSITIVE);
         next.iter_mut().for_each(|x| *x /= length);
         self.next = next;
     }
 
-    /// Takes out of `w` all that lies along locked and basis vectors, twice; returns what lay along the basis.
-    fn orthogonalise(&self, w: &mut [f64]) -> Vec<f64> {
+    /// Takes out of `w` all that lies along locked and basis vectors, `times` over; returns what lay along the basis.
+    fn orthogonalise(&self, w: &mut [f64], times: usize) -> Vec<f64> {
         let mut along = vec![0f64; self.filled];
-        for _ in 0..2 {
+        for _ in 0..times {
             if self.locked.width > 0 {
                 let part = project(&self.locked.rows, self.locked.width, self.locked.width, w);
                 subtract(&self.locked.rows, self.locked.width, &part, w);
@@ -275,6 +295,8 @@ impl<'a> Basis<'a> {
     /// Fills the basis; returns the length of what the last product leaves over.
     fn grow(&mut self, matrix: &impl Symmetric, products: &mut usize, ctx: &Ctx) -> Result<f64> {
         let mut w = vec![0f64; self.n];
+        // The vector before `next` and the length that ties them, where nothing else does.
+        let mut before: Option<(Vec<f64>, f64)> = None;
         loop {
             let (column, width) = (self.filled, self.width);
             let next = &self.next;
@@ -284,7 +306,19 @@ impl<'a> Basis<'a> {
             self.filled += 1;
             matrix.apply(&self.next, &mut w, ctx)?;
             *products += 1;
-            let along = self.orthogonalise(&mut w);
+            // What the recurrence of three terms takes out leaves only rounding to one further pass.
+            let along = match &before {
+                None => self.orthogonalise(&mut w, 2),
+                Some((last, tie)) => {
+                    subtract_scaled(&mut w, last, *tie);
+                    let own = inner(&w, &self.next);
+                    subtract_scaled(&mut w, &self.next, own);
+                    let mut along = self.orthogonalise(&mut w, 1);
+                    along[column - 1] += tie;
+                    along[column] += own;
+                    along
+                }
+            };
             for (row, &value) in along.iter().enumerate() {
                 self.projected[row * width + column] = value;
                 self.projected[column * width + row] = value;
@@ -299,10 +333,14 @@ impl<'a> Basis<'a> {
                 return Ok(length);
             }
             if length > 1e-14 {
+                let mut last = before.take().map_or_else(|| vec![0f64; self.n], |(last, _)| last);
+                last.copy_from_slice(&self.next);
                 self.next.iter_mut().zip(&w).for_each(|(next, x)| *next = x / length);
+                before = Some((last, length));
             } else {
                 // The basis is closed under the matrix: go on in another direction.
                 self.fresh();
+                before = None;
             }
         }
     }
@@ -411,8 +449,18 @@ fn rotate_rows(rows: &mut [f64], width: usize, rotation: &[f64], m: usize, keep:
 
 /// Length of a vector.
 fn norm(x: &[f64]) -> f64 {
-    let parts: Vec<f64> = x.par_chunks(PIECE).map(|x| x.iter().map(|x| x * x).sum()).collect();
-    parts.iter().sum::<f64>().sqrt()
+    inner(x, x).sqrt()
+}
+
+/// Inner product, in pieces summed in order.
+fn inner(x: &[f64], y: &[f64]) -> f64 {
+    let piece = |(x, y): (&[f64], &[f64])| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+    x.par_chunks(PIECE).zip(y.par_chunks(PIECE)).map(piece).collect::<Vec<f64>>().iter().sum()
+}
+
+/// `w` -= factor x `x`.
+fn subtract_scaled(w: &mut [f64], x: &[f64], factor: f64) {
+    w.iter_mut().zip(x).for_each(|(w, x)| *w -= factor * x);
 }
 
 /// Turns columns so that the entry of largest magnitude, the first of equals, is positive.

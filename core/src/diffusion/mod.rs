@@ -2,13 +2,14 @@
 //!
 //! From a symmetric graph `W` of n cells: the kernel `K = D^-1 W D^-1` that no longer knows how densely cells were
 //! sampled, its random walk made symmetric, `T = Z^-1/2 K Z^-1/2` ([`transitions`]), and the eigenvectors of `T` with
-//! the largest eigenvalues ([`diffmap`], by restarted Lanczos iteration, [`lanczos`]). Distances along the walk, summed
+//! the largest eigenvalues ([`diffmap`], by filtered subspace iteration, [`filter`]). Distances along the walk, summed
 //! over its length, from one root cell are its pseudotime ([`pseudotime`]).
 //!
 //! References: Coifman and Lafon 2006, Diffusion maps, Appl. Comput. Harmon. Anal. 21, 5; Haghverdi, Büttner, Wolf,
 //! Büttner, Theis 2016, Diffusion pseudotime robustly reconstructs lineage branching, Nature Methods 13, 845; Wolf et
 //! al. 2019, PAGA, Genome Biology 20, 59 (graphs of several parts).
 
+mod filter;
 mod lanczos;
 mod options;
 mod pseudotime;
@@ -39,7 +40,7 @@ pub struct Diffmap {
     pub n_comps: usize,
     /// Largest |T x - value x| among the vectors.
     pub residual: f64,
-    /// Products with the matrix that were needed.
+    /// Products of the matrix with a vector that were needed.
     pub products: usize,
 }
 
@@ -49,9 +50,10 @@ pub struct Diffmap {
 /// an edge of positive weight. The eigenvalues largest in magnitude are found, in f64, to a residual of 1e-10; a graph
 /// of c parts has the eigenvalue 1 c times, once for each part.
 ///
-/// Random start from `seed`, which changes rounding only; the same bits for any number of threads. One product costs
-/// 2 x edges operations, one step of orthogonalisation 160 per cell; 100 to 600 steps are usual. Memory: 8 bytes per
-/// edge and 8 (2 `n_comps` + 30) per cell.
+/// Random start from `seed`, which changes rounding only; the same bits for any number of threads. Subspace iteration
+/// with a Chebyshev filter: 100 to 200 products of the matrix with some `n_comps` + 8 vectors at once are usual. Where
+/// eigenvalues lie so close that it would take more than 600, Lanczos iteration takes over. Memory: 24 (`n_comps` + 16)
+/// bytes per cell.
 ///
 /// # Errors
 /// [`crate::Error::Parameter`] for options out of range; [`crate::Error::Data`] for fewer than 2 cells or a cell without

@@ -1,4 +1,4 @@
-use super::lanczos::Symmetric;
+use super::lanczos::{self, Symmetric};
 use super::transitions::Transitions;
 use super::*;
 use crate::data::Csr;
@@ -88,6 +88,49 @@ fn lanczos_agrees_with_the_whole_decomposition() {
         }
         assert!(found.residual < 1e-8 && residuals(&graph, &found) < 1e-6, "{n}: {}", found.residual);
     }
+}
+
+#[test]
+fn lanczos_and_the_filter_agree() {
+    // Shortcuts keep the eigenvalues apart, so that the filter is quick enough to be used.
+    let n = 900;
+    let mut edges = path(n, 6, 3);
+    let mut stream = Stream::new(5, 0);
+    edges.extend((0..120).map(|_| stream.below(n as u64 / 2) as usize).map(|a| (a, a + n / 2, 1.0)));
+    edges.sort_unstable_by_key(|edge| (edge.0, edge.1));
+    edges.dedup_by_key(|edge| (edge.0, edge.1));
+    let graph = graph(n, &edges);
+    let matrix = Transitions::new(&graph).unwrap();
+    let ctx = Ctx::quiet();
+    let known = || matrix.steady_states(1);
+    let run = |threads| {
+        with_threads(Some(threads), || {
+            let stage = ctx.stage("test", 0);
+            let filtered = filter::largest(&matrix, &known(), 12, 1, &stage, &ctx)?.map(|pairs| pairs.values);
+            let restarted = lanczos::restarted(&matrix, known(), 12, 1, &stage, &ctx)?;
+            assert!(restarted.residual < 1e-8, "{}", restarted.residual);
+            Ok((filtered.unwrap(), restarted.values))
+        })
+        .unwrap()
+    };
+    let (filtered, restarted) = run(1);
+    assert!(filtered.iter().zip(&restarted).all(|(a, b)| (a - b).abs() < 1e-12), "{filtered:?} {restarted:?}");
+    assert!(filtered.windows(2).all(|pair| pair[0] > pair[1]));
+    assert_eq!((filtered, restarted), run(8));
+}
+
+#[test]
+fn eigenvalues_of_high_multiplicity_are_found() {
+    // Every cell is joined to every other: all eigenvalues but the first are -1 / (n - 1).
+    let n = 320;
+    let edges: Vec<(usize, usize, f32)> = (0..n).flat_map(|a| (a + 1..n).map(move |b| (a, b, 1.0))).collect();
+    let found = map(&graph(n, &edges), 6);
+    assert!(found.values[1..].iter().all(|value| (value + 1.0 / (n as f64 - 1.0)).abs() < 1e-12), "{:?}", found.values);
+    // A star: 1, -1, and 0 for all others.
+    let found = map(&graph(n, &(1..n).map(|b| (0, b, 1.0)).collect::<Vec<_>>()), 6);
+    let expected = [1.0, 0.0, 0.0, 0.0, 0.0, -1.0];
+    assert!(found.values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-9), "{:?}", found.values);
+    assert!(residuals(&graph(n, &(1..n).map(|b| (0, b, 1.0)).collect::<Vec<_>>()), &found) < 1e-6);
 }
 
 #[test]

@@ -1,15 +1,21 @@
 //! The symmetric transition matrix of a graph.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
+use super::filter::Block;
 use super::lanczos::{PIECE, Symmetric};
 use crate::graph::Graph;
 use crate::{Ctx, DataFault, Error, Result};
 
-/// `T = Z^-1/2 K Z^-1/2` with `K = D^-1 W D^-1`, on the pattern of the graph, in f64.
+/// Rows per parallel piece of a product with a block.
+const BLOCK_PIECE: usize = 256;
+
+/// `T = Z^-1/2 K Z^-1/2` with `K = D^-1 W D^-1`, as `S W S`: the weights of the graph and a diagonal in f64.
 pub(crate) struct Transitions<'a> {
     graph: &'a Graph,
-    weights: Vec<f64>,
+    /// The diagonal of `S = D^-1 Z^-1/2`, n long.
+    scale: Vec<f64>,
     /// Square roots of the row sums of `K`, n long: the steady state up to scale.
     pub(crate) root: Vec<f64>,
 }
@@ -28,22 +34,16 @@ impl<'a> Transitions<'a> {
             let found = format!("none at cell {cell}");
             return Err(Error::data(DataFault::Invalid, "graph", "an edge of positive weight at every cell", found));
         }
-        let mut weights = vec![0f64; graph.nnz()];
-        let mut root = vec![0f64; graph.n];
-        for cell in 0..graph.n {
-            for place in span(graph, cell) {
-                let other = graph.indices[place] as usize;
-                weights[place] = f64::from(graph.weights[place]) / (degrees[cell] * degrees[other]);
-                root[cell] += weights[place];
-            }
-            root[cell] = root[cell].sqrt();
-        }
-        for cell in 0..graph.n {
-            for place in span(graph, cell) {
-                weights[place] /= root[cell] * root[graph.indices[place] as usize];
-            }
-        }
-        Ok(Self { graph, weights, root })
+        let root: Vec<f64> = (0..graph.n)
+            .map(|cell| {
+                let (others, weights) = graph.row(cell);
+                let kernel =
+                    |(&other, &weight): (&u32, &f32)| f64::from(weight) / (degrees[cell] * degrees[other as usize]);
+                others.iter().zip(weights).map(kernel).sum::<f64>().sqrt()
+            })
+            .collect();
+        let scale = degrees.iter().zip(&root).map(|(degree, root)| 1.0 / (degree * root)).collect();
+        Ok(Self { graph, scale, root })
     }
 
     /// The known eigenvectors of eigenvalue 1, one for each connected part (at most `count`, the largest parts first),
@@ -68,25 +68,107 @@ impl<'a> Transitions<'a> {
     }
 }
 
-fn span(graph: &Graph, cell: usize) -> std::ops::Range<usize> {
-    graph.indptr[cell] as usize..graph.indptr[cell + 1] as usize
-}
-
 impl Symmetric for Transitions<'_> {
     fn len(&self) -> usize {
         self.graph.n
     }
 
     fn apply(&self, x: &[f64], out: &mut [f64], ctx: &Ctx) -> Result<()> {
+        let scaled: Vec<f64> = x.iter().zip(&self.scale).map(|(x, scale)| x * scale).collect();
         out.par_chunks_mut(PIECE).enumerate().try_for_each(|(piece, out)| {
             ctx.check()?;
             for (offset, out) in out.iter_mut().enumerate() {
-                let span = span(self.graph, piece * PIECE + offset);
-                let targets = &self.graph.indices[span.clone()];
-                *out =
-                    targets.iter().zip(&self.weights[span]).map(|(&target, weight)| weight * x[target as usize]).sum();
+                let cell = piece * PIECE + offset;
+                let (others, weights) = self.graph.row(cell);
+                *out = self.scale[cell] * dot(others, weights, &scaled);
             }
             Ok(())
         })
+    }
+}
+
+impl Block for Transitions<'_> {
+    fn apply_block(
+        &self,
+        width: usize,
+        factor: f64,
+        x: &[f64],
+        subtract: bool,
+        out: &mut [f64],
+        ctx: &Ctx,
+    ) -> Result<()> {
+        out.par_chunks_mut(BLOCK_PIECE * width).enumerate().try_for_each(|(piece, out)| {
+            ctx.check()?;
+            let keep = if subtract { -1.0 } else { 0.0 };
+            block_rows(self.graph, &self.scale, piece * BLOCK_PIECE, width, (factor, keep), x, out);
+            Ok(())
+        })
+    }
+}
+
+/// Sum of weight x value, four sums side by side in a fixed order.
+fn dot(others: &[u32], weights: &[f32], x: &[f64]) -> f64 {
+    let mut sums = [0f64; 4];
+    let (others, last_others) = others.as_chunks::<4>();
+    let (weights, last_weights) = weights.as_chunks::<4>();
+    for (others, weights) in others.iter().zip(weights) {
+        for lane in 0..4 {
+            sums[lane] += f64::from(weights[lane]) * x[others[lane] as usize];
+        }
+    }
+    for (lane, (&other, &weight)) in last_others.iter().zip(last_weights).enumerate() {
+        sums[lane] += f64::from(weight) * x[other as usize];
+    }
+    (sums[0] + sums[2]) + (sums[1] + sums[3])
+}
+
+/// `out` = factor T x + keep `out` for some rows, from row `first` on.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
+fn block_rows(
+    graph: &Graph,
+    scale: &[f64],
+    first: usize,
+    width: usize,
+    (factor, keep): (f64, f64),
+    x: &[f64],
+    out: &mut [f64],
+) {
+    for (offset, out) in out.chunks_exact_mut(width).enumerate() {
+        let cell = first + offset;
+        let row = graph.row(cell);
+        let factor = factor * scale[cell];
+        let mut from = 0;
+        while from < width {
+            match width - from {
+                8 => columns::<8>(row, scale, (width, from), (factor, keep), x, out),
+                16 => columns::<16>(row, scale, (width, from), (factor, keep), x, out),
+                24 => columns::<24>(row, scale, (width, from), (factor, keep), x, out),
+                _ => columns::<32>(row, scale, (width, from), (factor, keep), x, out),
+            }
+            from += (width - from).min(32);
+        }
+    }
+}
+
+/// `C` columns of one row, from column `from` on.
+#[inline(always)]
+fn columns<const C: usize>(
+    (others, weights): (&[u32], &[f32]),
+    scale: &[f64],
+    (width, from): (usize, usize),
+    (factor, keep): (f64, f64),
+    x: &[f64],
+    out: &mut [f64],
+) {
+    let mut sums = [0f64; C];
+    for (&other, &weight) in others.iter().zip(weights) {
+        let weight = f64::from(weight) * scale[other as usize];
+        let x = &x[other as usize * width + from..][..C];
+        for column in 0..C {
+            sums[column] += weight * x[column];
+        }
+    }
+    for (out, sum) in out[from..from + C].iter_mut().zip(sums) {
+        *out = factor * sum + keep * *out;
     }
 }

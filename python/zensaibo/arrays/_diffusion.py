@@ -24,7 +24,7 @@ class Diffmap(NamedTuple):
     values: np.ndarray
     #: Largest ``|T x - value x|`` among the vectors.
     residual: float
-    #: Products with the matrix that were needed.
+    #: Products of the matrix with a vector that were needed.
     products: int
 
 
@@ -73,7 +73,8 @@ def diffmap(
 
     Notes
     -----
-    Restarted Lanczos iteration in float64, residual 1e-10. Memory: 8 bytes per edge and 8 (2 n_comps + 30) per cell.
+    Chebyshev-filtered subspace iteration in float64 (Lanczos iteration where eigenvalues lie very close), residual
+    1e-10. Memory: 24 (n_comps + 16) bytes per cell.
     Reference: Coifman and Lafon 2006, Appl. Comput. Harmon. Anal. 21, 5.
     """
     options = to_json(n_comps=_whole("n_comps", n_comps), seed=_whole("seed", seed))
