@@ -2,30 +2,29 @@
 
 use super::Overlaps;
 use crate::data::Csr;
-use crate::matrix::{Pass, RowBlock, RowBlocks, run};
+use crate::matrix::{RowBlocks, gather};
 use crate::{Ctx, DataFault, Error, Result};
 
-struct Sum<'a> {
-    n_rows: usize,
-    overlaps: &'a Overlaps,
-}
-
-impl Pass for Sum<'_> {
-    type Partial = (Vec<u64>, Vec<u32>, Vec<f32>);
-    type State = Csr;
-    type Output = Csr;
-    fn start(&self) -> Csr {
-        let n_cols = self.overlaps.n_second;
-        Csr { n_rows: self.n_rows, n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() }
+/// Cells x genes from cells x peaks: each gene is the sum of the peaks that overlap it (a peak counts for every gene
+/// it overlaps). `overlaps` has one list per column of `source`.
+///
+/// Nothing is random, and neither threads nor layout change a bit. One read; memory that of the result.
+///
+/// # Errors
+/// [`Error::Data`] when `overlaps` does not fit; what the source returns; [`Error::Interrupted`].
+pub fn gene_activity(source: &dyn RowBlocks, overlaps: &Overlaps, ctx: &Ctx) -> Result<Csr> {
+    if overlaps.indptr.len() != source.n_cols() + 1 {
+        let expected = format!("one list of genes per peak, {}", source.n_cols());
+        return Err(Error::data(DataFault::Shape, "overlaps", expected, overlaps.indptr.len().saturating_sub(1)));
     }
-    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
+    gather(source, overlaps.n_second, "gene activity", ctx, |block| {
         let (mut indptr, mut indices, mut values) = (vec![0u64], Vec::new(), Vec::new());
-        let mut sums = vec![0.0f64; self.overlaps.n_second];
+        let mut sums = vec![0.0f64; overlaps.n_second];
         let mut touched: Vec<u32> = Vec::new();
-        let mut seen = vec![false; self.overlaps.n_second];
+        let mut seen = vec![false; overlaps.n_second];
         for (_, peaks, counts) in block.rows() {
             for (&peak, &count) in peaks.iter().zip(counts) {
-                for &gene in self.overlaps.of(peak as usize) {
+                for &gene in overlaps.of(peak as usize) {
                     if !seen[gene as usize] {
                         seen[gene as usize] = true;
                         touched.push(gene);
@@ -45,30 +44,5 @@ impl Pass for Sum<'_> {
             indptr.push(indices.len() as u64);
         }
         Ok((indptr, indices, values))
-    }
-    fn merge(&self, state: &mut Csr, (indptr, indices, values): Self::Partial) -> Result<()> {
-        let base = state.indices.len() as u64;
-        state.indptr.extend(indptr[1..].iter().map(|&end| base + end));
-        state.indices.extend(indices);
-        state.values.extend(values);
-        Ok(())
-    }
-    fn finish(&self, state: Csr) -> Result<Csr> {
-        Ok(state)
-    }
-}
-
-/// Cells x genes from cells x peaks: each gene is the sum of the peaks that overlap it (a peak counts for every gene
-/// it overlaps). `overlaps` has one list per column of `source`.
-///
-/// Nothing is random, and neither threads nor layout change a bit. One read; memory that of the result.
-///
-/// # Errors
-/// [`Error::Data`] when `overlaps` does not fit; what the source returns; [`Error::Interrupted`].
-pub fn gene_activity(source: &dyn RowBlocks, overlaps: &Overlaps, ctx: &Ctx) -> Result<Csr> {
-    if overlaps.indptr.len() != source.n_cols() + 1 {
-        let expected = format!("one list of genes per peak, {}", source.n_cols());
-        return Err(Error::data(DataFault::Shape, "overlaps", expected, overlaps.indptr.len().saturating_sub(1)));
-    }
-    run(source, &Sum { n_rows: source.n_rows(), overlaps }, "gene activity", ctx)
+    })
 }

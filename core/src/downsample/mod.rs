@@ -16,7 +16,7 @@ pub use options::DownsampleOptions;
 use draw::Urn;
 
 use crate::data::Csr;
-use crate::matrix::{Pass, RowBlock, RowBlocks, run};
+use crate::matrix::{Pass, RowBlock, RowBlocks, gather, run};
 use crate::options::Options as _;
 use crate::qc::{CountFault, CountFaultPass};
 use crate::random::Stream;
@@ -72,64 +72,6 @@ impl Pass for Totals {
     }
 }
 
-/// Draws of the cells; zeros are not kept.
-struct Draw<'a> {
-    n_rows: usize,
-    n_cols: usize,
-    totals: &'a [u64],
-    /// What each cell draws; none leaves it alone.
-    wanted: &'a [Option<u64>],
-    options: &'a DownsampleOptions,
-}
-
-impl Pass for Draw<'_> {
-    type Partial = (Vec<u64>, Vec<u32>, Vec<f32>);
-    type State = Csr;
-    type Output = Csr;
-
-    fn start(&self) -> Csr {
-        Csr { n_rows: self.n_rows, n_cols: self.n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() }
-    }
-
-    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
-        let (mut lengths, mut indices, mut values) = (Vec::with_capacity(block.n_rows()), Vec::new(), Vec::new());
-        let mut urn = Urn::default();
-        for (row, columns, counts) in block.rows() {
-            let before = indices.len();
-            let drawn = match self.wanted[row] {
-                None => counts,
-                Some(target) => {
-                    let mut stream = Stream::new(self.options.random_state, row as u64);
-                    urn.draw(counts, self.totals[row], target, self.options.replace, &mut stream)
-                }
-            };
-            for (&column, &count) in columns.iter().zip(drawn) {
-                if count != 0.0 {
-                    indices.push(column);
-                    values.push(count);
-                }
-            }
-            lengths.push((indices.len() - before) as u64);
-        }
-        Ok((lengths, indices, values))
-    }
-
-    fn merge(&self, state: &mut Csr, (lengths, indices, values): Self::Partial) -> Result<()> {
-        let mut end = state.indices.len() as u64;
-        for length in lengths {
-            end += length;
-            state.indptr.push(end);
-        }
-        state.indices.extend_from_slice(&indices);
-        state.values.extend_from_slice(&values);
-        Ok(())
-    }
-
-    fn finish(&self, state: Csr) -> Result<Csr> {
-        Ok(state)
-    }
-}
-
 /// Draws molecules from raw counts until the target is met; what is left, in sparse rows without zeros.
 ///
 /// Random by `random_state`; the same bits for any number of threads and for sparse as for dense counts. Time: for
@@ -147,13 +89,13 @@ pub fn downsample_counts(
     ctx: &Ctx,
 ) -> Result<Csr> {
     options.validate()?;
-    let (n_rows, n_cols) = (source.n_rows(), source.n_cols());
+    let n_rows = source.n_rows();
     if let Some(CountFault { row, column, value, fault }) = run(source, &CountFaultPass, "check counts", ctx)? {
         let found = format!("{value} in cell {row}, gene {column}");
         return Err(Error::data(fault, "matrix", "raw counts (whole numbers of at least 0)", found));
     }
     let totals = run(source, &Totals, "totals", ctx)?;
-    let wanted = match target {
+    let wanted: Vec<Option<u64>> = match target {
         Target::PerCell(targets) => {
             if targets.len() != n_rows {
                 let expected = format!("{n_rows} numbers, one per cell");
@@ -163,7 +105,27 @@ pub fn downsample_counts(
         }
         Target::Total(target) => shares(&totals, target, options),
     };
-    run(source, &Draw { n_rows, n_cols, totals: &totals, wanted: &wanted, options }, "downsample", ctx)
+    gather(source, source.n_cols(), "downsample", ctx, |block| {
+        let (mut indptr, mut indices, mut values) = (vec![0u64], Vec::new(), Vec::new());
+        let mut urn = Urn::default();
+        for (row, columns, counts) in block.rows() {
+            let drawn = match wanted[row] {
+                None => counts,
+                Some(target) => {
+                    let mut stream = Stream::new(options.random_state, row as u64);
+                    urn.draw(counts, totals[row], target, options.replace, &mut stream)
+                }
+            };
+            for (&column, &count) in columns.iter().zip(drawn) {
+                if count != 0.0 {
+                    indices.push(column);
+                    values.push(count);
+                }
+            }
+            indptr.push(indices.len() as u64);
+        }
+        Ok((indptr, indices, values))
+    })
 }
 
 /// Each cell's share of `target` molecules drawn from all cells.

@@ -1,5 +1,8 @@
 //! A block of rows, as a pass sees it.
 
+use super::Rows;
+use crate::{DataFault, Error, Result};
+
 /// Consecutive rows of a source, in compressed sparse rows with local row pointers.
 ///
 /// Columns are sorted within each row. Stored zeros may occur (a pass that counts non-zeros must test values).
@@ -38,6 +41,31 @@ impl<'a> RowBlock<'a> {
             (block.first_row + i, columns, values)
         })
     }
+
+    /// The same pattern with other values, as many as are stored.
+    pub fn with_values(&self, values: Vec<f32>) -> Rows {
+        (self.indptr.to_vec(), self.indices.to_vec(), values)
+    }
+
+    /// Checks that every value may be a count.
+    ///
+    /// # Errors
+    /// [`Error::Data`] naming the first value below 0 or not finite.
+    pub fn check_counts(&self) -> Result<()> {
+        match self.values.iter().position(|&value| !(value >= 0.0 && value.is_finite())) {
+            None => Ok(()),
+            Some(at) => Err(no_count(self, at)),
+        }
+    }
+}
+
+/// The error for a value that is no count.
+fn no_count(block: &RowBlock<'_>, at: usize) -> Error {
+    let value = block.values[at];
+    let row = block.first_row + block.indptr.partition_point(|&end| end as usize <= at) - 1;
+    let fault = if value < 0.0 { DataFault::Negative } else { DataFault::NotFinite };
+    let found = format!("{value} in row {row}, column {}", block.indices[at]);
+    Error::data(fault, "counts", "finite values of at least 0", found)
 }
 
 /// Buffers that a source may fill when it cannot lend its own memory. Reused from block to block.

@@ -11,6 +11,7 @@
 mod block;
 mod columns;
 mod dense;
+mod gather;
 mod lazy;
 mod pass;
 mod source;
@@ -19,7 +20,8 @@ mod view;
 pub use block::{RowBlock, Scratch};
 pub use columns::{ColumnChunk, Entry, column_chunks};
 pub use dense::fill_rows;
+pub use gather::{Rows, collect, column_sums, gather};
 pub use lazy::Lazy;
 pub use pass::{Pass, run, run_with};
-pub use source::{RowBlocks, collect, rows_per_block};
+pub use source::{RowBlocks, rows_per_block};
 pub use view::{DenseView, IndexSlice, SparseView, ValueSlice};

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Pass, RowBlock, Scratch, run};
+use super::{RowBlock, Scratch};
+use crate::Result;
 use crate::data::Csr;
-use crate::{Ctx, Result};
 
 /// Stored values per block that the block rule aims at: 8 MiB of columns and values, which stays in the
 /// second-level caches of a few cores and is still large against the cost of starting a task.
@@ -50,39 +50,6 @@ pub trait RowBlocks: Sync {
     fn is_cheap_to_read(&self) -> bool {
         false
     }
-}
-
-/// Gathers a source into one matrix in memory: 8 bytes per stored value and 8 per row.
-///
-/// # Errors
-/// Whatever the source returns, or [`crate::Error::Interrupted`].
-pub fn collect(source: &dyn RowBlocks, ctx: &Ctx) -> Result<Csr> {
-    struct Collect {
-        n_rows: usize,
-        n_cols: usize,
-    }
-    impl Pass for Collect {
-        type Partial = (Vec<u64>, Vec<u32>, Vec<f32>);
-        type State = Csr;
-        type Output = Csr;
-        fn start(&self) -> Csr {
-            Csr { n_rows: self.n_rows, n_cols: self.n_cols, indptr: vec![0], indices: Vec::new(), values: Vec::new() }
-        }
-        fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
-            Ok((block.indptr.to_vec(), block.indices.to_vec(), block.values.to_vec()))
-        }
-        fn merge(&self, state: &mut Csr, (indptr, indices, values): Self::Partial) -> Result<()> {
-            let base = state.indices.len() as u64;
-            state.indptr.extend(indptr[1..].iter().map(|&end| base + end));
-            state.indices.extend_from_slice(&indices);
-            state.values.extend_from_slice(&values);
-            Ok(())
-        }
-        fn finish(&self, state: Csr) -> Result<Csr> {
-            Ok(state)
-        }
-    }
-    run(source, &Collect { n_rows: source.n_rows(), n_cols: source.n_cols() }, "collect", ctx)
 }
 
 impl RowBlocks for Csr {

@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 
 use super::{FilterCellsOptions, FilterGenesOptions};
-use crate::matrix::{Pass, RowBlock, RowBlocks, run};
+use crate::matrix::{Pass, RowBlock, RowBlocks, column_sums, run};
 use crate::options::Options as _;
 use crate::stats::row_sum;
 use crate::{Ctx, Result};
@@ -63,47 +63,6 @@ impl Pass for PerCell {
     }
 }
 
-struct PerGene {
-    n_cols: usize,
-    measure: Measure,
-}
-
-impl Pass for PerGene {
-    type Partial = Vec<f64>;
-    type State = Vec<f64>;
-    type Output = Vec<f64>;
-
-    fn start(&self) -> Vec<f64> {
-        vec![0.0; self.n_cols]
-    }
-
-    fn block(&self, block: &RowBlock<'_>) -> Result<Vec<f64>> {
-        let mut found = self.start();
-        match self.measure {
-            Measure::Sum => {
-                for (&column, &value) in block.indices.iter().zip(block.values) {
-                    found[column as usize] += f64::from(value);
-                }
-            }
-            Measure::Positive => {
-                for (&column, &value) in block.indices.iter().zip(block.values) {
-                    found[column as usize] += f64::from(u8::from(value > 0.0));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    fn merge(&self, state: &mut Vec<f64>, partial: Vec<f64>) -> Result<()> {
-        state.iter_mut().zip(partial).for_each(|(all, more)| *all += more);
-        Ok(())
-    }
-
-    fn finish(&self, state: Vec<f64>) -> Result<Vec<f64>> {
-        Ok(state)
-    }
-}
-
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn positives(values: &[f32]) -> u32 {
     values.iter().map(|&value| u32::from(value > 0.0)).sum()
@@ -134,6 +93,14 @@ pub fn filter_genes(source: &dyn RowBlocks, options: &FilterGenesOptions, ctx: &
     options.validate()?;
     let by_counts = options.min_counts.is_some() || options.max_counts.is_some();
     let measure = if by_counts { Measure::Sum } else { Measure::Positive };
-    let number = run(source, &PerGene { n_cols: source.n_cols(), measure }, "filter genes", ctx)?;
+    let number = column_sums(source, "filter genes", ctx, |block, sums| {
+        for (&column, &value) in block.indices.iter().zip(block.values) {
+            sums[column as usize] += match measure {
+                Measure::Sum => f64::from(value),
+                Measure::Positive => f64::from(u8::from(value > 0.0)),
+            };
+        }
+        Ok(())
+    })?;
     Ok(Filtered::new(number, options.min_counts.or(options.min_cells), options.max_counts.or(options.max_cells)))
 }
