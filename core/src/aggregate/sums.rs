@@ -1,16 +1,11 @@
 //! Sums per group and gene, in one read of sparse rows.
 
-use rayon::prelude::*;
-
-use crate::matrix::{RowBlock, RowBlocks, Scratch};
+use crate::matrix::{RowBlocks, by_group};
 use crate::parallel::pieces;
 use crate::{Ctx, Result};
 
 /// Genes that one task sums at a time: the sums of one group stay in the second-level caches.
 const TILE: usize = 4096;
-
-/// Blocks read at once, per thread. Bounds the buffers of sources that cannot lend their memory.
-const BLOCKS_PER_THREAD: usize = 2;
 
 /// Tables `[group * n_genes + gene]`.
 pub(super) struct Sums {
@@ -40,7 +35,6 @@ pub(super) fn sums(
     ctx: &Ctx,
 ) -> Result<Sums> {
     let n_genes = source.n_cols();
-    let progress = ctx.stage("aggregate", source.n_rows() as u64);
     let spans = pieces(n_genes, TILE);
     let mut tiles: Vec<Tile> = spans
         .iter()
@@ -51,47 +45,10 @@ pub(super) fn sums(
         })
         .collect();
 
-    let batch = rayon::current_num_threads() * BLOCKS_PER_THREAD;
-    let mut buffers: Vec<Scratch> = (0..batch).map(|_| Scratch::default()).collect();
-    for blocks in pieces(source.n_blocks(), batch) {
-        ctx.check()?;
-        let read: Vec<RowBlock<'_>> = buffers
-            .par_iter_mut()
-            .zip(blocks.clone())
-            .map(|(scratch, block)| ctx.check().and_then(|()| source.read(block, scratch)))
-            .collect::<Vec<Result<RowBlock<'_>>>>()
-            .into_iter()
-            .collect::<Result<_>>()?;
-        // (group, block of the batch, row of the block): group by group, and in row order within each.
-        let mut order: Vec<(u32, u32, u32)> = Vec::new();
-        for (at, block) in read.iter().enumerate() {
-            for row in 0..block.n_rows() {
-                if let Ok(group) = u32::try_from(labels[block.first_row + row]) {
-                    order.push((group, at as u32, row as u32));
-                }
-            }
-        }
-        order.sort_unstable();
-        tiles
-            .par_iter_mut()
-            .zip(&spans)
-            .with_max_len(1)
-            .map(|(tile, span)| {
-                for (done, &(group, at, row)) in order.iter().enumerate() {
-                    if done % 1024 == 0 {
-                        ctx.check()?;
-                    }
-                    let (indices, values) = read[at as usize].row(row as usize);
-                    let (indices, values) = within(indices, values, span, n_genes);
-                    add(tile, group as usize * span.len(), span, indices, values);
-                }
-                Ok(())
-            })
-            .collect::<Vec<Result<()>>>()
-            .into_iter()
-            .collect::<Result<()>>()?;
-        progress.advance(blocks.map(|block| source.block_rows(block).len() as u64).sum())?;
-    }
+    let group = |row: usize| u32::try_from(labels[row]).ok();
+    by_group(source, "aggregate", ctx, group, &spans, &mut tiles, |tile, span, batch| {
+        batch.rows(span, ctx, |group, indices, values| add(tile, group * span.len(), span, indices, values))
+    })?;
 
     let table = |pick: &dyn Fn(&Tile, usize) -> f64| {
         let mut all = vec![0.0; n_groups * n_genes];
@@ -109,21 +66,6 @@ pub(super) fn sums(
         squares: squares.then(|| table(&|tile, at| tile.squares[at])),
         non_zeros: non_zeros.then(|| table(&|tile, at| f64::from(tile.non_zeros[at]))),
     })
-}
-
-/// The part of a row that lies in `span`.
-fn within<'a>(
-    indices: &'a [u32],
-    values: &'a [f32],
-    span: &std::ops::Range<usize>,
-    n_genes: usize,
-) -> (&'a [u32], &'a [f32]) {
-    if span.len() == n_genes {
-        return (indices, values);
-    }
-    let from = indices.partition_point(|&column| (column as usize) < span.start);
-    let to = from + indices[from..].partition_point(|&column| (column as usize) < span.end);
-    (&indices[from..to], &values[from..to])
 }
 
 /// Adds one row's entries to its group, whose part of the tables starts at `from`.

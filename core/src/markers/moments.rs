@@ -1,18 +1,13 @@
 //! Sums per group and gene, in one read of sparse rows.
 
-use rayon::prelude::*;
-
 use super::Grouping;
 use super::options::RankGenesOptions;
-use crate::matrix::{RowBlock, RowBlocks, Scratch};
+use crate::matrix::{RowBlock, RowBlocks, by_group};
 use crate::parallel::pieces;
 use crate::{Ctx, DataFault, Error, Result};
 
 /// Genes that one task sums at a time: with 32 bytes per gene a group's sums stay in the first-level caches.
 const TILE: usize = 2048;
-
-/// Blocks read at once, per thread. Bounds the buffers of sources that cannot lend their memory.
-const BLOCKS_PER_THREAD: usize = 2;
 
 /// Sums over the cells of each group, one row per group and a last one for the cells of no group;
 /// `sums[group * n_genes + gene]`. Each sum is taken in f64 in the order of the rows.
@@ -58,9 +53,8 @@ struct Tile {
 /// Sums, squares (and what the options need beside) per group and gene. One read of the source; memory
 /// 16 to 36 bytes per group and gene, twice over at the end.
 ///
-/// Every sum runs over the rows in their order: genes are shared out over threads, rows are not, so that the
-/// bits depend neither on threads nor on how the source cuts its blocks. Within a batch of blocks the rows are
-/// taken group by group, which keeps the sums of the current group in cache.
+/// Every sum runs over the rows in their order (see [`by_group`]), so the bits depend neither on threads nor on how the
+/// source cuts its blocks.
 pub(super) fn moments(
     source: &dyn RowBlocks,
     grouping: &Grouping,
@@ -70,7 +64,6 @@ pub(super) fn moments(
     let (n_genes, rows) = (source.n_cols(), grouping.n_groups() + 1);
     let unlogged = !options.mean_in_log_space;
     let scale = options.log_base.map_or(1.0, f64::ln);
-    let progress = ctx.stage("sums per group", source.n_rows() as u64);
     let spans = pieces(n_genes, TILE);
     let mut tiles: Vec<Tile> = spans
         .iter()
@@ -81,62 +74,27 @@ pub(super) fn moments(
         })
         .collect();
 
-    let batch = rayon::current_num_threads() * BLOCKS_PER_THREAD;
-    let mut buffers: Vec<Scratch> = (0..batch).map(|_| Scratch::default()).collect();
-    for blocks in pieces(source.n_blocks(), batch) {
-        ctx.check()?;
-        let read: Vec<RowBlock<'_>> = buffers
-            .par_iter_mut()
-            .zip(blocks.clone())
-            .map(|(scratch, block)| ctx.check().and_then(|()| source.read(block, scratch)))
-            .collect::<Vec<Result<RowBlock<'_>>>>()
-            .into_iter()
-            .collect::<Result<_>>()?;
-        // (group, block of the batch, row of the block), group by group and in row order within each.
-        let mut order: Vec<(u32, u32, u32)> = Vec::new();
-        for (at, block) in read.iter().enumerate() {
-            for row in 0..block.n_rows() {
-                order.push((grouping.labels()[block.first_row + row], at as u32, row as u32));
-            }
-        }
-        order.sort_unstable();
-        tiles
-            .par_iter_mut()
-            .zip(&spans)
-            .with_max_len(1)
-            .map(|(tile, span)| {
-                let (first, end) = (span.start as u32, span.end as u32);
-                let mut finite = true;
-                for (done, &(group, at, row)) in order.iter().enumerate() {
-                    if done % 1024 == 0 {
-                        ctx.check()?;
-                    }
-                    let (indices, values) = read[at as usize].row(row as usize);
-                    let from = indices.partition_point(|&column| column < first);
-                    let to = from + indices[from..].partition_point(|&column| column < end);
-                    let (indices, values) = (&indices[from..to], &values[from..to]);
-                    let sums = &mut tile.sums[group as usize * span.len()..][..span.len()];
-                    finite &= add(indices, values, first, sums);
-                    if options.pts {
-                        let counts = &mut tile.non_zeros[group as usize * span.len()..][..span.len()];
-                        for (&column, &value) in indices.iter().zip(values) {
-                            counts[(column - first) as usize] += u32::from(value != 0.0);
-                        }
-                    }
-                    if unlogged {
-                        let sums = &mut tile.unlogged[group as usize * span.len()..][..span.len()];
-                        for (&column, &value) in indices.iter().zip(values) {
-                            sums[(column - first) as usize] += (f64::from(value) * scale).exp_m1();
-                        }
-                    }
+    let group = |row: usize| Some(grouping.labels()[row]);
+    by_group(source, "sums per group", ctx, group, &spans, &mut tiles, |tile, span, batch| {
+        let (first, width) = (span.start as u32, span.len());
+        let mut finite = true;
+        batch.rows(span, ctx, |group, indices, values| {
+            finite &= add(indices, values, first, &mut tile.sums[group * width..][..width]);
+            if options.pts {
+                let counts = &mut tile.non_zeros[group * width..][..width];
+                for (&column, &value) in indices.iter().zip(values) {
+                    counts[(column - first) as usize] += u32::from(value != 0.0);
                 }
-                if finite { Ok(()) } else { Err(not_finite(&read)) }
-            })
-            .collect::<Vec<Result<()>>>()
-            .into_iter()
-            .collect::<Result<()>>()?;
-        progress.advance(order.len() as u64)?;
-    }
+            }
+            if unlogged {
+                let sums = &mut tile.unlogged[group * width..][..width];
+                for (&column, &value) in indices.iter().zip(values) {
+                    sums[(column - first) as usize] += (f64::from(value) * scale).exp_m1();
+                }
+            }
+        })?;
+        if finite { Ok(()) } else { Err(not_finite(&batch.blocks)) }
+    })?;
 
     let mut all = Moments::new(rows, n_genes, true, options.pts, unlogged);
     for (span, tile) in spans.iter().zip(tiles) {
