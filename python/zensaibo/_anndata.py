@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import sparse
 
-from .errors import DataError, EmptyDataError, MissingKeyError, ParameterError
+from .errors import DataError, EmptyDataError, MissingKeyError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -55,6 +55,14 @@ def as_matrix(matrix: Any, name: str = "X") -> Any:
     if array.dtype not in _VALUE_TYPES:
         array = array.astype(_wider(array.dtype, name))
     return np.ascontiguousarray(array)
+
+
+def as_dense(matrix: Any, name: str, dtype: Any = np.float32) -> np.ndarray:
+    """``matrix``, sparse or dense, as a C-ordered numpy array of two dimensions."""
+    array = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
+    if array.ndim != 2:
+        raise ShapeError(f"`{name}`: expected two dimensions, found shape {array.shape}")
+    return np.ascontiguousarray(array, dtype=dtype)
 
 
 def _wider(dtype: np.dtype, name: str) -> np.dtype:

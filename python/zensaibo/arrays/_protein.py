@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from .. import _core
-from .._anndata import as_matrix
+from .._anndata import as_dense, as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import ShapeError
@@ -130,7 +130,7 @@ def dsb(
     ----------
     Mule, Martins and Tsang, Nature Communications 13:2099 (2022).
     """
-    counts, droplets = _dense(cells, "cells"), _dense(empty, "empty")
+    counts, droplets = as_dense(cells, "cells", np.float64), as_dense(empty, "empty", np.float64)
     if counts.shape[1] != droplets.shape[1]:
         raise ShapeError(
             f"`cells`, `empty`: expected the same proteins, found {counts.shape[1]} and {droplets.shape[1]} columns"
@@ -144,10 +144,3 @@ def dsb(
     )
     with reporting(progress) as callback:
         return Dsb(**_core.dsb(counts, droplets, [int(i) for i in isotype_controls], options, threads, callback))
-
-
-def _dense(table: Any, name: str) -> np.ndarray:
-    array = table.toarray() if sparse.issparse(table) else np.asarray(table)
-    if array.ndim != 2:
-        raise ShapeError(f"`{name}`: expected two dimensions, found shape {array.shape}")
-    return np.ascontiguousarray(array, dtype=np.float64)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from .. import _core
+from .._anndata import as_dense
 from .._options import to_json
 from .._progress import Progress, reporting
-from ..errors import ParameterError, ShapeError
+from ..errors import ParameterError
 from ._umap import _number, _positions, _whole
 
 
@@ -81,11 +81,7 @@ def tsne(
     -----
     O(n_iter n log n). Reference: van der Maaten 2014, JMLR 15, 3221; Kobak and Berens 2019, Nat. Commun. 10, 5416.
     """
-    if sparse.issparse(points):
-        points = points.toarray()
-    points = np.ascontiguousarray(points, dtype=np.float32)
-    if points.ndim != 2:
-        raise ShapeError(f"`points`: expected two dimensions, found shape {points.shape}")
+    points = as_dense(points, "points")
     initial = None if init_pos is None else _positions(init_pos, points.shape[0], 2)
     if isinstance(learning_rate, str) and learning_rate != "auto":
         raise ParameterError(f"parameter `learning_rate`: expected a number above 0 or 'auto', found {learning_rate!r}")

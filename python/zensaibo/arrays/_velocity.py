@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .. import _core
-from .._anndata import as_matrix
+from .._anndata import as_dense, as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import ParameterError, ShapeError
@@ -47,14 +47,6 @@ class VelocityGraph(NamedTuple):
 def _csr(parts: tuple[Any, Any, Any], n: int) -> sparse.csr_matrix:
     indptr, indices, values = parts
     return sparse.csr_matrix((values, indices, indptr), shape=(n, n))
-
-
-def _dense(values: Any, name: str, dtype: Any = np.float32) -> np.ndarray:
-    values = values.toarray() if sparse.issparse(values) else values
-    array = np.ascontiguousarray(values, dtype=dtype)
-    if array.ndim != 2:
-        raise ShapeError(f"`{name}`: expected two dimensions, found shape {array.shape}")
-    return array
 
 
 def moments(
@@ -146,7 +138,7 @@ def velocity(
     -----
     References: La Manno et al. 2018, Nature 560, 494; Bergen et al. 2020, Nature Biotechnology 38, 1408.
     """
-    s, u = _dense(spliced_means, "spliced_means"), _dense(unspliced_means, "unspliced_means")
+    s, u = as_dense(spliced_means, "spliced_means"), as_dense(unspliced_means, "unspliced_means")
     if s.shape != u.shape:
         raise ShapeError(f"`unspliced_means`: expected shape {s.shape}, found {u.shape}")
     given = {"spliced": spliced, "unspliced": unspliced, "graph": graph}
@@ -212,7 +204,7 @@ def velocity_graph(
     -----
     O(n x neighbours^recursion x g). Reference: Bergen et al. 2020, Nature Biotechnology 38, 1408.
     """
-    x, v = _dense(expression, "expression"), _dense(velocity, "velocity")
+    x, v = as_dense(expression, "expression"), as_dense(velocity, "velocity")
     if x.shape != v.shape:
         raise ShapeError(f"`velocity`: expected shape {x.shape}, found {v.shape}")
     options = to_json(
@@ -315,7 +307,7 @@ def velocity_embedding(
     References: La Manno et al. 2018, Nature 560, 494; Bergen et al. 2020, Nature Biotechnology 38, 1408.
     """
     options = to_json(autoscale=autoscale)
-    positions = _dense(positions, "positions", np.float64)
+    positions = as_dense(positions, "positions", np.float64)
     with reporting(progress) as callback:
         return _core.velocity_embedding(_rows(transitions, "transitions"), positions, options, threads, callback)
 

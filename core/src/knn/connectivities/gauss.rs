@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use super::join::{PIECE, join};
 use crate::graph::Graph;
 use crate::knn::Neighbors;
+use crate::stats::median;
 use crate::{Ctx, Result};
 
 pub(super) fn weights(neighbors: &Neighbors, ctx: &Ctx) -> Result<Graph> {
@@ -45,14 +46,4 @@ fn kernel(a: f64, b: f64, distance: f64) -> f32 {
         return if distance == 0.0 { 1.0 } else { 0.0 };
     }
     ((2.0 * a.sqrt() * b.sqrt() / sum).sqrt() * (-(distance * distance) / sum).exp()) as f32
-}
-
-/// Median, the mean of the two middle values for an even number; sorts.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        len if len % 2 == 1 => values[len / 2],
-        len => 0.5 * (values[len / 2 - 1] + values[len / 2]),
-    }
 }
