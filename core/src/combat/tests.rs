@@ -40,15 +40,7 @@ fn example(n: usize, g: usize) -> Example {
             };
         }
     }
-    let (mut indptr, mut indices, mut stored) = (vec![0u64], Vec::new(), Vec::new());
-    for row in values.chunks_exact(g) {
-        for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
-            indices.push(column as u32);
-            stored.push(value);
-        }
-        indptr.push(indices.len() as u64);
-    }
-    let matrix = Csr::new(n, g, indptr, indices, stored).unwrap();
+    let matrix = Csr::from_dense(g, &values);
     Example { matrix, values, batches, covariate }
 }
 

@@ -33,6 +33,20 @@ impl Csr {
         Ok(matrix)
     }
 
+    /// The values other than zero of dense rows.
+    #[cfg(test)]
+    pub(crate) fn from_dense(n_cols: usize, values: &[f32]) -> Self {
+        let (mut indptr, mut indices, mut stored) = (vec![0u64], Vec::new(), Vec::new());
+        for row in values.chunks_exact(n_cols) {
+            for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                indices.push(column as u32);
+                stored.push(value);
+            }
+            indptr.push(indices.len() as u64);
+        }
+        Self { n_rows: values.len() / n_cols, n_cols, indptr, indices, values: stored }
+    }
+
     /// A matrix without stored values.
     pub fn empty(n_rows: usize, n_cols: usize) -> Self {
         Self { n_rows, n_cols, indptr: vec![0; n_rows + 1], indices: Vec::new(), values: Vec::new() }

@@ -6,18 +6,6 @@ fn quiet() -> Ctx {
     Ctx::quiet()
 }
 
-fn sparse(values: &[f32], g: usize) -> Csr {
-    let (mut indptr, mut indices, mut stored) = (vec![0u64], Vec::new(), Vec::new());
-    for row in values.chunks_exact(g) {
-        for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
-            indices.push(column as u32);
-            stored.push(value);
-        }
-        indptr.push(indices.len() as u64);
-    }
-    Csr::new(values.len() / g, g, indptr, indices, stored).unwrap()
-}
-
 fn counts(n: usize, g: usize) -> Vec<f32> {
     let mut stream = Stream::new(9, 9);
     (0..n * g).map(|_| (stream.uniform().powi(4) * 20.0).floor() as f32).collect()
@@ -39,7 +27,7 @@ fn at(matrix: &Csr, row: usize, column: u32) -> f32 {
 #[test]
 fn every_cell_meets_its_target() {
     let (n, g) = (40, 30);
-    let matrix = sparse(&counts(n, g), g);
+    let matrix = Csr::from_dense(g, &counts(n, g));
     let before = totals(&matrix);
     let targets: Vec<u64> = (0..n as u64).map(|i| i * 4).collect();
     for replace in [false, true] {
@@ -63,7 +51,7 @@ fn every_cell_meets_its_target() {
 #[test]
 fn the_total_is_met_and_shared_fairly() {
     let (n, g) = (50, 30);
-    let matrix = sparse(&counts(n, g), g);
+    let matrix = Csr::from_dense(g, &counts(n, g));
     let before: Vec<f32> = totals(&matrix);
     let all: f32 = before.iter().sum();
     for replace in [false, true] {
@@ -81,7 +69,7 @@ fn the_total_is_met_and_shared_fairly() {
 #[test]
 fn equal_cells_draw_differently_and_repeatably() {
     let values: Vec<f32> = [7.0f32, 3.0, 0.0, 9.0, 1.0].repeat(30);
-    let matrix = sparse(&values, 5);
+    let matrix = Csr::from_dense(5, &values);
     let targets = vec![8u64; 30];
     let one = draw(&matrix, Target::PerCell(&targets), false);
     assert_eq!(one, draw(&matrix, Target::PerCell(&targets), false));
@@ -96,7 +84,7 @@ fn equal_cells_draw_differently_and_repeatably() {
 fn threads_and_layouts_give_the_same_bits() {
     let (n, g) = (4000, 300);
     let values = counts(n, g);
-    let matrix = sparse(&values, g);
+    let matrix = Csr::from_dense(g, &values);
     let view = DenseView::new(n, g, ValueSlice::F32(&values)).unwrap();
     let targets = vec![200u64; n];
     for target in [Target::PerCell(&targets), Target::Total(900_000)] {

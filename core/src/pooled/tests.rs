@@ -33,18 +33,6 @@ fn example(n: usize, g: usize) -> (Vec<f32>, Vec<f64>, Vec<u32>) {
     (values, factors, kinds)
 }
 
-fn sparse(values: &[f32], g: usize) -> Csr {
-    let (mut indptr, mut indices, mut stored) = (vec![0u64], Vec::new(), Vec::new());
-    for row in values.chunks_exact(g) {
-        for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
-            indices.push(column as u32);
-            stored.push(value);
-        }
-        indptr.push(indices.len() as u64);
-    }
-    Csr::new(values.len() / g, g, indptr, indices, stored).unwrap()
-}
-
 /// Root mean square difference of the logarithms, after the scale common to all is taken off.
 fn error(got: &[f64], truth: &[f64]) -> f64 {
     let logs: Vec<f64> = got.iter().zip(truth).map(|(a, b)| (a / b).ln()).collect();
@@ -56,7 +44,7 @@ fn error(got: &[f64], truth: &[f64]) -> f64 {
 fn known_factors_are_found_where_library_sizes_mislead() {
     let (n, g) = (240, 600);
     let (values, truth, kinds) = example(n, g);
-    let matrix = sparse(&values, g);
+    let matrix = Csr::from_dense(g, &values);
     let libraries: Vec<f64> = values.chunks_exact(g).map(|row| row.iter().map(|&x| f64::from(x)).sum()).collect();
     for clusters in [None, Some(kinds.as_slice())] {
         let got = pooled_size_factors(&matrix, clusters, &PooledOptions::default(), &quiet()).unwrap();
@@ -79,7 +67,7 @@ fn cells_that_differ_in_depth_alone_get_their_depth() {
     let depths = [1.0f32, 2.0, 4.0, 3.0, 8.0, 5.0, 6.0, 2.0];
     let values: Vec<f32> = depths.iter().flat_map(|&d| (0..g).map(move |j| d * (j % 5 + 1) as f32)).collect();
     let options = PooledOptions { sizes: vec![2, 3, 20], min_mean: 0.0 };
-    let got = pooled_size_factors(&sparse(&values, g), None, &options, &quiet()).unwrap();
+    let got = pooled_size_factors(&Csr::from_dense(g, &values), None, &options, &quiet()).unwrap();
     let mean = depths.iter().sum::<f32>() / 8.0;
     for (factor, depth) in got.factors.iter().zip(depths) {
         assert!((factor - f64::from(depth) / f64::from(mean)).abs() < 1e-9, "{factor}");
@@ -91,7 +79,7 @@ fn cells_that_differ_in_depth_alone_get_their_depth() {
 fn threads_and_layouts_give_the_same_bits() {
     let (n, g) = (150, 200);
     let (values, _, kinds) = example(n, g);
-    let matrix = sparse(&values, g);
+    let matrix = Csr::from_dense(g, &values);
     let view = DenseView::new(n, g, ValueSlice::F32(&values)).unwrap();
     let options = PooledOptions { sizes: vec![20, 25, 60], ..Default::default() };
     let run = |source: &dyn RowBlocks, threads| {
@@ -105,7 +93,7 @@ fn threads_and_layouts_give_the_same_bits() {
 fn bad_input_is_named() {
     let (n, g) = (30, 20);
     let (values, ..) = example(n, g);
-    let matrix = sparse(&values, g);
+    let matrix = Csr::from_dense(g, &values);
     let text = |matrix: &Csr, clusters: Option<&[u32]>, options: &PooledOptions| {
         pooled_size_factors(matrix, clusters, options, &quiet()).unwrap_err().to_string()
     };

@@ -34,15 +34,7 @@ fn threads_and_layouts_give_the_same_bits() {
     let mut stream = Stream::new(1, 1);
     let values: Vec<f32> =
         (0..n * g).map(|_| if stream.below(2) == 0 { stream.normal() as f32 } else { 0.0 }).collect();
-    let (mut indptr, mut indices, mut stored) = (vec![0u64], Vec::new(), Vec::new());
-    for row in values.chunks_exact(g) {
-        for (column, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
-            indices.push(column as u32);
-            stored.push(value);
-        }
-        indptr.push(indices.len() as u64);
-    }
-    let sparse = Csr::new(n, g, indptr, indices, stored).unwrap();
+    let sparse = Csr::from_dense(g, &values);
     let dense = DenseView::new(n, g, ValueSlice::F32(&values)).unwrap();
     let sets: Vec<Vec<bool>> = (2..5).map(|k| (0..g).map(|j| j % k == 0).collect()).collect();
     let run = |source: &dyn RowBlocks, threads| {
