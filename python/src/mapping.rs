@@ -40,24 +40,25 @@ type Pair<'py> = (Bound<'py, PyArray2<u32>>, Bound<'py, PyArray2<f32>>);
 
 /// The nearest rows of `reference` for each row of `queries`.
 #[pyfunction]
-#[pyo3(signature = (reference, queries, n_neighbors, metric, threads=None, progress=None))]
+#[pyo3(signature = (reference, queries, n_neighbors, metric, algorithm, threads=None, progress=None))]
 fn knn_query<'py>(
     py: Python<'py>,
     reference: &Bound<'py, PyAny>,
     queries: &Bound<'py, PyAny>,
     n_neighbors: usize,
     metric: &str,
+    algorithm: &str,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Pair<'py>> {
-    let metric = KnnOptions::from_json(&serde_json::json!({ "metric": metric }).to_string())
-        .map_err(|error| to_python(py, error))?
-        .metric;
+    let chosen = serde_json::json!({ "metric": metric, "algorithm": algorithm }).to_string();
+    let KnnOptions { metric, algorithm, .. } = KnnOptions::from_json(&chosen).map_err(|error| to_python(py, error))?;
     let (m, d, held) = dense(reference, "reference")?;
     let (n, e, query_held) = dense(queries, "queries")?;
     let (values, query_values) = (held.values()?, query_held.values()?);
     let found = run(py, threads, progress, |ctx| {
-        knn_between(&Points::new(m, d, values)?, &Points::new(n, e, query_values)?, n_neighbors, metric, ctx)
+        let (reference, queries) = (Points::new(m, d, values)?, Points::new(n, e, query_values)?);
+        knn_between(&reference, &queries, n_neighbors, metric, algorithm, ctx)
     })?;
     let shape = [found.n, found.k];
     Ok((found.indices.into_pyarray(py).reshape(shape)?, found.distances.into_pyarray(py).reshape(shape)?))

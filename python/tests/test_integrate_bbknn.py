@@ -75,7 +75,22 @@ def test_batches_mix_more_than_with_plain_neighbours(cells):
     assert share(cells.obsp["connectivities"]) > plain + 0.1
 
 
+def test_the_approximate_search_finds_nearly_all(cells):
+    """Share of the true neighbours in each batch; generated counts of many cells are compared in core."""
+    run = lambda algorithm, threads: zs.arrays.bbknn(  # noqa: E731
+        cells.obsm["X_pca"], cells.obs["dataset"], algorithm=algorithm, trim=0, threads=threads
+    )
+    exact, found = run("exact", 2), run("approximate", 1)
+    shared = (exact.distances != 0).multiply(found.distances != 0).nnz
+    assert shared > 0.95 * exact.distances.nnz
+    again = run("approximate", 8)
+    assert (found.connectivities != again.connectivities).nnz == 0
+    assert (run("auto", 2).connectivities != exact.connectivities).nnz == 0
+
+
 def test_bad_input_is_named(cells):
+    with pytest.raises(zs.errors.ParameterError, match="algorithm"):
+        zs.pp.bbknn(cells, batch_key="dataset", algorithm="annoy")
     with pytest.raises(KeyError, match="`batch` not found in adata.obs"):
         zs.pp.bbknn(cells)
     with pytest.raises(KeyError, match="`X_lsi` not found in adata.obsm"):

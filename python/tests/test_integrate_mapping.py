@@ -269,6 +269,11 @@ def test_neighbours_in_a_reference_are_the_nearest():
     found = zs.arrays.knn_query(reference, queries, 7)
     np.testing.assert_array_equal(found.indices, np.argsort(distances, axis=1)[:, :7])
     np.testing.assert_allclose(found.distances, np.sort(distances, axis=1)[:, :7], rtol=1e-6)
+    nearly = zs.arrays.knn_query(reference, queries, 7, algorithm="approximate")
+    share = np.mean([np.isin(a, b).mean() for a, b in zip(nearly.indices, found.indices, strict=True)])
+    assert share > 0.95
+    with pytest.raises(zs.errors.ParameterError, match="algorithm"):
+        zs.arrays.knn_query(reference, queries, 7, algorithm="annoy")
     votes = zs.arrays.vote(np.array([[0, 1, 2], [3, 3, 1]]), ["b", "a", "b", "a"])
     assert list(votes.labels) == ["b", "a"] and votes.confidence.tolist() == [2 / 3, 1.0]
     with pytest.raises(zs.errors.ShapeError, match="6 columns"):

@@ -253,6 +253,7 @@ def knn_query(
     queries: Any,
     n_neighbors: int,
     metric: str,
+    algorithm: str,
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, Any]: ...

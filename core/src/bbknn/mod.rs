@@ -15,17 +15,23 @@ pub use options::BbknnOptions;
 use rayon::prelude::*;
 
 use crate::graph::Graph;
-use crate::knn::{Neighbors, Points, knn_between};
+use crate::knn::{Algorithm, Neighbors, Points, knn_between};
 use crate::matrix::ValueSlice;
 use crate::options::Options;
 use crate::{Ctx, DataFault, Error, Result};
 
+/// Cells, and cells of a batch, from which the automatic search is approximate.
+const MANY: usize = 16_384;
+const MANY_OF_BATCH: usize = 4096;
+
 /// The nearest `neighbors_within_batch` cells in each batch, of every cell.
 ///
 /// `points`: n x d; `batches`: n, below `n_batches` (batches without cells are left out). Returns n x (batches x k)
-/// neighbours, the cell itself first, the others by distance. Exact; free of chance and of threads.
+/// neighbours, the cell itself first, the others by distance, found by [`knn_between`]. The same bits for any number of
+/// threads.
 ///
-/// Cost: n^2 d multiply-adds.
+/// Cost: exact n^2 d multiply-adds; approximate some 3,072 sqrt(size of a batch / 384) n d for each batch, and usually a
+/// tenth of that.
 ///
 /// # Errors
 /// [`Error::Parameter`] for options out of range; [`Error::Data`] for labels that do not fit, or a batch with fewer cells
@@ -61,9 +67,14 @@ pub fn balanced_neighbors(
         return Err(Error::parameter("neighbors_within_batch", expected, k));
     }
     let mut found: Vec<Vec<(f32, u32)>> = vec![Vec::with_capacity(total); n];
-    let mut row = vec![0f64; d];
+    let (mut row, mut exact) = (vec![0f64; d], true);
     for cells in &members {
         ctx.check()?;
+        let algorithm = match options.algorithm {
+            Algorithm::Auto if n >= MANY && cells.len() >= MANY_OF_BATCH => Algorithm::Approximate,
+            Algorithm::Auto => Algorithm::Exact,
+            chosen => chosen,
+        };
         let nearest = match points.values() {
             ValueSlice::F32(values) => {
                 let rows: Vec<f32> = cells
@@ -72,7 +83,7 @@ pub fn balanced_neighbors(
                     .copied()
                     .collect();
                 let pool = Points::new(cells.len(), d, ValueSlice::F32(&rows))?;
-                knn_between(&pool, points, k, options.metric, ctx)?
+                knn_between(&pool, points, k, options.metric, algorithm, ctx)?
             }
             _ => {
                 let mut rows = Vec::with_capacity(cells.len() * d);
@@ -81,9 +92,10 @@ pub fn balanced_neighbors(
                     rows.extend_from_slice(&row);
                 }
                 let pool = Points::new(cells.len(), d, ValueSlice::F64(&rows))?;
-                knn_between(&pool, points, k, options.metric, ctx)?
+                knn_between(&pool, points, k, options.metric, algorithm, ctx)?
             }
         };
+        exact &= algorithm == Algorithm::Exact;
         for (cell, row) in found.iter_mut().enumerate() {
             let span = cell * k..(cell + 1) * k;
             row.extend(
@@ -105,7 +117,7 @@ pub fn balanced_neighbors(
     });
     let indices = found.iter().flatten().map(|&(_, cell)| cell).collect();
     let distances = found.iter().flatten().map(|&(distance, _)| distance).collect();
-    Ok(Neighbors { n, k: total, indices, distances, exact: true })
+    Ok(Neighbors { n, k: total, indices, distances, exact })
 }
 
 /// Keeps an edge where its weight is among the `most` largest of both its ends (equal weights count as one rank, so a

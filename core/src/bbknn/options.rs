@@ -1,6 +1,6 @@
 //! Options of batch-balanced neighbours.
 
-use crate::knn::Metric;
+use crate::knn::{Algorithm, Metric};
 use crate::{Error, Result};
 
 crate::options! {
@@ -11,6 +11,9 @@ crate::options! {
         pub neighbors_within_batch: usize = 3,
         /// Distance: euclidean, cosine or correlation.
         pub metric: Metric = Metric::Euclidean,
+        /// auto, exact or approximate; auto: approximate in batches of at least 4,096 cells where there are at least
+        /// 16,384 in all.
+        pub algorithm: Algorithm = Algorithm::Auto,
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::knn::{ConnectivitiesOptions, connectivities};
+use crate::knn::{Algorithm, ConnectivitiesOptions, connectivities};
 use crate::parallel::with_threads;
 use crate::random::Stream;
 
@@ -85,6 +85,31 @@ fn the_same_bits_for_any_number_of_threads() {
     assert!(one.0.is_symmetric() && one.0.nnz() > 0);
     assert_eq!(one, run(2));
     assert_eq!(one, run(8));
+}
+
+#[test]
+fn many_cells_are_searched_approximately() {
+    let (n, d, k) = (16_500, 10, 3);
+    // Two batches of about 8,000 and one below the limit.
+    let (values, mut batches) = draw(n, d, 2, 4);
+    batches[..300].fill(2);
+    let points = Points::new(n, d, ValueSlice::F32(&values)).unwrap();
+    let run = |algorithm, threads| {
+        let options = BbknnOptions { neighbors_within_batch: k, algorithm, ..BbknnOptions::default() };
+        with_threads(Some(threads), || balanced_neighbors(&points, &batches, 3, &options, &Ctx::quiet())).unwrap()
+    };
+    let (exact, found) = (run(Algorithm::Exact, 2), run(Algorithm::Auto, 1));
+    assert!(exact.exact && !found.exact);
+    let rows = exact.indices.chunks(3 * k).zip(found.indices.chunks(3 * k));
+    let hits: usize = rows.map(|(truth, row)| row.iter().filter(|other| truth.contains(other)).count()).sum();
+    let recall = hits as f64 / (n * 3 * k) as f64;
+    assert!(recall > 0.97, "{recall}");
+    for (cell, row) in found.indices.chunks(3 * k).enumerate() {
+        assert_eq!(row[0] as usize, cell);
+        assert!((0..3).all(|batch| row.iter().filter(|&&other| batches[other as usize] == batch).count() == k));
+    }
+    assert_eq!(run(Algorithm::Auto, 2), found);
+    assert_eq!(run(Algorithm::Approximate, 8).n, n);
 }
 
 #[test]

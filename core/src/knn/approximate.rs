@@ -36,9 +36,11 @@ pub(super) fn search(prepared: Prepared, exact: &Exact<'_>, options: &KnnOptions
     let (n, k) = (prepared.n, options.n_neighbors);
     let clusters = {
         let _stage = ctx.stage("clusters", 0);
-        Clusters::learn(&prepared, n.div_ceil(CLUSTER), options.seed, ctx)?
+        Clusters::learn(&prepared, n, n.div_ceil(CLUSTER), options.seed, ctx)?
     };
-    let sorted = Sorted::new(prepared, &clusters);
+    let rows = Rows::new(&prepared, &clusters.order);
+    drop(prepared);
+    let sorted = Sorted::new(rows, &clusters);
     let mut found = Neighbors { n, k, indices: vec![0; n * k], distances: vec![0.0; n * k], exact: false };
     // Each cluster writes a slice of its own, in cluster order.
     let mut tasks: Vec<(usize, &mut [u32], &mut [f32])> = Vec::with_capacity(clusters.count());
@@ -79,6 +81,111 @@ fn in_order_of_rows(found: &Neighbors, order: &[u32]) -> Neighbors {
     Neighbors { n, k, indices, distances, exact: false }
 }
 
+/// Neighbours among the first `m` rows for each of the others: row numbers and distances, `k` for each, row by row.
+///
+/// The clusters are those of the first rows; each other row is looked up from the cluster with the nearest centre.
+pub(super) fn search_between(
+    prepared: &Prepared,
+    exact: &Exact<'_>,
+    m: usize,
+    k: usize,
+    options: &KnnOptions,
+    ctx: &Ctx,
+) -> Result<(Vec<u32>, Vec<f32>)> {
+    let clusters = {
+        let _stage = ctx.stage("clusters", 0);
+        Clusters::learn(prepared, m, m.div_ceil(CLUSTER), options.seed, ctx)?
+    };
+    let sorted = Sorted::new(Rows::new(prepared, &clusters.order), &clusters);
+    let mut queries: Vec<u32> = (m as u32..prepared.n as u32).collect();
+    let nearest = clusters.nearest(prepared, &queries, ctx)?;
+    queries.sort_by_key(|&query| nearest[query as usize - m]);
+    let tasks: Vec<&[u32]> = queries
+        .chunk_by(|&a, &b| nearest[a as usize - m] == nearest[b as usize - m])
+        .flat_map(|of_cluster| of_cluster.chunks(CLUSTER))
+        .collect();
+    let keep = (k + (k / 4).max(6)).min(m);
+    let stage = ctx.stage("neighbours in the reference", queries.len() as u64);
+    let found: Vec<Vec<Candidate>> = tasks
+        .par_iter()
+        .with_max_len(1)
+        .map(|task| {
+            let cluster = nearest[task[0] as usize - m] as usize;
+            let best = candidates(&sorted, &clusters, cluster, Rows::new(prepared, task).view(), keep, options, ctx)?;
+            let (mut unit, mut settled) = (vec![0f64; prepared.d], Vec::new());
+            let mut found = Vec::with_capacity(task.len() * k);
+            for (offset, &query) in task.iter().enumerate() {
+                exact.unit_row(query as usize, &mut unit);
+                let kept = best.entries(offset).iter().map(|entry| clusters.order[entry.row as usize] as usize);
+                settle(exact, query as usize, &unit, kept, &mut settled);
+                found.extend_from_slice(&settled[..k]);
+            }
+            stage.advance(task.len() as u64)?;
+            Ok(found)
+        })
+        .collect::<Result<_>>()?;
+    let n = queries.len();
+    let (mut indices, mut distances) = (vec![0u32; n * k], vec![0f32; n * k]);
+    for (task, found) in tasks.iter().zip(&found) {
+        for (&query, found) in task.iter().zip(found.chunks_exact(k)) {
+            let first = (query as usize - m) * k;
+            for (place, candidate) in found.iter().enumerate() {
+                indices[first + place] = candidate.row;
+                distances[first + place] = exact.finish(candidate.square) as f32;
+            }
+        }
+    }
+    Ok((indices, distances))
+}
+
+/// Some rows in an order of their own.
+struct Rows {
+    d: usize,
+    rows: Vec<f32>,
+    half: Vec<f32>,
+    base: Vec<f32>,
+}
+
+impl Rows {
+    fn new(prepared: &Prepared, order: &[u32]) -> Self {
+        let d = prepared.d;
+        let mut rows = vec![0f32; order.len() * d];
+        rows.par_chunks_mut(d)
+            .zip(order)
+            .with_min_len(1024)
+            .for_each(|(out, &row)| out.copy_from_slice(prepared.row(row as usize)));
+        Self {
+            d,
+            rows,
+            half: order.iter().map(|&row| prepared.half[row as usize]).collect(),
+            base: order.iter().map(|&row| prepared.base(row as usize) as f32).collect(),
+        }
+    }
+
+    fn view(&self) -> Queries<'_> {
+        Queries { d: self.d, rows: &self.rows, base: &self.base }
+    }
+}
+
+/// Rows to find neighbours for.
+#[derive(Clone, Copy)]
+struct Queries<'a> {
+    d: usize,
+    rows: &'a [f32],
+    base: &'a [f32],
+}
+
+impl<'a> Queries<'a> {
+    fn len(&self) -> usize {
+        self.base.len()
+    }
+
+    #[inline]
+    fn row(&self, row: usize) -> &'a [f32] {
+        &self.rows[row * self.d..(row + 1) * self.d]
+    }
+}
+
 /// The rows in cluster order, plain and packed.
 struct Sorted {
     d: usize,
@@ -90,16 +197,7 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(prepared: Prepared, clusters: &Clusters) -> Self {
-        let d = prepared.d;
-        let mut rows = vec![0f32; prepared.n * d];
-        rows.par_chunks_mut(d)
-            .zip(&clusters.order)
-            .with_min_len(1024)
-            .for_each(|(out, &row)| out.copy_from_slice(prepared.row(row as usize)));
-        let half: Vec<f32> = clusters.order.iter().map(|&row| prepared.half[row as usize]).collect();
-        let base: Vec<f32> = clusters.order.iter().map(|&row| prepared.base(row as usize) as f32).collect();
-        drop(prepared);
+    fn new(Rows { d, rows, half, base }: Rows, clusters: &Clusters) -> Self {
         let mut panels = Vec::with_capacity((rows.len() / d / LANES + clusters.count()) * (d + 1));
         let mut panel_starts = vec![0];
         for span in clusters.starts.windows(2) {
@@ -110,9 +208,9 @@ impl Sorted {
         Self { d, rows, base, panels, panel_starts }
     }
 
-    #[inline]
-    fn row(&self, row: usize) -> &[f32] {
-        &self.rows[row * self.d..(row + 1) * self.d]
+    /// Some of the rows.
+    fn queries(&self, span: std::ops::Range<usize>) -> Queries<'_> {
+        Queries { d: self.d, rows: &self.rows[span.start * self.d..span.end * self.d], base: &self.base[span] }
     }
 }
 
@@ -130,9 +228,35 @@ fn search_cluster(
     let rows = clusters.starts[cluster]..clusters.starts[cluster + 1];
     // The row itself is met too, and single precision may swap nearly equal ones: some to spare.
     let keep = (k + (k / 4).max(4)).min(clusters.order.len());
+    let best = candidates(sorted, clusters, cluster, sorted.queries(rows.clone()), keep, options, ctx)?;
+    let (indices, distances) = out;
+    let mut unit = vec![0f64; d];
+    let mut settled: Vec<Candidate> = Vec::new();
+    for (offset, row) in rows.enumerate() {
+        let row = clusters.order[row] as usize;
+        exact.unit_row(row, &mut unit);
+        let kept = best.entries(offset).iter().map(|entry| clusters.order[entry.row as usize] as usize);
+        settle(exact, row, &unit, kept, &mut settled);
+        let span = offset * k..(offset + 1) * k;
+        write_row(exact, row, &settled[..k - 1], &mut indices[span.clone()], &mut distances[span]);
+    }
+    Ok(())
+}
+
+/// Step 2 for rows whose nearest centre is that of `cluster`.
+fn candidates(
+    sorted: &Sorted,
+    clusters: &Clusters,
+    cluster: usize,
+    rows: Queries<'_>,
+    keep: usize,
+    options: &KnnOptions,
+    ctx: &Ctx,
+) -> Result<Best> {
+    let d = sorted.d;
     let most = (options.effort * PROBES * (clusters.count() as f64).sqrt()).ceil() as usize;
     let probes = nearest_clusters(clusters, cluster, d, most, keep);
-    let planes = Planes::new(sorted, clusters, rows.clone(), cluster, &probes, d);
+    let planes = Planes::new(clusters, rows, cluster, &probes, d);
     let reach = (options.effort * REACH) as f32;
     let mut best = Best::new(rows.len(), keep);
     let mut tile = QueryTile::new(d);
@@ -152,29 +276,18 @@ fn search_cluster(
             let mut queries = [0u32; QUERIES];
             for (place, &query) in group.iter().enumerate() {
                 queries[place] = query;
-                tile.set(place, sorted.row(rows.start + query as usize), best.threshold(query as usize));
+                tile.set(place, rows.row(query as usize), best.threshold(query as usize));
             }
             let first = clusters.starts[other as usize] as u32;
             scan(lanes, &mut tile, &mut Feed { best: &mut best, queries, first });
         }
         for &query in &active {
             let threshold = best.tighten(query as usize);
-            let square = sorted.base[rows.start + query as usize] - 2.0 * threshold;
+            let square = rows.base[query as usize] - 2.0 * threshold;
             radius[query as usize] = square.max(0.0).sqrt();
         }
     }
-    let (indices, distances) = out;
-    let mut unit = vec![0f64; d];
-    let mut settled: Vec<Candidate> = Vec::new();
-    for (offset, row) in rows.enumerate() {
-        let row = clusters.order[row] as usize;
-        exact.unit_row(row, &mut unit);
-        let kept = best.entries(offset).iter().map(|entry| clusters.order[entry.row as usize] as usize);
-        settle(exact, row, &unit, kept, &mut settled);
-        let span = offset * k..(offset + 1) * k;
-        write_row(exact, row, &settled[..k - 1], &mut indices[span.clone()], &mut distances[span]);
-    }
-    Ok(())
+    Ok(best)
 }
 
 /// The clusters to look at: itself first, then by distance of centres, at most `most`, but as many as it takes
@@ -211,14 +324,7 @@ struct Planes {
 }
 
 impl Planes {
-    fn new(
-        sorted: &Sorted,
-        clusters: &Clusters,
-        rows: std::ops::Range<usize>,
-        cluster: usize,
-        probes: &[u32],
-        d: usize,
-    ) -> Self {
+    fn new(clusters: &Clusters, rows: Queries<'_>, cluster: usize, probes: &[u32], d: usize) -> Self {
         let centre = |index: u32| &clusters.centres[index as usize * d..(index as usize + 1) * d];
         let mut panels = Vec::with_capacity(probes.len().div_ceil(LANES) * (d + 1));
         pack(d, probes.iter().map(|&probe| (centre(probe), clusters.half[probe as usize])), &mut panels);
@@ -230,7 +336,7 @@ impl Planes {
             tile.clear();
             let end = (start + QUERIES).min(rows.len());
             for query in start..end {
-                tile.set(query - start, sorted.row(rows.start + query), f32::NEG_INFINITY);
+                tile.set(query - start, rows.row(query), f32::NEG_INFINITY);
             }
             let scores = &mut distances[start * probes.len()..end * probes.len()];
             scan(&panels, &mut tile, &mut All { width: probes.len(), scores });

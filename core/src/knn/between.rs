@@ -7,7 +7,7 @@ use super::distance::Exact;
 use super::points::Prepared;
 use super::settle::{Candidate, settle};
 use super::tile::{LANES, Lane, QUERIES, QueryTile, pack, scan};
-use super::{Metric, Points};
+use super::{Algorithm, KnnOptions, Metric, Points, approximate};
 use crate::matrix::ValueSlice;
 use crate::{Ctx, DataFault, Error, Result};
 
@@ -15,6 +15,8 @@ use crate::{Ctx, DataFault, Error, Result};
 const BLOCK: usize = QUERIES * 32;
 /// Panels scanned before the next tile of queries takes its turn.
 const CHUNK: usize = 64;
+/// Rows of the reference per query up to which its clusters repay what they cost.
+const REPAY: usize = 32;
 
 /// The nearest rows of a reference for each of `n` queries.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,12 +31,16 @@ pub struct Nearest {
     pub distances: Vec<f32>,
 }
 
-/// The `k` nearest rows of `reference` (m x d) for each row of `queries` (n x d), exactly.
+/// The `k` nearest rows of `reference` (m x d) for each row of `queries` (n x d).
 ///
-/// Scores are in single precision, the order by distances in double precision; where single precision leaves a doubt
-/// (ties, nearly equal distances) all rows are looked at in double. Free of chance and of threads.
+/// Scores are in single precision, the order by distances in double precision. The exact search looks at all rows in
+/// double where single precision leaves a doubt (ties, nearly equal distances), and is free of chance. The approximate
+/// search is that of [`knn`](super::knn) with its defaults: clusters of the reference, learnt from a sample by a fixed
+/// seed. Automatic: approximate from 16,384 rows of the reference on, given enough queries (m / 32) to repay the
+/// clusters. The same bits for any number of threads.
 ///
-/// Cost: n m d multiply-adds; 16 d bytes per row of both.
+/// Cost: exact n m d multiply-adds, approximate m^2 d / 256 and up to 3,072 sqrt(m / 384) n d (a tenth of that is
+/// usual); 16 d bytes per row of both.
 ///
 /// # Errors
 /// [`Error::Parameter`] for a `k` of 0 or beyond the rows of the reference; [`Error::Data`] for different numbers of
@@ -44,6 +50,7 @@ pub fn knn_between(
     queries: &Points<'_>,
     k: usize,
     metric: Metric,
+    algorithm: Algorithm,
     ctx: &Ctx,
 ) -> Result<Nearest> {
     let (m, n, d) = (reference.n(), queries.n(), reference.d());
@@ -59,6 +66,16 @@ pub fn knn_between(
     let points = joined.points(m + n, d)?;
     let exact = Exact::new(points, metric)?;
     let prepared = Prepared::new(&points, &exact, metric, ctx)?;
+    let options = KnnOptions { metric, algorithm, ..KnnOptions::default() };
+    let approximate = match algorithm {
+        Algorithm::Exact => false,
+        Algorithm::Approximate => true,
+        Algorithm::Auto => m >= options.exact_below && n >= m / REPAY,
+    };
+    if approximate {
+        let (indices, distances) = approximate::search_between(&prepared, &exact, m, k, &options, ctx)?;
+        return Ok(Nearest { n, k, indices, distances });
+    }
     let mut panels: Vec<Lane> = Vec::new();
     pack(d, (0..m).map(|row| (prepared.row(row), prepared.half[row])), &mut panels);
     let mut found = Nearest { n, k, indices: vec![0; n * k], distances: vec![0.0; n * k] };
@@ -190,7 +207,10 @@ mod tests {
             let a = Points::new(m, d, ValueSlice::F32(&reference)).unwrap();
             let b = Points::new(n, d, ValueSlice::F32(&queries)).unwrap();
             let run = |threads| {
-                with_threads(Some(threads), || knn_between(&a, &b, k, Metric::Euclidean, &Ctx::quiet())).unwrap()
+                with_threads(Some(threads), || {
+                    knn_between(&a, &b, k, Metric::Euclidean, Algorithm::Exact, &Ctx::quiet())
+                })
+                .unwrap()
             };
             let found = run(1);
             assert_eq!(found.indices, slowly(&reference, &queries, d, k), "{m} {n} {d} {k}");
@@ -198,7 +218,8 @@ mod tests {
             assert_eq!(found, run(8));
             let wide: Vec<f64> = queries.iter().map(|&x| f64::from(x)).collect();
             let wide = Points::new(n, d, ValueSlice::F64(&wide)).unwrap();
-            assert_eq!(knn_between(&a, &wide, k, Metric::Euclidean, &Ctx::quiet()).unwrap(), found);
+            let auto = knn_between(&a, &wide, k, Metric::Euclidean, Algorithm::Auto, &Ctx::quiet()).unwrap();
+            assert_eq!(auto, found);
         }
     }
 
@@ -207,9 +228,49 @@ mod tests {
         let values = draw(200, 6, 3, false);
         let points = Points::new(200, 6, ValueSlice::F32(&values)).unwrap();
         for metric in [Metric::Euclidean, Metric::Cosine, Metric::Correlation] {
-            let found = knn_between(&points, &points, 4, metric, &Ctx::quiet()).unwrap();
-            assert!((0..200).all(|row| found.indices[row * 4] == row as u32 && found.distances[row * 4] == 0.0));
-            assert!(found.distances.chunks(4).all(|row| row.is_sorted()));
+            for algorithm in [Algorithm::Exact, Algorithm::Approximate] {
+                let found = knn_between(&points, &points, 4, metric, algorithm, &Ctx::quiet()).unwrap();
+                assert!((0..200).all(|row| found.indices[row * 4] == row as u32 && found.distances[row * 4] == 0.0));
+                assert!(found.distances.chunks(4).all(|row| row.is_sorted()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_approximate_search_finds_nearly_all() {
+        // Clouds of queries in the clouds of the reference, and queries far off, as from another batch.
+        let (m, n, d, k) = (18_000, 4000, 20, 5);
+        let clouds = |n: usize, seed: u64, shift: f32| {
+            let mut stream = Stream::new(seed, 0);
+            let mut values = Vec::with_capacity(n * d);
+            for row in 0..n {
+                let cloud = Stream::new(77, row as u64 % 12).normal() as f32;
+                values.extend((0..d).map(|at| shift + cloud * (at % 5) as f32 + stream.normal() as f32));
+            }
+            values
+        };
+        let reference = clouds(m, 1, 0.0);
+        for shift in [0.0, 4.0] {
+            let queries = clouds(n, 2, shift);
+            let a = Points::new(m, d, ValueSlice::F32(&reference)).unwrap();
+            let b = Points::new(n, d, ValueSlice::F32(&queries)).unwrap();
+            for metric in [Metric::Euclidean, Metric::Cosine] {
+                let run = |algorithm, threads| {
+                    with_threads(Some(threads), || knn_between(&a, &b, k, metric, algorithm, &Ctx::quiet())).unwrap()
+                };
+                let (exact, found) = (run(Algorithm::Exact, 2), run(Algorithm::Approximate, 1));
+                let hits = exact.indices.chunks(k).zip(found.indices.chunks(k));
+                let hits: usize =
+                    hits.map(|(truth, row)| row.iter().filter(|other| truth.contains(other)).count()).sum();
+                let recall = hits as f64 / (n * k) as f64;
+                assert!(recall > 0.97, "{metric:?}, shift {shift}: {recall}");
+                assert_eq!(run(Algorithm::Auto, 2), found);
+                assert_eq!(run(Algorithm::Approximate, 8), found);
+            }
+            // A handful of queries does not repay the clusters.
+            let few = Points::new(50, d, ValueSlice::F32(&queries[..50 * d])).unwrap();
+            let run = |algorithm| knn_between(&a, &few, k, Metric::Euclidean, algorithm, &Ctx::quiet()).unwrap();
+            assert_eq!(run(Algorithm::Auto), run(Algorithm::Exact));
         }
     }
 
@@ -221,7 +282,9 @@ mod tests {
             Points::new(5, 4, ValueSlice::F32(&values)).unwrap(),
         );
         let fault = |reference, queries, k| {
-            knn_between(reference, queries, k, Metric::Euclidean, &Ctx::quiet()).unwrap_err().to_string()
+            knn_between(reference, queries, k, Metric::Euclidean, Algorithm::Auto, &Ctx::quiet())
+                .unwrap_err()
+                .to_string()
         };
         assert!(fault(&a, &b, 1).contains("2 columns"));
         assert!(fault(&a, &a, 0).contains("n_neighbors") && fault(&a, &a, 11).contains("reference rows, 10"));

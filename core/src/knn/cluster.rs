@@ -28,9 +28,9 @@ pub(super) struct Clusters {
 }
 
 impl Clusters {
-    /// Learns `count` centres from a sample drawn by `seed` and sorts all rows by them.
-    pub(super) fn learn(prepared: &Prepared, count: usize, seed: u64, ctx: &Ctx) -> Result<Self> {
-        let (n, d) = (prepared.n, prepared.d);
+    /// Learns `count` centres from a sample of the first `n` rows drawn by `seed`, and sorts these rows by them.
+    pub(super) fn learn(prepared: &Prepared, n: usize, count: usize, seed: u64, ctx: &Ctx) -> Result<Self> {
+        let d = prepared.d;
         let sample = draw(n, count * SAMPLE_PER_CENTRE, seed);
         let count = count.min(sample.len());
         // A sample of all rows comes in order, so the first centres are spread over it.
@@ -75,6 +75,11 @@ impl Clusters {
             next[centre as usize] += 1;
         }
         Ok(Self { centres, half, order, starts })
+    }
+
+    /// The nearest centre of each of `rows`.
+    pub(super) fn nearest(&self, prepared: &Prepared, rows: &[u32], ctx: &Ctx) -> Result<Vec<u32>> {
+        assign(prepared, rows, &self.centres, &self.half, ctx)
     }
 
     pub(super) fn count(&self) -> usize {

@@ -134,7 +134,7 @@ fn travel(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::knn::{Metric, Points, knn_between};
+    use crate::knn::{Algorithm, Metric, Points, knn_between};
     use crate::matrix::ValueSlice;
     use crate::parallel::with_threads;
 
@@ -149,7 +149,7 @@ mod tests {
         let queries: Vec<f32> = (0..3 * n).map(|_| 20.0 + stream.normal() as f32).collect();
         let a = Points::new(100, 3, ValueSlice::F32(&reference)).unwrap();
         let b = Points::new(n, 3, ValueSlice::F32(&queries)).unwrap();
-        (knn_between(&a, &b, 8, Metric::Euclidean, &Ctx::quiet()).unwrap(), layout)
+        (knn_between(&a, &b, 8, Metric::Euclidean, Algorithm::Exact, &Ctx::quiet()).unwrap(), layout)
     }
 
     #[test]

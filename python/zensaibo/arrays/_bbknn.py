@@ -11,7 +11,7 @@ from .._labels import codes_of
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import ParameterError
-from ._neighbors import Metric, NeighborsGraph, _csr, _points, connectivities, distances_matrix
+from ._neighbors import Algorithm, Metric, NeighborsGraph, _csr, _points, connectivities, distances_matrix
 
 
 def bbknn(
@@ -20,6 +20,7 @@ def bbknn(
     *,
     neighbors_within_batch: int = 3,
     metric: Metric = "euclidean",
+    algorithm: Algorithm = "auto",
     trim: int | None = None,
     set_op_mix_ratio: float = 1.0,
     local_connectivity: float = 1.0,
@@ -39,6 +40,9 @@ def bbknn(
         the smallest batch.
     metric
         ``"euclidean"``, ``"cosine"`` or ``"correlation"``.
+    algorithm
+        ``"exact"``; ``"approximate"``, as `knn` searches; or ``"auto"``: approximate in batches of at least 4,096 cells
+        where there are at least 16,384 in all.
     trim
         Edges that a cell keeps at most, the strongest; 0 cuts none. None: ten times the neighbours of a cell.
     set_op_mix_ratio, local_connectivity
@@ -51,7 +55,6 @@ def bbknn(
     Returns
     -------
     `NeighborsGraph`: distances with ``neighbors_within_batch * batches - 1`` entries per row, and connectivities.
-    Neighbours are exact; nothing is random.
 
     Raises
     ------
@@ -60,7 +63,8 @@ def bbknn(
 
     Notes
     -----
-    Cost: n^2 d multiply-adds.
+    Cost: exact n^2 d multiply-adds; approximate a small part of that. The sample that clusters are
+    learnt from is drawn by a fixed seed.
 
     References
     ----------
@@ -70,7 +74,7 @@ def bbknn(
     codes, categories = codes_of(batches, "batches")
     if trim is not None and trim < 0:
         raise ParameterError(f"parameter `trim`: expected at least 0, or None, found {trim}")
-    options = to_json(neighbors_within_batch=neighbors_within_batch, metric=metric)
+    options = to_json(neighbors_within_batch=neighbors_within_batch, metric=metric, algorithm=algorithm)
     with reporting(progress) as callback:
         indices, distances = _core.balanced_neighbors(points, codes, len(categories), options, threads, callback)
         graph = connectivities(

@@ -12,7 +12,7 @@ from .._labels import codes_of
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import DataError, ShapeError
-from ._neighbors import Metric, _points
+from ._neighbors import Algorithm, Metric, _points
 
 
 class Nearest(NamedTuple):
@@ -39,10 +39,11 @@ def knn_query(
     n_neighbors: int = 15,
     *,
     metric: Metric = "euclidean",
+    algorithm: Algorithm = "auto",
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> Nearest:
-    """The nearest rows of a reference for each row of other data, exactly.
+    """The nearest rows of a reference for each row of other data.
 
     Parameters
     ----------
@@ -54,6 +55,9 @@ def knn_query(
         Neighbours per query, 1 to m.
     metric
         ``"euclidean"``, ``"cosine"`` or ``"correlation"``.
+    algorithm
+        ``"exact"``; ``"approximate"``, as `knn` searches; or ``"auto"``: approximate where the reference has at least
+        16,384 rows and there is a query for every 32 of them.
     threads
         Number of threads, None for all cores. The result is the same to the last bit for any number.
     progress
@@ -70,11 +74,11 @@ def knn_query(
 
     Notes
     -----
-    Cost: n m d multiply-adds, 16 d bytes per row of both.
+    Cost: exact n m d multiply-adds, approximate m^2 d / 256 and a small part of n m d; 16 d bytes per row of both.
     """
     reference, queries = _points(reference), _points(queries)
     with reporting(progress) as callback:
-        return Nearest(*_core.knn_query(reference, queries, n_neighbors, metric, threads, callback))
+        return Nearest(*_core.knn_query(reference, queries, n_neighbors, metric, algorithm, threads, callback))
 
 
 def vote(indices: np.ndarray, labels: Any) -> Votes:

@@ -9,7 +9,7 @@ from .._anndata import get_matrix, get_obs, start
 from .._keys import CONNECTIVITIES, DISTANCES, NEIGHBORS, X_PCA
 from .._progress import Progress
 from .._provenance import record
-from ..arrays._neighbors import Metric
+from ..arrays._neighbors import Algorithm, Metric
 from ..errors import ParameterError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def bbknn(
     trim: int | None = None,
     set_op_mix_ratio: float = 1.0,
     local_connectivity: float = 1.0,
+    algorithm: Algorithm = "auto",
     key_added: str | None = None,
     threads: int | None = None,
     progress: bool | Progress | None = None,
@@ -42,7 +43,7 @@ def bbknn(
         Column of obs with the batch of each cell.
     use_rep
         Key of obsm.
-    metric, neighbors_within_batch, trim, set_op_mix_ratio, local_connectivity
+    metric, neighbors_within_batch, trim, set_op_mix_ratio, local_connectivity, algorithm
         See `zensaibo.arrays.bbknn`.
     copy
         Return a changed copy instead of changing ``adata``.
@@ -67,8 +68,9 @@ def bbknn(
 
     Notes
     -----
-    The neighbours are those of bbknn's exact search (``computation="cKDTree"``); its choice of approximate searches
-    (``approx``, ``use_annoy``, ``annoy_n_trees``, ``pynndescent_n_neighbors``, ``use_faiss``) is not offered.
+    With ``algorithm="exact"`` the neighbours are those of bbknn's exact search (``computation="cKDTree"``); its own
+    approximate searches (``approx``, ``use_annoy``, ``annoy_n_trees``, ``pynndescent_n_neighbors``, ``use_faiss``) are
+    not offered.
     Reference: Polanski et al. 2020.
     """
     if n_pcs < 1:
@@ -79,6 +81,7 @@ def bbknn(
     options: dict[str, Any] = {
         "neighbors_within_batch": neighbors_within_batch,
         "metric": metric,
+        "algorithm": algorithm,
         "trim": trim,
         "set_op_mix_ratio": set_op_mix_ratio,
         "local_connectivity": local_connectivity,
@@ -98,7 +101,7 @@ def bbknn(
             "use_rep": use_rep,
             "bbknn": {
                 "trim": 10 * n_neighbors if trim is None else trim,
-                "computation": "exact",
+                "computation": algorithm,
                 "batch_key": batch_key,
                 "neighbors_within_batch": neighbors_within_batch,
             },

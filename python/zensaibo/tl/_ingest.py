@@ -84,7 +84,7 @@ def ingest(
     Notes
     -----
     New cells are centred by the means of the reference, as scanpy does from 1.12.3 on (before, by their own). Neighbours
-    are exact. For a reference of several batches see `zs.tl.map_to_reference`.
+    are found as by `zensaibo.arrays.knn_query`. For a reference of several batches see `zs.tl.map_to_reference`.
 
     References
     ----------
