@@ -210,6 +210,112 @@ def test_presets(small):
     assert (t_one.uns[KEY]["scores"] == t_two.uns[KEY]["scores"]).all()
 
 
+def fold_by_definition(x, inside, fold_change, p, base=None):
+    """log2 fold changes of all genes, one numpy expression per definition."""
+    x = x.astype(np.float64) * (1.0 if base is None else np.log(base))
+    sides = x[inside], x[~inside]
+    levels = {
+        "exp_of_mean": lambda x: np.log2(np.expm1(x.mean(0)) + p),
+        "mean_of_exp": lambda x: np.log2(np.expm1(x).mean(0) + p),
+        "sum_of_exp": lambda x: np.log2((np.expm1(x).sum(0) + p) / len(x)),
+        "mean_difference": lambda x: x.mean(0) / np.log(2),
+    }[fold_change]
+    return levels(sides[0]) - levels(sides[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("fold_change", "pseudocount", "p"), [
+    ("exp_of_mean", None, 1e-9), ("exp_of_mean", 0.1, 0.1), ("mean_of_exp", None, 1e-9), ("mean_of_exp", 1, 1.0),
+    ("sum_of_exp", None, 1.0), ("sum_of_exp", 1e-9, 1e-9), ("mean_difference", None, 0.0),
+], ids=str)
+def test_fold_changes_are_what_they_say(small, method, fold_change, pseudocount, p):
+    sc.pp.log1p(small, base=2)
+    options = {"method": method, "fold_change": fold_change, "pseudocount": pseudocount}
+    zs.tl.rank_genes_groups(small, "group", **options, key_added="rest")
+    zs.tl.rank_genes_groups(small, "group", **options, reference="g2", key_added="pair")
+    zs.tl.rank_genes_groups(small, "group", method=method, key_added="plain")
+    x, groups = small.X.toarray(), small.obs["group"].to_numpy()
+    for group in ("g0", "g1"):
+        expected = fold_by_definition(x, groups == group, fold_change, p, base=2)
+        found = zs.get.rank_genes_groups_df(small, group, key="rest").set_index("names")["logfoldchanges"]
+        np.testing.assert_allclose(found[small.var_names], expected, rtol=1e-6, atol=1e-6)
+        pair = np.isin(groups, [group, "g2"])
+        expected = fold_by_definition(x[pair], groups[pair] == group, fold_change, p, base=2)
+        found = zs.get.rank_genes_groups_df(small, group, key="pair").set_index("names")["logfoldchanges"]
+        np.testing.assert_allclose(found[small.var_names], expected, rtol=1e-6, atol=1e-6)
+    for field in ("names", "scores", "pvals", "pvals_adj"):  # the fold change alone moves
+        assert (small.uns["rest"][field] == small.uns["plain"][field]).all()
+    options = small.uns["zensaibo"]["rank_genes_groups"]["options"]
+    assert options["fold_change"] == "exp_of_mean" and options["key_added"] == "plain"
+
+
+def test_seurats_fold_change_by_hand():
+    """Six cells x two genes, counts per ten thousand under log1p, pseudocount 1, as FindMarkers of Seurat 4 and 5."""
+    levels = np.array([[3, 0], [1, 0], [2, 6], [0, 0], [1, 0], [0, 0]], dtype=np.float64)
+    groups = ["a", "a", "b", "b", "b", "b"]
+    four = {"a": np.log2([(2 + 1) / (0.75 + 1), (0 + 1) / (1.5 + 1)])}
+    five = {"a": np.log2([((4 + 1) / 2) / ((3 + 1) / 4), ((0 + 1) / 2) / ((6 + 1) / 4)])}
+    for fold_change, expected in (("mean_of_exp", four), ("sum_of_exp", five)):
+        found = zs.arrays.rank_genes_groups(np.log1p(levels), groups, fold_change=fold_change, pseudocount=1)
+        by_gene = found.logfoldchanges[0][np.argsort(found.genes[0])]
+        np.testing.assert_allclose(by_gene, expected["a"], rtol=1e-6)
+
+
+def test_scanpys_fold_change_and_its_names(pbmc3k_log):
+    adata = doubled(pbmc3k_log[:1200, :1500].copy())
+    for method in ("t-test", "wilcoxon"):
+        compare(adata, "leiden", method=method)  # scanpy's only definition is the default
+    for name, flag in (("exp_of_mean", True), ("mean_of_exp", False)):
+        zs.tl.rank_genes_groups(adata, "leiden", fold_change=name, key_added="a")
+        zs.tl.rank_genes_groups(adata, "leiden", mean_in_log_space=flag, key_added="b")
+        assert (adata.uns["a"]["logfoldchanges"] == adata.uns["b"]["logfoldchanges"]).all()
+
+
+def test_a_pseudocount_tames_genes_that_are_nowhere_else(small):
+    sc.pp.log1p(small)
+    x = small.X.toarray()
+    x[:, 0] = 0
+    x[:3, 0] = 0.5  # three cells of g0, none elsewhere
+    small.X = x
+    folds = {}
+    for p in (None, 1):
+        zs.tl.rank_genes_groups(small, "group", fold_change="mean_of_exp", pseudocount=p)
+        found = zs.get.rank_genes_groups_df(small, "g0").set_index("names")["logfoldchanges"]
+        folds[p] = found[small.var_names[0]]
+    assert folds[None] > 20 and 0 < folds[1] < 0.1
+
+
+def test_the_recipe_takes_the_same_choice(small):
+    config = {"pca": {"n_comps": 10}, "neighbors": {"n_neighbors": 10}, "filter": {"min_genes": 1, "min_cells": 1}}
+    markers = {"method": "wilcoxon", "fold_change": "sum_of_exp", "pseudocount": 0.5}
+    done = zs.pp.recipe(small, config={**config, "markers": markers})
+    found = done.uns[KEY]["logfoldchanges"]
+    zs.tl.rank_genes_groups(done, "leiden", **markers, key_added="again")
+    assert (found == done.uns["again"]["logfoldchanges"]).all()
+    assert done.uns["zensaibo"]["recipe"]["options"]["markers"]["fold_change"] == "sum_of_exp"
+    with pytest.raises(zs.errors.ParameterError, match="pseudocount"):
+        zs.pp.recipe(small, config={**config, "markers": {"pseudocount": -1}})
+
+
+def test_bad_fold_changes(small):
+    rank = zs.tl.rank_genes_groups
+    with pytest.raises(zs.errors.ParameterError, match="ratio.*exp_of_mean"):
+        rank(small, "group", fold_change="ratio")
+    for bad in (0, -1, np.inf, np.nan):
+        with pytest.raises(zs.errors.ParameterError, match="`pseudocount`: expected a number greater than 0"):
+            rank(small, "group", pseudocount=bad)
+    with pytest.raises(zs.errors.ParameterError, match="pseudocount.*mean_difference"):
+        rank(small, "group", fold_change="mean_difference", pseudocount=1)
+    with pytest.raises(zs.errors.ParameterError, match="fold_change.*mean_in_log_space.*both"):
+        rank(small, "group", fold_change="mean_of_exp", mean_in_log_space=False)
+    with pytest.raises(zs.errors.ParameterError, match="mean_in_log_space"):
+        rank(small, "group", mean_in_log_space="no")
+    for options in ({"fold_change": "mean_of_exp"}, {"pseudocount": 1}, {"mean_in_log_space": True}, {"corr_method": "bonferroni"}):
+        with pytest.raises(zs.errors.ParameterError, match=f"{next(iter(options))}.*logreg"):
+            rank(small, "group", method="logreg", **options)
+    assert KEY not in small.uns
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_and_threads_change_no_bit(small, layout, method):

@@ -19,7 +19,7 @@ mod wilcoxon;
 use rayon::prelude::*;
 
 pub use groups::Grouping;
-pub use options::{Correction, Method, RankGenesOptions};
+pub use options::{Correction, FoldChange, Method, RankGenesOptions};
 pub(crate) use scores::adjust;
 
 use crate::matrix::RowBlocks;
@@ -36,7 +36,8 @@ pub struct GroupMarkers {
     pub genes: Vec<u32>,
     /// t (t-tests) or z (Wilcoxon). 0 where a gene has no spread and no difference.
     pub scores: Vec<f64>,
-    /// log2 of (level in the group + 1e-9) / (level outside + 1e-9), levels as `mean_in_log_space` says.
+    /// log2 fold changes, as `fold_change` and `pseudocount` say. NaN where a level plus the pseudocount is below zero,
+    /// which takes values below zero.
     pub logfoldchanges: Vec<f64>,
     /// Two-sided p-values. 0 where they are below the smallest double; see `log10_pvals`.
     pub pvals: Vec<f64>,

@@ -62,7 +62,7 @@ pub(super) fn moments(
     ctx: &Ctx,
 ) -> Result<Moments> {
     let (n_genes, rows) = (source.n_cols(), grouping.n_groups() + 1);
-    let unlogged = !options.mean_in_log_space;
+    let unlogged = options.fold_change.needs_exp();
     let scale = options.log_base.map_or(1.0, f64::ln);
     let spans = pieces(n_genes, TILE);
     let mut tiles: Vec<Tile> = spans

@@ -2,12 +2,9 @@
 
 use super::Grouping;
 use super::moments::Moments;
-use super::options::{Method, RankGenesOptions};
+use super::options::{FoldChange, Method, RankGenesOptions};
 use super::wilcoxon::RankSums;
 use crate::stats::{ln_normal_two_sided, ln_t_two_sided};
-
-/// Added to both sides of a fold change so that zero over zero is one. scanpy's number.
-const FOLD_OFFSET: f64 = 1e-9;
 
 /// Sums per group and gene of the other side of each tested group, in the same tables as its own.
 pub(super) struct Sides {
@@ -123,11 +120,21 @@ pub(super) fn fold_changes(sides: &Sides, grouping: &Grouping, group: usize, opt
     let n_genes = sides.own.n_genes;
     let (n, m) = (grouping.sizes()[group] as f64, grouping.other_size(group) as f64);
     let scale = options.log_base.map_or(1.0, f64::ln);
-    let level = |table: &Moments, at: usize, cells: f64| {
-        if options.mean_in_log_space { (table.sums[at] / cells * scale).exp_m1() } else { table.unlogged[at] / cells }
+    let pseudocount = options.pseudocount.unwrap_or(options.fold_change.pseudocount());
+    let level = |table: &Moments, at: usize, cells: f64| match options.fold_change {
+        FoldChange::ExpOfMean => (table.sums[at] / cells * scale).exp_m1() + pseudocount,
+        FoldChange::MeanOfExp => table.unlogged[at] / cells + pseudocount,
+        FoldChange::SumOfExp => (table.unlogged[at] + pseudocount) / cells,
+        FoldChange::MeanDifference => table.sums[at] / cells,
     };
     (group * n_genes..(group + 1) * n_genes)
-        .map(|at| ((level(&sides.own, at, n) + FOLD_OFFSET) / (level(&sides.other, at, m) + FOLD_OFFSET)).log2())
+        .map(|at| {
+            let (own, other) = (level(&sides.own, at, n), level(&sides.other, at, m));
+            match options.fold_change {
+                FoldChange::MeanDifference => (own - other) * scale / std::f64::consts::LN_2,
+                _ => (own / other).log2(),
+            }
+        })
         .collect()
 }
 

@@ -122,11 +122,44 @@ fn welch_by_hand() {
     let fold = ((2f64.exp_m1() + 1e-9) / (1f64.exp_m1() + 1e-9)).log2();
     assert!((a.logfoldchanges[0] - fold).abs() < 1e-14);
     // Before the logarithm: (e - 1 + e^3 - 1) / 2 over (e^3 - 1) / 3.
-    let unlogged = RankGenesOptions { mean_in_log_space: false, ..options(Method::TTest) };
+    let unlogged = RankGenesOptions { fold_change: FoldChange::MeanOfExp, ..options(Method::TTest) };
     let b = &rank(&matrix, &[0, 0, 1, 1, 1], 2, None, &unlogged).unwrap().groups[0];
     let fold = (((1f64.exp_m1() + 3f64.exp_m1()) / 2.0) / (3f64.exp_m1() / 3.0)).log2();
     assert!((b.logfoldchanges[0] - fold).abs() < 1e-8);
     assert_eq!(a.scores, b.scores);
+}
+
+#[test]
+fn fold_changes_by_hand() {
+    // Base 2, so that values before the logarithm are 2^x - 1. A: 1, 3 (1, 7); B: 0, 0, 2 (0, 0, 3).
+    let matrix = csr(&[vec![1.0], vec![3.0], vec![0.0], vec![0.0], vec![2.0]]);
+    let cases = [
+        (FoldChange::ExpOfMean, None, (3.0 + 1e-9f64) / (2f64.powf(2.0 / 3.0) - 1.0 + 1e-9)),
+        (FoldChange::ExpOfMean, Some(0.5), 3.5 / (2f64.powf(2.0 / 3.0) - 0.5)),
+        (FoldChange::MeanOfExp, None, (4.0 + 1e-9) / (1.0 + 1e-9)),
+        (FoldChange::MeanOfExp, Some(1.0), 5.0 / 2.0),
+        (FoldChange::SumOfExp, None, (9.0 / 2.0) / (4.0 / 3.0)),
+        (FoldChange::SumOfExp, Some(0.5), (8.5 / 2.0) / (3.5 / 3.0)),
+        (FoldChange::MeanDifference, None, 2f64.powf(2.0 - 2.0 / 3.0)),
+    ];
+    for method in [Method::TTest, Method::TTestOverestimVar, Method::Wilcoxon] {
+        for reference in [None, Some(1)] {
+            for (fold_change, pseudocount, ratio) in cases {
+                let o = RankGenesOptions { fold_change, pseudocount, log_base: Some(2.0), ..options(method) };
+                let found = rank(&matrix, &[0, 0, 1, 1, 1], 2, reference, &o).unwrap();
+                let fold = found.groups[0].logfoldchanges[0];
+                assert!((fold - ratio.log2()).abs() < 1e-14, "{method:?} {fold_change:?} {pseudocount:?} {fold}");
+                if reference.is_none() {
+                    assert!((found.groups[1].logfoldchanges[0] + fold).abs() < 1e-14);
+                }
+            }
+        }
+    }
+    // Natural logarithms in units of log2, and below zero.
+    let matrix = csr(&[vec![-1.0], vec![-3.0], vec![0.0], vec![0.0]]);
+    let o = RankGenesOptions { fold_change: FoldChange::MeanDifference, ..options(Method::TTest) };
+    let fold = rank(&matrix, &[0, 0, 1, 1], 2, None, &o).unwrap().groups[0].logfoldchanges[0];
+    assert!((fold + 2.0 / 2f64.ln()).abs() < 1e-14);
 }
 
 #[test]
@@ -194,7 +227,7 @@ fn layouts_threads_memory_and_stored_zeros_change_no_bit() {
         for reference in [None, Some(1)] {
             let o = RankGenesOptions {
                 pts: true,
-                mean_in_log_space: false,
+                fold_change: FoldChange::SumOfExp,
                 tie_correct: method == Method::Wilcoxon,
                 ..options(method)
             };
@@ -333,6 +366,12 @@ fn options_are_checked() {
     assert!(refused(r#"{"n_genes": 0}"#).contains("n_genes"));
     assert!(refused(r#"{"tie_correct": true}"#).contains("tie_correct"));
     assert!(refused(r#"{"log_base": 1.0}"#).contains("log_base"));
+    assert!(refused(r#"{"fold_change": "ratio"}"#).contains("ratio"));
+    for bad in ["0.0", "-1.0", "1e999"] {
+        assert!(RankGenesOptions::from_json(&format!(r#"{{"pseudocount": {bad}}}"#)).is_err(), "{bad}");
+    }
+    assert!(refused(r#"{"pseudocount": 0.0}"#).contains("pseudocount"));
+    assert!(refused(r#"{"pseudocount": 1.0, "fold_change": "mean_difference"}"#).contains("mean_difference"));
     assert!(refused(r#"{"method": "logreg"}"#).contains("logreg"));
     assert!(refused(r#"{"corr_method": "x"}"#).contains('x'));
     assert!(RankGenesOptions::from_json(r#"{"method": "t-test_overestim_var", "corr_method": "bonferroni"}"#).is_ok());

@@ -51,7 +51,7 @@ pub(super) fn rank_sums(
     ctx: &Ctx,
 ) -> Result<(RankSums, Moments)> {
     let (n_genes, n_groups) = (source.n_cols(), grouping.n_groups());
-    let unlogged = !options.mean_in_log_space;
+    let unlogged = options.fold_change.needs_exp();
     let mut moments = Moments::new(n_groups + 1, n_genes, false, options.pts, unlogged);
     let mut ranks = RankSums {
         excess: vec![0.0; n_groups * n_genes],
@@ -99,7 +99,7 @@ fn one_gene(
     counts.clear();
     counts.resize(n_groups + 1, 0);
     let mut sums = vec![0.0; n_groups + 1];
-    let mut unlogged = vec![0.0; if options.mean_in_log_space { 0 } else { n_groups + 1 }];
+    let mut unlogged = vec![0.0; if options.fold_change.needs_exp() { n_groups + 1 } else { 0 }];
     let scale = options.log_base.map_or(1.0, f64::ln);
     let mut check = 0.0f32;
     for (first_row, run) in chunk.runs(gene) {
@@ -111,7 +111,7 @@ fn one_gene(
             check += entry.value * 0.0;
             keys.push(ranked_key(entry.value, group));
         }
-        if !options.mean_in_log_space {
+        if options.fold_change.needs_exp() {
             for entry in run {
                 unlogged[run_labels[entry.row as usize] as usize] += (f64::from(entry.value) * scale).exp_m1();
             }

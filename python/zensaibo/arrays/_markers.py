@@ -18,6 +18,7 @@ __all__ = ["RankedGenes", "rank_genes_groups"]
 
 Method = Literal["t-test", "t-test_overestim_var", "wilcoxon"]
 Correction = Literal["benjamini-hochberg", "bonferroni"]
+FoldChange = Literal["exp_of_mean", "mean_of_exp", "sum_of_exp", "mean_difference"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def rank_genes_groups(
     n_genes: int | None = None,
     rankby_abs: bool = False,
     pts: bool = False,
-    mean_in_log_space: bool = True,
+    fold_change: FoldChange = "exp_of_mean",
+    pseudocount: float | None = None,
     log_base: float | None = None,
     memory: int = 256 << 20,
     threads: int | None = None,
@@ -98,11 +100,19 @@ def rank_genes_groups(
         Rank by absolute score. The scores returned keep their sign.
     pts
         Also return fractions of non-zeros.
-    mean_in_log_space
-        Fold changes from the mean of the logged values (True, scanpy 1) or from the mean of the values before
-        the logarithm (False, scanpy 2).
+    fold_change
+        What the log2 fold changes are, of values x and pseudocount p:
+
+        - ``"exp_of_mean"``: log2 ratio of e^mean(x) - 1 + p (scanpy 1);
+        - ``"mean_of_exp"``: log2 ratio of mean(e^x - 1) + p (scanpy 2; Seurat 4 with ``pseudocount=1``);
+        - ``"sum_of_exp"``: log2 ratio of (sum(e^x - 1) + p) / cells (Seurat 5);
+        - ``"mean_difference"``: mean(x) less mean(x) of the others, in units of log2; for values below zero, too.
+
+        Scores and p-values do not depend on it.
+    pseudocount
+        p, greater than 0; by default 1e-9, with ``"sum_of_exp"`` 1. ``"mean_difference"`` takes none.
     log_base
-        Base of the logarithm of the values; natural by default.
+        Base of the logarithm of the values (e above); natural by default.
     memory
         Bytes that ``"wilcoxon"`` may gather genes in.
     threads, progress
@@ -137,6 +147,8 @@ def rank_genes_groups(
             "parameter `method`: expected `t-test`, `t-test_overestim_var` or `wilcoxon`, found `logreg`; "
             "see zensaibo.arrays.logistic_regression, and zensaibo.tl.rank_genes_groups for its ranking"
         )
+    if pseudocount is not None and not np.isfinite(pseudocount):
+        raise ParameterError(f"parameter `pseudocount`: expected a number greater than 0, found {pseudocount}")
     labels, names = _labels(groups, names)
     if labels.shape != (X.shape[0],):
         raise ShapeError(f"`groups`: expected one label per cell, shape ({X.shape[0]},), found {labels.shape}")
@@ -159,7 +171,8 @@ def rank_genes_groups(
         n_genes=n_genes,
         rankby_abs=rankby_abs,
         pts=pts,
-        mean_in_log_space=mean_in_log_space,
+        fold_change=fold_change,
+        pseudocount=pseudocount,
         log_base=log_base,
         memory=memory,
     )

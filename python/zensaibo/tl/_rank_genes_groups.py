@@ -13,7 +13,7 @@ from .._keys import RANK_GENES_GROUPS, check_preset
 from .._progress import Progress
 from .._provenance import record
 from ..arrays._logistic import logistic_regression
-from ..arrays._markers import Correction, Method, RankedGenes
+from ..arrays._markers import Correction, FoldChange, Method, RankedGenes
 from ..arrays._markers import rank_genes_groups as rank_arrays
 from ..errors import DataError, MissingKeyError, ParameterError, ShapeError, TooFewError
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 #: What the two presets of scanpy take where the caller names nothing.
 class _Preset(NamedTuple):
     method: Literal["t-test", "t-test_overestim_var", "wilcoxon"]
-    mean_in_log_space: bool
+    fold_change: FoldChange
 
 
-_PRESETS = {"scanpy-v1": _Preset("t-test", True), "scanpy-v2": _Preset("wilcoxon", False)}
+_PRESETS = {"scanpy-v1": _Preset("t-test", "exp_of_mean"), "scanpy-v2": _Preset("wilcoxon", "mean_of_exp")}
 
 
 def rank_genes_groups(
@@ -46,6 +46,8 @@ def rank_genes_groups(
     corr_method: Correction = "benjamini-hochberg",
     tie_correct: bool = False,
     layer: str | None = None,
+    fold_change: FoldChange | None = None,
+    pseudocount: float | None = None,
     mean_in_log_space: bool | None = None,
     log10_pvals: bool = False,
     c: float | None = None,
@@ -84,23 +86,36 @@ def rank_genes_groups(
     method
         ``"t-test"`` (the default of ``scanpy-v1``), ``"t-test_overestim_var"``, ``"wilcoxon"`` (the default of
         ``scanpy-v2``), or ``"logreg"``: coefficients of an L2-penalised multinomial logistic regression on the cells
-        of the groups alone. It gives names and scores only; `pts`, `tie_correct` and `log10_pvals` are refused with it.
+        of the groups alone. It gives names and scores only; what concerns p-values, fold changes and fractions is refused
+        with it.
     corr_method
         ``"benjamini-hochberg"`` or ``"bonferroni"``.
     tie_correct
         Correct the variance of ``"wilcoxon"`` for ties. Without it the p-values of sparse data are too large.
     layer
         Take this layer instead of ``X``.
+    fold_change
+        What the log2 fold changes are, of log-transformed values x and pseudocount p; scores and p-values do not
+        depend on it:
+
+        - ``"exp_of_mean"`` (the default of ``scanpy-v1``): log2 ratio of e^mean(x) - 1 + p;
+        - ``"mean_of_exp"`` (the default of ``scanpy-v2``): log2 ratio of mean(e^x - 1) + p, the mean before the
+          logarithm; Seurat 4's ``avg_log2FC`` with ``pseudocount=1``;
+        - ``"sum_of_exp"``: log2 ratio of (sum(e^x - 1) + p) / cells, Seurat 5's ``avg_log2FC``;
+        - ``"mean_difference"``: mean(x) less that of the others, in units of log2; for scaled values, too.
+    pseudocount
+        p, greater than 0; by default 1e-9 (scanpy), with ``"sum_of_exp"`` 1 (Seurat). Larger values shrink the fold
+        changes of genes of low expression; ``"mean_difference"`` takes none.
     mean_in_log_space
-        Fold changes from the mean of the logged values (True, ``scanpy-v1``) or of the values before the
-        logarithm (False, ``scanpy-v2``). Touches fold changes alone.
+        scanpy 2's name for the choice between two of these: True is ``fold_change="exp_of_mean"``, False
+        ``"mean_of_exp"``. Refused beside `fold_change`.
     log10_pvals
         Also store ``uns[key]["log10_pvals"]`` and ``["log10_pvals_adj"]``, which do not underflow.
     c, max_iter, tol
         With ``"logreg"``: inverse strength of the penalty (1), iterations at most (1000), gradient at which the fit
         ends (1e-4); see :func:`zensaibo.arrays.logistic_regression`. Refused with other methods.
     preset
-        Defaults of `method` and `mean_in_log_space`: those of scanpy 1.x or of its 2.0 preview.
+        Defaults of `method` and `fold_change`: those of scanpy 1.x or of its 2.0 preview.
     threads, progress
         See :mod:`zensaibo`.
 
@@ -136,7 +151,15 @@ def rank_genes_groups(
     check_preset(preset)
     chosen = _PRESETS[preset]
     method = chosen.method if method is None else method
-    mean_in_log_space = chosen.mean_in_log_space if mean_in_log_space is None else mean_in_log_space
+    named = {"fold_change": fold_change, "pseudocount": pseudocount, "mean_in_log_space": mean_in_log_space}
+    if mean_in_log_space is not None:
+        if fold_change is not None:
+            raise ParameterError("parameters `fold_change`, `mean_in_log_space`: expected at most one, found both")
+        if not isinstance(mean_in_log_space, (bool, np.bool_)):
+            raise ParameterError(f"parameter `mean_in_log_space`: expected True or False, found {mean_in_log_space!r}")
+        fold_change = "exp_of_mean" if mean_in_log_space else "mean_of_exp"
+    elif fold_change is None:
+        fold_change = chosen.fold_change
     key = RANK_GENES_GROUPS if key_added is None else key_added
     _anndata.check_adata(adata)
     column = _as_categorical(_anndata.get_obs(adata, groupby), groupby)
@@ -160,6 +183,15 @@ def rank_genes_groups(
         for parameter, asked in refused.items():
             if asked:
                 raise ParameterError(f"parameter `{parameter}`: expected False with method `logreg`, found {asked!r}")
+        for parameter, given in named.items():
+            if given is not None:
+                raise ParameterError(
+                    f"parameter `{parameter}`: expected None with method `logreg`, which gives no fold changes, found {given!r}"
+                )
+        if corr_method != "benjamini-hochberg":
+            raise ParameterError(
+                f"parameter `corr_method`: expected the default with method `logreg`, which gives no p-values, found {corr_method!r}"
+            )
         slots = _logreg(matrix, relabel[codes], names, var_names, mask, n_genes, rankby_abs, fit, threads, progress)
         return _finish(
             adata,
@@ -196,7 +228,8 @@ def rank_genes_groups(
         n_genes=n_genes,
         rankby_abs=rankby_abs,
         pts=pts,
-        mean_in_log_space=mean_in_log_space,
+        fold_change=fold_change,
+        pseudocount=pseudocount,
         log_base=None if base is None else float(base),
         threads=threads,
         progress=progress,
@@ -222,7 +255,8 @@ def rank_genes_groups(
             "rankby_abs": rankby_abs,
             "pts": pts,
             "tie_correct": tie_correct,
-            "mean_in_log_space": mean_in_log_space,
+            "fold_change": fold_change,
+            "pseudocount": pseudocount,
             "preset": preset,
         },
     )
