@@ -1,12 +1,11 @@
-//! Levels and iterations, and the final numbering.
+//! Levels and iterations.
 
 use super::explore::explore;
 use super::levels::Levels;
 use super::local_move::compact;
-use super::locality::{LARGE, order, renumber};
-use super::network::{Edges, Network, check};
-use super::options::{LeidenOptions, Objective};
-use super::quality::value;
+use super::network::{Edges, Network};
+use super::options::LeidenOptions;
+use super::prepare::Prepared;
 use crate::options::Options;
 use crate::{Ctx, DataFault, Error, Result};
 
@@ -50,41 +49,23 @@ pub fn leiden<'a>(
     ctx: &Ctx,
 ) -> Result<Leiden> {
     options.validate()?;
-    let mut graph = check(graph.into(), options.use_weights, ctx)?;
-    let n = graph.strength.len();
+    let prepared = Prepared::new(graph.into(), options.use_weights, options.objective, options.resolution, ctx)?;
+    let (network, n) = (prepared.network(), prepared.n());
     let mut membership: Vec<u32> = match initial {
         Some(labels) => {
             check_membership(labels, n, "initial membership")?;
-            labels.to_vec()
+            prepared.arrange(labels)
         }
-        None => (0..n as u32).collect(),
+        None => prepared.arrange(&(0..n as u32).collect::<Vec<u32>>()),
     };
-    let penalty = match options.objective {
-        Objective::Modularity if graph.total > 0.0 => options.resolution / graph.total,
-        Objective::Modularity => 0.0,
-        Objective::Cpm => options.resolution,
-    };
-    graph.network.size = match options.objective {
-        Objective::Modularity => graph.strength.clone(),
-        Objective::Cpm => vec![1.0; n],
-    };
-    // Work on a copy in which neighbours are neighbours in memory, too, where that pays.
-    let order = if n < LARGE { None } else { Some(order(&graph.network, ctx)?) };
-    let copy = order.as_ref().map(|order| renumber(&graph.network, order));
-    let network = copy.as_ref().unwrap_or(&graph.network);
-    if let Some(order) = &order {
-        membership = order.iter().map(|&old| membership[old as usize]).collect();
-    }
     compact(&mut membership, n);
-    let stored = graph.network.indices.len();
-    let mean_weight = if stored == 0 { 0.0 } else { (graph.total - graph.loops) / stored as f64 };
-    let theta = options.theta * mean_weight;
+    let theta = options.theta * prepared.mean_weight();
 
     let limit = usize::try_from(options.n_iterations).unwrap_or(usize::MAX);
     let stage = ctx.stage("leiden", u64::try_from(options.n_iterations).unwrap_or(0));
     let (mut iterations, mut converged) = (0, false);
     while iterations < limit && !converged {
-        let levels = Levels { penalty, theta, seed: options.seed, iteration: iterations as u64, ctx };
+        let levels = Levels { penalty: prepared.penalty, theta, seed: options.seed, iteration: iterations as u64, ctx };
         let mut next = levels.run(network, membership.clone())?;
         compact(&mut next, n);
         iterations += 1;
@@ -98,25 +79,8 @@ pub fn leiden<'a>(
         }
         stage.advance(1)?;
     }
-    membership = connected_parts(network, &membership, ctx)?;
-    if let Some(order) = &order {
-        let mut original = vec![0u32; n];
-        for (&old, &label) in order.iter().zip(&membership) {
-            original[old as usize] = label;
-        }
-        membership = original;
-    }
-    drop(copy);
-    let membership = number_by_size(membership);
-    let n_communities = membership.iter().max().map_or(0, |&label| label as usize + 1);
-    Ok(Leiden {
-        quality: value(&graph, &membership, options.objective, options.resolution, ctx)?,
-        modularity: value(&graph, &membership, Objective::Modularity, 1.0, ctx)?,
-        membership,
-        n_communities,
-        iterations,
-        converged,
-    })
+    let membership = connected_parts(network, &membership, ctx)?;
+    prepared.finish(membership, iterations, converged, ctx)
 }
 
 /// Length and range of labels.
@@ -159,24 +123,4 @@ fn connected_parts(network: &Network<'_, f32>, labels: &[u32], ctx: &Ctx) -> Res
         count += 1;
     }
     Ok(parts)
-}
-
-/// Renumbers compact labels by decreasing size; of equals, the one met first comes first.
-pub(super) fn number_by_size(mut labels: Vec<u32>) -> Vec<u32> {
-    let bound = labels.len();
-    let count = compact(&mut labels, bound);
-    let mut size = vec![0u64; count];
-    for &label in &labels {
-        size[label as usize] += 1;
-    }
-    let mut order: Vec<u32> = (0..count as u32).collect();
-    order.sort_by_key(|&label| std::cmp::Reverse(size[label as usize]));
-    let mut number = vec![0u32; count];
-    for (new, &old) in order.iter().enumerate() {
-        number[old as usize] = new as u32;
-    }
-    for label in &mut labels {
-        *label = number[*label as usize];
-    }
-    labels
 }

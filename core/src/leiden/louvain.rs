@@ -3,13 +3,13 @@
 use rayon::prelude::*;
 
 use super::aggregate::aggregate;
-use super::engine::{Leiden, number_by_size};
+use super::engine::Leiden;
 use super::explore::score;
 use super::local_move::{compact, local_move};
-use super::locality::{LARGE, order, renumber};
-use super::network::{Edges, Network, Weight, check};
-use super::options::{LouvainOptions, Objective};
-use super::quality::value;
+use super::locality::LARGE;
+use super::network::{Edges, Network, Weight};
+use super::options::LouvainOptions;
+use super::prepare::Prepared;
 use crate::options::Options;
 use crate::random::Stream;
 use crate::{Ctx, Result};
@@ -32,17 +32,8 @@ use crate::{Ctx, Result};
 /// Blondel, Guillaume, Lambiotte, Lefebvre 2008, Fast unfolding of communities in large networks, J. Stat. Mech. P10008.
 pub fn louvain<'a>(graph: impl Into<Edges<'a>>, options: &LouvainOptions, ctx: &Ctx) -> Result<Leiden> {
     options.validate()?;
-    let mut graph = check(graph.into(), options.use_weights, ctx)?;
-    let n = graph.strength.len();
-    let (penalty, size) = match options.objective {
-        Objective::Modularity if graph.total > 0.0 => (options.resolution / graph.total, graph.strength.clone()),
-        Objective::Modularity => (0.0, graph.strength.clone()),
-        Objective::Cpm => (options.resolution, vec![1.0; n]),
-    };
-    graph.network.size = size;
-    let order = if n < LARGE { None } else { Some(order(&graph.network, ctx)?) };
-    let copy = order.as_ref().map(|order| renumber(&graph.network, order));
-    let network = copy.as_ref().unwrap_or(&graph.network);
+    let prepared = Prepared::new(graph.into(), options.use_weights, options.objective, options.resolution, ctx)?;
+    let (network, n, penalty) = (prepared.network(), prepared.n(), prepared.penalty);
     let mut membership: Vec<u32> = (0..n as u32).collect();
     let stage = ctx.stage("louvain", 0);
     let starts = if n < LARGE { 8 } else { 2 };
@@ -66,24 +57,7 @@ pub fn louvain<'a>(graph: impl Into<Edges<'a>>, options: &LouvainOptions, ctx: &
         }
         membership = next;
     }
-    if let Some(order) = &order {
-        let mut original = vec![0u32; n];
-        for (&old, &label) in order.iter().zip(&membership) {
-            original[old as usize] = label;
-        }
-        membership = original;
-    }
-    drop(copy);
-    let membership = number_by_size(membership);
-    let n_communities = membership.iter().max().map_or(0, |&label| label as usize + 1);
-    Ok(Leiden {
-        quality: value(&graph, &membership, options.objective, options.resolution, ctx)?,
-        modularity: value(&graph, &membership, Objective::Modularity, 1.0, ctx)?,
-        membership,
-        n_communities,
-        iterations,
-        converged: true,
-    })
+    prepared.finish(membership, iterations, true, ctx)
 }
 
 /// One pass from compact labels through all levels; returns labels below n.

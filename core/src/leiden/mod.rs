@@ -27,6 +27,7 @@ mod locality;
 mod louvain;
 mod network;
 mod options;
+mod prepare;
 mod quality;
 mod refine;
 
