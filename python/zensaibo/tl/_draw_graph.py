@@ -12,8 +12,7 @@ from .._keys import DRAW_GRAPH
 from .._progress import Progress
 from .._provenance import record
 from ..errors import MissingKeyError, ParameterError
-from ._graph import check_seed
-from ._leiden import _choose_graph
+from ._graph import check_seed, choose_graph
 from ._umap import _from_paga
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def draw_graph(
         raise ParameterError(f"parameter `layout`: expected 'fa' (ForceAtlas2), found {layout!r}")
     seed = check_seed(random_state)
     adata = start(adata, copy)
-    graph = _choose_graph(adata, adjacency, neighbors_key, obsp)
+    graph = choose_graph(adata, adjacency, neighbors_key, obsp)
     positions = _start(adata, init_pos, seed)
     found = arrays.force_atlas(
         graph, maxiter=maxiter, init_pos=positions, seed=seed, threads=threads, progress=progress
@@ -93,7 +92,7 @@ def draw_graph(
     adata.uns[DRAW_GRAPH] = {"params": {"layout": layout, "random_state": seed}}
     record(
         adata,
-        "tl.draw_graph",
+        "draw_graph",
         layout=layout,
         init_pos=init_pos if isinstance(init_pos, (str, bool)) or init_pos is None else "array",
         random_state=seed,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._anndata import get_obs, get_obsp, get_uns
 from .._keys import CONNECTIVITIES, DISTANCES, NEIGHBORS
-from ..errors import DataError, MissingKeyError, ParameterError
+from ..errors import DataError, MissingKeyError, ParameterError, ShapeError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,6 +26,26 @@ def neighbors_entry(adata: AnnData, neighbors_key: str | None) -> Any:
 def stored_connectivities(adata: AnnData, neighbors_key: str | None) -> Any:
     """The connectivities that the entry names."""
     return get_obsp(adata, neighbors_entry(adata, neighbors_key).get("connectivities_key", CONNECTIVITIES))
+
+
+def choose_graph(adata: AnnData, adjacency: Any, neighbors_key: str | None, obsp: str | None) -> Any:
+    """The graph that one of the three names, or the stored one."""
+    given = [name for name, value in (("adjacency", adjacency), ("neighbors_key", neighbors_key), ("obsp", obsp)) if value is not None]
+    if len(given) > 1:
+        raise ParameterError(f"parameters `{'`, `'.join(given)}`: expected at most one of them, found {len(given)}")
+    if adjacency is not None:
+        if tuple(adjacency.shape) != (adata.n_obs, adata.n_obs):
+            raise ShapeError(f"`adjacency`: expected shape {(adata.n_obs, adata.n_obs)}, found {tuple(adjacency.shape)}")
+        return adjacency
+    if obsp is not None:
+        return get_obsp(adata, obsp)
+    if neighbors_key is None:
+        if NEIGHBORS not in adata.uns:
+            raise MissingKeyError(
+                f"key `{NEIGHBORS}` not found in adata.uns: run `zs.pp.neighbors` first, or pass `adjacency` or `obsp`"
+            )
+        return get_obsp(adata, adata.uns[NEIGHBORS].get("connectivities_key", CONNECTIVITIES))
+    return get_obsp(adata, get_uns(adata, neighbors_key).get("connectivities_key", CONNECTIVITIES))
 
 
 def stored_distances(adata: AnnData, neighbors_key: str | None) -> Any:

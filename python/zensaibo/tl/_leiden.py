@@ -5,93 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
-
 from .. import arrays
-from .._anndata import get_obs, get_obsp, get_uns, start
-from .._keys import CONNECTIVITIES, LEIDEN, NEIGHBORS
+from .._anndata import start
+from .._keys import LEIDEN
 from .._progress import Progress
 from .._provenance import record
-from ..errors import MissingKeyError, ParameterError, ShapeError
+from ._communities import choose_objective, choose_restriction, name_groups, within
+from ._graph import check_seed, choose_graph
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-#: leidenalg's partition types that have the same objective here, by name.
-_PARTITION_TYPES = {
-    "RBConfigurationVertexPartition": "modularity",
-    "ModularityVertexPartition": "modularity",
-    "CPMVertexPartition": "cpm",
-}
-_OBJECTIVES = {"modularity": "modularity", "cpm": "cpm"}
-
-
-def _objective(flavor: str, partition_type: Any, objective_function: str | None, directed: bool | None) -> str:
-    """The objective asked for, by whichever convention; contradictions are refused."""
-    if flavor not in ("zensaibo", "leidenalg", "igraph"):
-        raise ParameterError(f"parameter `flavor`: expected zensaibo, leidenalg or igraph, found {flavor!r}")
-    if flavor == "igraph" and partition_type is not None:
-        raise ParameterError("parameter `partition_type`: expected None with flavor='igraph'; use `objective_function`")
-    if flavor == "igraph" and directed:
-        raise ParameterError("parameter `directed`: expected None or False with flavor='igraph', found True")
-    if flavor == "leidenalg" and objective_function is not None:
-        raise ParameterError("parameter `objective_function`: expected None with flavor='leidenalg'; use `partition_type`")
-    if partition_type is not None and objective_function is not None:
-        raise ParameterError("parameters `partition_type`, `objective_function`: expected at most one, found both")
-    if objective_function is not None:
-        if str(objective_function).lower() not in _OBJECTIVES:
-            raise ParameterError(
-                f"parameter `objective_function`: expected 'modularity' or 'CPM', found {objective_function!r}"
-            )
-        return _OBJECTIVES[str(objective_function).lower()]
-    if partition_type is None:
-        return "modularity"
-    name = partition_type if isinstance(partition_type, str) else getattr(partition_type, "__name__", str(partition_type))
-    if name not in _PARTITION_TYPES:
-        raise ParameterError(
-            f"parameter `partition_type`: expected one of {', '.join(_PARTITION_TYPES)} (the class or its name), found {name}"
-        )
-    return _PARTITION_TYPES[name]
-
-
-def _choose_graph(adata: AnnData, adjacency: Any, neighbors_key: str | None, obsp: str | None) -> Any:
-    given = [name for name, value in (("adjacency", adjacency), ("neighbors_key", neighbors_key), ("obsp", obsp)) if value is not None]
-    if len(given) > 1:
-        raise ParameterError(f"parameters `{'`, `'.join(given)}`: expected at most one of them, found {len(given)}")
-    if adjacency is not None:
-        if tuple(adjacency.shape) != (adata.n_obs, adata.n_obs):
-            raise ShapeError(f"`adjacency`: expected shape {(adata.n_obs, adata.n_obs)}, found {tuple(adjacency.shape)}")
-        return adjacency
-    if obsp is not None:
-        return get_obsp(adata, obsp)
-    if neighbors_key is None:
-        if NEIGHBORS not in adata.uns:
-            raise MissingKeyError(
-                f"key `{NEIGHBORS}` not found in adata.uns: run `zs.pp.neighbors` first, or pass `adjacency` or `obsp`"
-            )
-        return get_obsp(adata, adata.uns[NEIGHBORS].get("connectivities_key", CONNECTIVITIES))
-    return get_obsp(adata, get_uns(adata, neighbors_key).get("connectivities_key", CONNECTIVITIES))
-
-
-def _restricted(adata: AnnData, restrict_to: Any) -> tuple[str, list[str], np.ndarray]:
-    """Key, categories, and which cells belong to them."""
-    try:
-        key, categories = restrict_to
-    except (TypeError, ValueError):
-        raise ParameterError(
-            f"parameter `restrict_to`: expected (key of obs, list of categories), found {restrict_to!r}"
-        ) from None
-    if isinstance(categories, str) or not all(isinstance(category, str) for category in categories) or not len(categories):
-        raise ParameterError(
-            f"parameter `restrict_to`: expected a list of categories as strings, such as ['0', '1'], found {categories!r}"
-        )
-    labels = get_obs(adata, key).astype(str)
-    unknown = [category for category in categories if category not in set(labels)]
-    if unknown:
-        present = ", ".join(map(str, labels.unique()[:20]))
-        raise MissingKeyError(f"key `{unknown[0]}` not found in adata.obs[{key!r}]; present: {present}")
-    return key, list(categories), labels.isin(categories).to_numpy()
 
 
 def leiden(
@@ -186,49 +109,27 @@ def leiden(
     ----------
     Traag, Waltman, van Eck (2019), From Louvain to Leiden, Scientific Reports 9, 5233.
     """
-    objective = _objective(flavor, partition_type, objective_function, directed)
-    name = getattr(partition_type, "__name__", partition_type)
-    if name == "ModularityVertexPartition" and resolution not in (None, 1):
-        raise ParameterError(
-            f"parameter `resolution`: expected 1 or None with ModularityVertexPartition, which has none, found {resolution}"
-        )
-    if not isinstance(random_state, (int, np.integer)) or isinstance(random_state, bool) or random_state < 0:
-        raise ParameterError(f"parameter `random_state`: expected a whole number of at least 0, found {random_state!r}")
+    objective = choose_objective(flavor, partition_type, objective_function, directed, resolution)
+    seed = check_seed(random_state)
     adata = start(adata, copy)
-    graph = _choose_graph(adata, adjacency, neighbors_key, obsp)
-    restricted = None
-    if restrict_to is not None:
-        restricted = _restricted(adata, restrict_to)
-        chosen = np.flatnonzero(restricted[2])
-        graph = graph.tocsr() if hasattr(graph, "tocsr") else np.asarray(graph)
-        graph = graph[chosen][:, chosen]
+    graph = choose_graph(adata, adjacency, neighbors_key, obsp)
+    restriction = choose_restriction(adata, restrict_to)
     found = arrays.leiden(
-        graph,
+        within(graph, restriction),
         resolution=1.0 if resolution is None else resolution,
         objective=objective,
         n_iterations=n_iterations,
         theta=theta,
         use_weights=use_weights,
-        seed=random_state,
+        seed=seed,
         initial_membership=initial_membership,
         threads=threads,
         progress=progress,
     )
-    groups = found.membership.astype(str).astype(object)
-    categories = [str(i) for i in range(found.n_communities)]
-    if restricted is not None:
-        from natsort import natsorted
-
-        key, chosen_categories, chosen = restricted
-        if key_added == LEIDEN:
-            key_added += "_R"
-        everyone = get_obs(adata, key).astype(str).to_numpy().astype(object)
-        everyone[chosen] = [f"{'-'.join(chosen_categories)},{group}" for group in groups]
-        missing = get_obs(adata, key).isna().to_numpy() & ~chosen
-        everyone[missing] = None
-        groups, categories = everyone, natsorted(set(everyone[~missing]))
-    adata.obs[key_added] = pd.Categorical(groups, categories=categories)
-    params = {"resolution": resolution, "random_state": int(random_state), "n_iterations": n_iterations}
+    if restriction is not None and key_added == LEIDEN:
+        key_added += "_R"
+    adata.obs[key_added] = name_groups(adata, found.membership, found.n_communities, restriction)
+    params = {"resolution": resolution, "random_state": seed, "n_iterations": n_iterations}
     # HDF5 has no null: an absent resolution is left out.
     adata.uns[key_added] = {
         "params": {key: value for key, value in params.items() if value is not None},
@@ -242,7 +143,7 @@ def leiden(
         theta=theta,
         use_weights=use_weights,
         key_added=key_added,
-        restrict_to=None if restricted is None else [restricted[0], *restricted[1]],
+        restrict_to=None if restriction is None else restriction.recorded(),
         neighbors_key=neighbors_key,
         obsp=obsp,
         quality=found.quality,

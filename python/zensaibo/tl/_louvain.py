@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from .. import arrays
-from .._anndata import get_obs, start
+from .._anndata import start
 from .._keys import LOUVAIN
 from .._progress import Progress
 from .._provenance import record
 from ..errors import ParameterError
-from ._graph import check_seed
-from ._leiden import _choose_graph, _objective, _restricted
+from ._communities import choose_objective, choose_restriction, name_groups, within
+from ._graph import check_seed, choose_graph
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -99,23 +98,13 @@ def louvain(
         raise ParameterError("parameter `partition_type`: expected None with flavor='igraph'")
     if flavor == "igraph" and resolution not in (None, 1):
         raise ParameterError(f"parameter `resolution`: expected None or 1 with flavor='igraph', found {resolution!r}")
-    objective = _objective("leidenalg", partition_type, None, None)
-    name = getattr(partition_type, "__name__", partition_type)
-    if name == "ModularityVertexPartition" and resolution not in (None, 1):
-        raise ParameterError(
-            f"parameter `resolution`: expected 1 or None with ModularityVertexPartition, which has none, found {resolution}"
-        )
+    objective = choose_objective("leidenalg", partition_type, None, None, resolution)
     seed = check_seed(random_state)
     adata = start(adata, copy)
-    graph = _choose_graph(adata, adjacency, neighbors_key, obsp)
-    restricted = None
-    if restrict_to is not None:
-        restricted = _restricted(adata, restrict_to)
-        chosen = np.flatnonzero(restricted[2])
-        graph = graph.tocsr() if hasattr(graph, "tocsr") else np.asarray(graph)
-        graph = graph[chosen][:, chosen]
+    graph = choose_graph(adata, adjacency, neighbors_key, obsp)
+    restriction = choose_restriction(adata, restrict_to)
     found = arrays.louvain(
-        graph,
+        within(graph, restriction),
         resolution=1.0 if resolution is None else resolution,
         objective=objective,
         use_weights=use_weights,
@@ -123,33 +112,22 @@ def louvain(
         threads=threads,
         progress=progress,
     )
-    groups = found.membership.astype(str).astype(object)
-    categories = [str(i) for i in range(found.n_communities)]
-    if restricted is not None:
-        from natsort import natsorted
-
-        key, chosen_categories, mask = restricted
-        if key_added == LOUVAIN:
-            key_added += "_R"
-        everyone = get_obs(adata, key).astype(str).to_numpy().astype(object)
-        everyone[mask] = [f"{'-'.join(chosen_categories)},{group}" for group in groups]
-        missing = get_obs(adata, key).isna().to_numpy() & ~mask
-        everyone[missing] = None
-        groups, categories = everyone, natsorted(set(everyone[~missing]))
-    adata.obs[key_added] = pd.Categorical(groups, categories=categories)
+    if restriction is not None and key_added == LOUVAIN:
+        key_added += "_R"
+    adata.obs[key_added] = name_groups(adata, found.membership, found.n_communities, restriction)
     params: dict[str, Any] = {"random_state": seed}
     if resolution is not None:  # HDF5 has no null: an absent resolution is left out.
         params["resolution"] = resolution
     adata.uns[key_added] = {"params": params, "modularity": found.modularity}
     record(
         adata,
-        "tl.louvain",
+        "louvain",
         resolution=resolution,
         random_state=seed,
         objective=objective,
         use_weights=bool(use_weights),
         key_added=key_added,
-        restrict_to=None if restricted is None else [restricted[0], *restricted[1]],
+        restrict_to=None if restriction is None else restriction.recorded(),
         neighbors_key=neighbors_key,
         obsp=obsp,
         quality=found.quality,
