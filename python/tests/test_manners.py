@@ -3,9 +3,11 @@ number of threads from counts to markers."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +116,63 @@ def test_python_defaults_are_the_rust_defaults(name):
 
 def test_every_options_struct_has_a_carrier():
     assert set(CARRIERS) == set(json.loads(_core.option_defaults()))
+
+
+#: Public functions of pp and tl that give something back and leave the AnnData as it was.
+RETURNERS = {"marker_gene_overlap", "train_classifier", "transition_matrix"}
+#: Recorded by the pipeline itself, in Rust.
+RECORDED_ELSEWHERE = {"recipe"}
+
+
+def _recorded_names() -> dict[str, set[str]]:
+    """Names under which each file of the package records what was run: the second arguments of `record`."""
+    found: dict[str, set[str]] = {}
+    package = Path(zs.__file__).parent
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "record":
+                key = node.args[1]
+                values = [key.body, key.orelse] if isinstance(key, ast.IfExp) else [key]
+                assert all(isinstance(value, ast.Constant) for value in values), f"{path}: {ast.unparse(node)}"
+                found.setdefault(path.parent.name, set()).update(value.value for value in values)
+    return found
+
+
+def test_provenance_stands_under_the_bare_name_of_each_function():
+    found = _recorded_names()
+    assert set(found) == {"pp", "tl", "datasets"}
+    for module in (zs.pp, zs.tl, zs.datasets):
+        public = {name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
+        recorded = found[module.__name__.split(".")[-1]]
+        assert recorded <= public, recorded - public
+        if module is not zs.datasets:
+            assert public - recorded == public & (RETURNERS | RECORDED_ELSEWHERE), public - recorded
+    # One name, one function: the modules share the dictionary.
+    assert not set(zs.pp.__all__) & set(zs.tl.__all__)
+
+
+def test_provenance_has_a_version_and_options_and_goes_through_a_file(small, tmp_path):
+    import anndata
+
+    zs.pp.normalize_total(small)
+    zs.pp.log1p(small)
+    zs.pp.pca(small, n_comps=5)
+    zs.pp.neighbors(small)
+    for tool in (zs.tl.leiden, zs.tl.louvain, zs.tl.umap, zs.tl.tsne, zs.tl.diffmap, zs.tl.draw_graph):
+        tool(small)
+    zs.tl.paga(small, "group")
+    zs.tl.dendrogram(small, "group")
+    zs.tl.rank_genes_groups(small, "group")
+    zs.tl.score_genes_cell_cycle(small, s_genes=list(small.var_names[:4]), g2m_genes=list(small.var_names[4:9]))
+    small.write(tmp_path / "a.h5ad")
+    for adata in (small, anndata.read_h5ad(tmp_path / "a.h5ad")):
+        stored = adata.uns["zensaibo"]
+        assert set(stored) == {
+            "normalize_total", "log1p", "pca", "neighbors", "leiden", "louvain", "umap", "tsne", "diffmap", "draw_graph",
+            "paga", "dendrogram", "rank_genes_groups", "score_genes", "score_genes_cell_cycle",
+        }
+        for entry in stored.values():
+            assert set(entry) == {"version", "options"} and entry["version"] == zs.__version__ and len(entry["options"])
 
 
 def _spine(adata, threads: int):

@@ -142,7 +142,7 @@ def test_results_can_be_written_copied_and_keyed(small_graph, tmp_path):
     copied.write(tmp_path / "a.h5ad")
     again = anndata.read_h5ad(tmp_path / "a.h5ad")
     assert (again.obs["dpt_pseudotime"] == copied.obs["dpt_pseudotime"]).all()
-    assert set(again.uns["zensaibo"]) == {"tl.diffmap", "tl.dpt"}
+    assert set(again.uns["zensaibo"]) == {"diffmap", "dpt"}
 
 
 def test_roots_by_profile(small_graph):

@@ -113,7 +113,7 @@ def test_slots_and_threads_on_real_data(real, mode, tmp_path):
     assert adata.obsm["velocity_pca"].shape == (adata.n_obs, 10)
     matrix = zs.tl.transition_matrix(adata)
     np.testing.assert_allclose(np.asarray(matrix.sum(1)).ravel(), 1, atol=1e-5)
-    assert {"pp.moments", "tl.velocity", "tl.velocity_graph", "tl.velocity_embedding"} <= set(adata.uns["zensaibo"])
+    assert {"moments", "velocity", "velocity_graph", "velocity_embedding"} <= set(adata.uns["zensaibo"])
     adata.write(tmp_path / "a.h5ad")
     again = ad.read_h5ad(tmp_path / "a.h5ad")
     assert abs(again.uns["velocity_graph"] - adata.uns["velocity_graph"]).nnz == 0

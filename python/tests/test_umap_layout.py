@@ -59,7 +59,7 @@ def test_slots_are_scanpys():
     assert zs.tl.umap(adata) is None
     assert adata.obsm["X_umap"].shape == (300, 2) and adata.obsm["X_umap"].dtype == np.float32
     assert set(adata.uns["umap"]["params"]) == {"a", "b"}
-    assert adata.uns["zensaibo"]["tl.umap"]["options"]["min_dist"] == 0.5
+    assert adata.uns["zensaibo"]["umap"]["options"]["min_dist"] == 0.5
     np.testing.assert_array_equal(adata.obsm["X_umap"], zs.arrays.umap(adata.obsp["connectivities"]).coordinates)
 
     changed = zs.tl.umap(adata, copy=True, key_added="map", random_state=3, n_components=3)

@@ -76,7 +76,7 @@ def moments(
     first = arrays.moments(graph, spliced, threads=threads, progress=progress)
     second = arrays.moments(graph, unspliced, threads=threads, progress=progress)
     adata.layers["Ms"], adata.layers["Mu"] = first, second
-    record(adata, "pp.moments", mode=mode, neighbors_key=neighbors_key)
+    record(adata, "moments", mode=mode, neighbors_key=neighbors_key)
     return adata if copy else None
 
 

@@ -143,7 +143,7 @@ def dendrogram(
     adata.uns[key_added or f"dendrogram_{'_'.join(keys)}"] = result
     record(
         adata,
-        "tl.dendrogram",
+        "dendrogram",
         groupby=keys,
         n_pcs=n_pcs,
         use_rep=use_rep,

@@ -71,7 +71,7 @@ def diffmap(
     found = arrays.diffmap(graph, n_comps=n_comps, seed=seed, threads=threads, progress=progress)
     adata.obsm[X_DIFFMAP] = found.vectors
     adata.uns[DIFFMAP_EVALS] = found.values.astype(np.float32)
-    record(adata, "tl.diffmap", n_comps=int(n_comps), neighbors_key=neighbors_key, random_state=seed)
+    record(adata, "diffmap", n_comps=int(n_comps), neighbors_key=neighbors_key, random_state=seed)
     return adata if copy else None
 
 
@@ -143,7 +143,7 @@ def dpt(
     found = arrays.pseudotime(graph, vectors, values, root=root, n_dcs=n_dcs, threads=threads, progress=progress)
     adata.uns[IROOT] = root
     adata.obs[DPT_PSEUDOTIME] = found
-    record(adata, "tl.dpt", n_dcs=int(n_dcs), neighbors_key=neighbors_key, root=root)
+    record(adata, "dpt", n_dcs=int(n_dcs), neighbors_key=neighbors_key, root=root)
     return adata if copy else None
 
 

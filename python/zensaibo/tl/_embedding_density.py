@@ -85,7 +85,7 @@ def embedding_density(
     params = {"components": [int(axis) + 1 for axis in axes]}
     # HDF5 has no null: without groups there is no covariate.
     adata.uns[f"{key}_params"] = params if groupby is None else {"covariate": groupby, **params}
-    record(adata, "tl.embedding_density", basis=basis, groupby=groupby, key_added=key, components=params["components"])
+    record(adata, "embedding_density", basis=basis, groupby=groupby, key_added=key, components=params["components"])
 
 
 def _components(components: str | Sequence[str] | None) -> list[int]:

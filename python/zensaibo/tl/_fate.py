@@ -106,7 +106,7 @@ def fate_probabilities(
     adata.obs[f"{key_added}_entropy"] = found.entropy
     record(
         adata,
-        "tl.fate_probabilities",
+        "fate_probabilities",
         terminal_states={name: int((terminal == fate).sum()) for fate, name in enumerate(names)},
         pseudotime=pseudotime,
         n_dcs=int(n_dcs),

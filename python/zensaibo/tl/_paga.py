@@ -110,7 +110,7 @@ def paga(
     adata.uns[PAGA] = entry
     record(
         adata,
-        "tl.paga",
+        "paga",
         groups=groups,
         use_rna_velocity=bool(use_rna_velocity),
         model=model,

@@ -216,4 +216,5 @@ def score_genes_cell_cycle(
     phase = np.where(g2m_score > s_score, "G2M", "S").astype(object)
     phase[(s_score < 0) & (g2m_score < 0)] = "G1"
     adata.obs["phase"] = pd.Series(phase, index=adata.obs_names)
+    record(adata, "score_genes_cell_cycle", s_genes=list(s_genes), g2m_genes=list(g2m_genes), ctrl_size=ctrl_size)
     return adata if copy else None

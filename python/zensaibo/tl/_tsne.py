@@ -103,5 +103,5 @@ def tsne(
         params["n_pcs"] = int(n_pcs)
     adata.obsm[key_added or X_TSNE] = found.coordinates
     adata.uns[key_added or TSNE] = {"params": params, "kl_divergence": found.kl_divergence}
-    record(adata, "tl.tsne", **params, key_added=key_added)
+    record(adata, "tsne", **params, key_added=key_added)
     return adata if copy else None

@@ -117,7 +117,7 @@ def umap(
     adata.uns[key_added or UMAP] = {"params": params}
     record(
         adata,
-        "tl.umap",
+        "umap",
         min_dist=min_dist,
         spread=spread,
         n_components=n_components,

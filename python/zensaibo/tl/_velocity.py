@@ -97,7 +97,7 @@ def velocity(
     s, u = _layer(adata, "Ms", "zs.pp.moments"), _layer(adata, "Mu", "zs.pp.moments")
     counts = {}
     if mode == "stochastic":
-        moments_mode = adata.uns.get("zensaibo", {}).get("pp.moments", {}).get("options", {}).get("mode", "connectivities")
+        moments_mode = adata.uns.get("zensaibo", {}).get("moments", {}).get("options", {}).get("mode", "connectivities")
         counts = {"spliced": spliced, "unspliced": unspliced, "graph": graph_of(adata, neighbors_key, moments_mode)}
     eligible = None
     if use_highly_variable and HIGHLY_VARIABLE in adata.var:
@@ -132,7 +132,7 @@ def velocity(
     adata.uns[f"{vkey}_params"] = {"mode": mode, "perc": float(perc)}
     record(
         adata,
-        "tl.velocity",
+        "velocity",
         vkey=vkey,
         mode=mode,
         perc=float(perc),
@@ -228,7 +228,7 @@ def velocity_graph(
     }
     record(
         adata,
-        "tl.velocity_graph",
+        "velocity_graph",
         vkey=vkey,
         xkey=xkey,
         n_recurse_neighbors=int(n_recurse_neighbors),
@@ -375,7 +375,7 @@ def velocity_embedding(
     adata.obsm[f"{vkey}_{basis}"] = arrows
     record(
         adata,
-        "tl.velocity_embedding",
+        "velocity_embedding",
         basis=basis,
         vkey=vkey,
         scale=float(scale),
