@@ -252,6 +252,44 @@ def test_annotation_names_the_clusters_of_pbmc(pbmc3k_log):
     assert 0.1 < found["B"] < 0.16 and 0.2 < found["Mono"] < 0.33
 
 
+PBMC_TYPES = {
+    "CD4 T": ["IL7R", "CD3D"], "CD8 T": ["CD8A", "CD8B"], "B": ["MS4A1", "CD79A"], "NK": ["GNLY", "NKG7"],
+    "CD14 mono": ["CD14", "LYZ"], "FCGR3A mono": ["FCGR3A", "MS4A7"], "DC": ["FCER1A", "CST3"], "Mega": ["PPBP"],
+}
+
+
+@pytest.mark.parametrize("resolution", [1, 3])
+def test_by_default_every_cluster_of_pbmc_gets_its_name(pbmc3k_log, resolution):
+    zs.tl.leiden(pbmc3k_log, resolution=resolution, key_added="fine")
+    zs.tl.annotate_by_markers(pbmc3k_log, PBMC_TYPES, groupby="fine")
+    names = pbmc3k_log.obs["cell_type"]
+    assert "unassigned" not in set(names) and set(names) == set(PBMC_TYPES)
+    # Markers that were not used tell the same cells.
+    for kind, gene in (("B", "CD79B"), ("NK", "GZMB"), ("CD14 mono", "S100A8"), ("Mega", "PF4")):
+        level = pbmc3k_log[:, gene].X.toarray().ravel()
+        inside = (names == kind).to_numpy()
+        assert level[inside].mean() > 4 * level[~inside].mean(), kind
+
+
+def test_by_default_what_has_no_markers_is_not_named_after_the_rarest_type(pbmc3k_log):
+    t_cells = pbmc3k_log[:, "CD3D"].X.toarray().ravel() > 0
+    others = {name: genes for name, genes in PBMC_TYPES.items() if " T" not in name}
+    zs.tl.annotate_by_markers(pbmc3k_log, others, groupby="leiden")
+    zs.tl.annotate_by_markers(pbmc3k_log, others, groupby="leiden", min_score=-np.inf, key_added="any")
+    default, lax = pbmc3k_log.obs["cell_type"], pbmc3k_log.obs["any"]
+    missing = (default == "unassigned").to_numpy()
+    assert missing.sum() > 900 and t_cells[missing].mean() > 0.75
+    assert (lax[missing] == "Mega").all()  # a cluster of a dozen cells, in truth
+    assert (default[~missing].astype(str) == lax[~missing].astype(str)).all()
+    # One cell at a time: nothing counted for any marker, nothing named.
+    zs.tl.annotate_by_markers(pbmc3k_log, PBMC_TYPES, key_added="single")
+    genes = sorted(set().union(*PBMC_TYPES.values()))
+    nothing = pbmc3k_log[:, genes].X.toarray().sum(axis=1) == 0
+    assert nothing.sum() > 10
+    assert (pbmc3k_log.obs["single"][nothing] == "unassigned").all()
+    assert (pbmc3k_log.obs["single"] != "unassigned").mean() > 0.95
+
+
 def test_annotation_stores_what_h5ad_holds(tmp_path):
     adata, _ = _planted()
     zs.tl.annotate_by_markers(adata, {"a": ["g0", "g1"], "b": {"g7"}})

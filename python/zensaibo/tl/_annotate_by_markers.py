@@ -51,7 +51,9 @@ def annotate_by_markers(
     negative_markers
         Cell type -> genes that speak against it; its types must be among those of `markers`.
     min_score, min_confidence
-        Below either a cell or cluster stays `unassigned`.
+        Below either a cell or cluster stays `unassigned`. A score of 0 is the level of the average cell, so that by default
+        no type is named whose markers lie lower in a cluster than elsewhere. Where a type makes up nearly all cells, some of
+        its clusters may lie a little below their own average: lower `min_score` (``-numpy.inf`` names everything) there.
     unassigned
         The name for those.
     use_raw
@@ -88,7 +90,12 @@ def annotate_by_markers(
 
     Notes
     -----
-    Nothing is random. Time O(non-zeros); memory cells x (markers + types).
+    Why 0: a cell that shows no marker at all has a score below 0 for each type, and the least so for the one with the
+    rarest markers. Any lower threshold would name empty cells, and clusters of a type that is not among `markers`, after
+    the rarest type: of PBMC 3k without markers for T cells, some thousand T cells after megakaryocytes.
+
+    Nothing is random. Time O(non-zeros), in one thread: picking the columns of the markers is nearly all of it, 0.4 s for
+    54,000 cells with 46 million non-zeros. Memory cells x (markers + types).
     """
     _anndata.check_adata(adata)
     known = marker_sets(markers, "markers")
