@@ -29,7 +29,7 @@ PEERS = {
     "crest": ["crest-sc==0.4.0", "scipy", "pyarrow"],
     "brisc": ["brisc==0.2.3", "scipy"],
 }
-SIZES = {"10k": 10_000, "100k": 100_000, "300k": 300_000}
+SIZES = {"2k": 2_000, "10k": 10_000, "100k": 100_000, "300k": 300_000}
 STAGES = ["read", "qc", "filter", "hvg_v3", "norm_log", "hvg", "pca", "knn", "leiden", "umap", "ttest", "wilcoxon"]
 
 

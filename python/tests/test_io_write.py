@@ -8,6 +8,7 @@ import sys
 import textwrap
 
 import anndata as ad
+import h5py
 import numpy as np
 import pytest
 import zensaibo as zs
@@ -108,3 +109,21 @@ def test_a_full_disk(tmp_path, how):
     assert done.returncode == 0 and "HDF5-DIAG" not in done.stderr
     assert sorted(os.listdir(tmp_path)) == ["in.h5ad", "out.h5ad"]
     assert (tmp_path / "out.h5ad").read_text() == "old"
+
+
+def test_what_is_written_is_what_anndata_writes(tmp_path):
+    adata = ad.AnnData(np.ones((4, 2), dtype=np.float32))
+    adata.obs["kind"] = ["x", "x", "y", "y"]
+    adata.obs["each"] = ["a", "b", "c", "d"]
+    theirs = adata.copy()
+    zs.io.write(adata, tmp_path / "ours")
+    theirs.write_h5ad(tmp_path / "theirs")
+    with h5py.File(tmp_path / "ours") as a, h5py.File(tmp_path / "theirs") as b:
+        # An empty `raw` would keep anndata before 0.12 from reading the file.
+        assert set(a) == set(b) and "raw" not in a
+        for key in ("kind", "each"):
+            assert a["obs"][key].attrs["encoding-type"] == b["obs"][key].attrs["encoding-type"]
+        assert a["obs/kind"].attrs["encoding-type"] == "categorical"
+    adata.raw = adata.copy()
+    zs.io.write(adata, tmp_path / "ours")
+    assert zs.io.read(tmp_path / "ours").raw.shape == (4, 2)

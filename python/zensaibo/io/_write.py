@@ -117,6 +117,9 @@ def write_h5ad(
     partial = os.path.join(folder, f".{name}.{os.getpid()}-py{next(_COUNT)}.partial")
     if os.path.isdir(target):
         raise FileError(f"{target}: cannot write: is a folder")
+    adata.strings_to_categoricals()
+    if adata.raw is not None:
+        adata.strings_to_categoricals(adata.raw.var)
     try:
         raw = open(partial, "x+b", buffering=0)
     except OSError as error:
@@ -127,6 +130,9 @@ def write_h5ad(
             try:
                 with h5py.File(sink, "w") as file:
                     write_elem(file, "/", adata, dataset_kwargs=kwargs)
+                    if adata.raw is None and "raw" in file:
+                        # A "null" element, which anndata before 0.12 cannot read; anndata's own writer leaves it out.
+                        del file["raw"]
             except Exception:
                 # What the library says of data that never reached the disk is beside the point.
                 if sink.refusal is None:
