@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 import warnings
@@ -377,3 +378,205 @@ def test_a_missing_library_is_named(monkeypatch):
 
     with pytest.raises(ImportError, match=r"pip install 'zensaibo\[mudata\]'"):
         _beside.need("no_such_library", "mudata")
+
+
+def _zip(folder, target, inside: str = "") -> None:
+    import zipfile
+
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for place in sorted(folder.rglob("*")):
+            if place.is_file():
+                archive.write(place, os.path.join(inside, place.relative_to(folder)))
+
+
+@pytest.mark.parametrize("inside", ["", "store.zarr"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_zarr_in_a_zip(small, tmp_path, zarr_format, inside):
+    _zarr()
+    adata = _example(small)
+    zs.io.write(adata, tmp_path / "store", format="zarr", zarr_format=zarr_format)
+    _zip(tmp_path / "store", tmp_path / "noname", inside)
+    assert zs.io.detect(tmp_path / "noname") == "zarr"
+    assert_equal(zs.io.read(tmp_path / "noname"), adata, exact=True)
+    assert_equal(zs.io.read_zarr(tmp_path / "noname"), zs.io.read(tmp_path / "store"), exact=True)
+    adata.raw = adata[:, :50].copy()
+    shutil.rmtree(tmp_path / "store")
+    zs.io.write(adata, tmp_path / "store", format="zarr", zarr_format=zarr_format)
+    _zip(tmp_path / "store", tmp_path / "raw.zip", inside)
+    found = zs.io.read(tmp_path / "raw.zip")
+    assert found.raw.shape == (300, 50)
+    np.testing.assert_array_equal(found.raw.X.toarray(), adata.raw.X.toarray())
+
+
+def test_zarr_in_a_zip_real(pbmc68k_reduced):
+    path = data_path("pbmc68k_reduced/10x_pbmc68k_reduced.zarr.zip")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        found = zs.io.read(path)
+    np.testing.assert_array_equal(found.X, pbmc68k_reduced.X)
+    assert found.obs.equals(pbmc68k_reduced.obs) and set(found.obsm) == {"X_pca", "X_umap"}
+    # Records, which zarr-python does not read under the name that they have here.
+    names = found.uns["rank_genes_groups"]["names"]
+    assert names.shape == (100,) and set(names.dtype.names) == set(found.obs["bulk_labels"].cat.categories)
+    genes = set(found.var_names) | set(np.char.upper(np.asarray(found.var_names, dtype=str)))
+    assert np.mean([name in genes for name in names["CD19+ B"]]) > 0.9 and "CD79A" in names["CD19+ B"]
+    inspected = zs.io.inspect(path)
+    assert (inspected["n_cells"], inspected["n_genes"], inspected["zarr_format"]) == (700, 765, 3)
+
+
+def test_zarr_of_unknown_types(small, tmp_path):
+    zarr = _zarr()
+    if int(zarr.__version__.split(".")[0]) < 3:
+        pytest.skip("zarr before 3 writes no version 3")
+    zs.io.write(_example(small), tmp_path / "store", format="zarr", zarr_format=3)
+    path = tmp_path / "store" / "uns" / "said" / "b" / "zarr.json"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"data_type": "mystery"}))
+    root = tmp_path / "store" / "zarr.json"
+    root.write_text(json.dumps({k: v for k, v in json.loads(root.read_text()).items() if k != "consolidated_metadata"}))
+    with pytest.warns(UserWarning, match=r"left out 1 of uns that zarr .* cannot read: said/b"):
+        found = zs.io.read(tmp_path / "store")
+    assert found.uns["said"]["a"] == 1 and found.uns["said"]["c"] == "text"
+    # What is not of uns is never left out.
+    path = tmp_path / "store" / "obsm" / "X_pca" / "zarr.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"data_type": "mystery"}))
+    with pytest.raises(zs.errors.FormatError, match="mystery"):
+        zs.io.read(tmp_path / "store")
+
+
+def test_other_archives_are_named(tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "a.zarr.zip", "w") as archive:
+        archive.writestr("hello.txt", "no store")
+    with pytest.raises(zs.errors.FormatError, match="zip archive"):
+        zs.io.read(tmp_path / "a.zarr.zip")
+    with pytest.raises(zs.errors.FormatError, match="expected a Zarr store"):
+        zs.io.read_zarr(tmp_path / "a.zarr.zip")
+
+
+def _slots(report, prefix=""):
+    return {
+        slot["key"].removeprefix(prefix): (slot["kind"], slot["shape"], slot["dtype"], slot["entries"])
+        for slot in report["slots"]
+        if slot["key"].startswith(prefix) and slot["key"].removeprefix(prefix) != "raw"
+    }
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_inspect_zarr_as_h5ad(small, tmp_path, zarr_format):
+    _zarr()
+    adata = _example(small)
+    adata.obs["nullable"] = pd.array([None, *range(299)], dtype="Int64")
+    adata.layers["csc"] = adata.X.tocsc()
+    zs.io.write(adata, tmp_path / "a.h5ad")
+    zs.io.write(adata, tmp_path / "a.zarr", zarr_format=zarr_format)
+    _zip(tmp_path / "a.zarr", tmp_path / "a.zip", "inside")
+    expected = zs.io.inspect(tmp_path / "a.h5ad")
+    for name in ("a.zarr", "a.zip"):
+        found = zs.io.inspect(tmp_path / name)
+        assert _slots(found) == _slots(expected)
+        assert {key: found[key] for key in ("n_cells", "n_genes", "entries")} == {
+            key: expected[key] for key in ("n_cells", "n_genes", "entries")
+        }
+        assert (found["format"], found["zarr_format"]) == ("zarr", zarr_format)
+        matrix = next(slot for slot in found["slots"] if slot["key"] == "X")
+        assert 0 < matrix["bytes"] < found["bytes"] and matrix["compression"]
+
+
+def test_inspect_h5mu(small, tmp_path):
+    mudata = _mudata()
+    zs.io.write(_multi(small, mudata), tmp_path / "m")
+    zs.io.write(small, tmp_path / "a")
+    found = zs.io.inspect(tmp_path / "m")
+    assert (found["format"], found["n_cells"], found["n_genes"]) == ("h5mu", 300, 122)
+    assert found["modalities"]["prot"] == {"n_cells": 300, "n_genes": 2, "entries": 600}
+    assert _slots(found, "mod/rna/").items() >= {"X": _slots(zs.io.inspect(tmp_path / "a"))["X"]}.items()
+
+
+def test_inspect_loom_and_tables(small, tmp_path):
+    _loom(tmp_path / "l", np.ones((7, 5), dtype=np.int32))
+    found = zs.io.inspect(tmp_path / "l")
+    assert (found["format"], found["n_cells"], found["n_genes"], found["entries"]) == ("loom", 5, 7, 35)
+    slots = _slots(found)
+    assert slots["matrix"][1:3] == ([7, 5], "int32") and slots["col_attrs/Cluster"][1:3] == ([5], "string")
+    assert slots["layers/spliced"][1] == [7, 5] and "col_graphs/knn" in slots
+    zs.io.write_csv(small, tmp_path / "t.csv.gz", orientation="genes_by_cells")
+    found = zs.io.inspect(tmp_path / "t.csv.gz")
+    assert (found["format"], found["rows"], found["columns"], found["n_cells"]) == ("csv", 120, 300, None)
+    assert found["slots"][0]["compression"] == ["gzip"]
+    data = (tmp_path / "t.csv.gz").read_bytes()
+    (tmp_path / "t.csv.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(zs.errors.FormatError, match="expected sound text"):
+        zs.io.inspect(tmp_path / "t.csv.gz")
+
+
+def test_inspect_parquet(small, tmp_path):
+    _parquet()
+    zs.io.write_parquet(small, tmp_path / "t", orientation="cells_by_genes")
+    found = zs.io.inspect(tmp_path / "t")
+    assert (found["format"], found["rows"], found["columns"], found["entries"]) == ("parquet", 300, 120, 36_000)
+    assert found["slots"][0]["dtype"] == "float"
+    (tmp_path / "t").write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(zs.errors.FormatError, match="parquet"):
+        zs.io.inspect(tmp_path / "t")
+
+
+def test_inspect_names_what_is_wrong(small, tmp_path):
+    _zarr()
+    path = tmp_path / "a.zarr"
+    zs.io.write(small, path)
+    attributes = json.loads((path / "X" / ".zattrs").read_text())
+    (path / "X" / ".zattrs").write_text(json.dumps(attributes | {"shape": [3, 120]}))
+    with pytest.raises(zs.errors.FormatError, match="X: expected 300 x 120, as obs and var say, found 3 x 120"):
+        zs.io.inspect(path)
+    (path / "X" / ".zattrs").write_text("{")
+    with pytest.raises(zs.errors.FormatError, match="a.zarr: expected a sound zarr"):
+        zs.io.inspect(path)
+    shutil.rmtree(path / "var")
+    with pytest.raises(zs.errors.FormatError, match=r"expected AnnData \(obs and var\)"):
+        zs.io.inspect(path)
+    with pytest.raises(zs.errors.FileError):
+        zs.io.inspect(tmp_path / "nowhere")
+
+
+def test_convert_every_kind(small, tmp_path):
+    _zarr()
+    adata = _example(small)
+    zs.io.write(adata, tmp_path / "a")
+    zs.io.convert(tmp_path / "a", tmp_path / "b.zarr", zarr_format=3)
+    assert zs.io.inspect(tmp_path / "b.zarr")["zarr_format"] == 3
+    assert_equal(zs.io.read(tmp_path / "b.zarr"), adata, exact=True)
+    _zip(tmp_path / "b.zarr", tmp_path / "b.zip")
+    for source in ("b.zarr", "b.zip"):
+        zs.io.convert(tmp_path / source, tmp_path / "c", gzip=4)
+        assert_equal(zs.io.read(tmp_path / "c"), adata, exact=True)
+        assert zs.io.inspect(tmp_path / "c")["slots"][0]["compression"] == ["gzip"]
+    zs.io.write_csv(small, tmp_path / "t", orientation="genes_by_cells")
+    zs.io.convert(tmp_path / "t", tmp_path / "d.h5ad", orientation="genes_by_cells")
+    np.testing.assert_array_equal(zs.io.read(tmp_path / "d.h5ad").X.toarray(), small.X.toarray())
+    _loom(tmp_path / "l", np.arange(35).reshape(7, 5))
+    zs.io.convert(tmp_path / "l", tmp_path / "e", format="zarr")
+    assert zs.io.detect(tmp_path / "e") == "zarr" and zs.io.read(tmp_path / "e").shape == (5, 7)
+    for settings, match in (
+        ({"format": "loom"}, "`format`: expected h5ad, zarr"),
+        ({"format": "h5mu"}, "`format`: h5ad holds one modality"),
+        ({"format": "zarr", "gzip": 3}, "`gzip`: expected none with format zarr"),
+        ({"gzip": 0}, "`gzip`: expected 1 to 9, found 0"),
+        ({"zarr_format": 3}, "`zarr_format`: expected none with format h5ad"),
+        ({"orientation": "cells_by_genes"}, "`orientation`: expected none for h5ad"),
+    ):
+        with pytest.raises(zs.errors.ParameterError, match=match):
+            zs.io.convert(tmp_path / "a", tmp_path / "never", **settings)
+    with pytest.raises(zs.errors.ParameterError, match="a table does not say"):
+        zs.io.convert(tmp_path / "t", tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_convert_h5mu(small, tmp_path):
+    mudata = _mudata()
+    zs.io.write(_multi(small, mudata), tmp_path / "m")
+    zs.io.convert(tmp_path / "m", tmp_path / "n")
+    assert zs.io.read(tmp_path / "n").n_vars == 122
+    with pytest.raises(zs.errors.ParameterError, match="does not fit into one h5ad"):
+        zs.io.convert(tmp_path / "m", tmp_path / "x", format="h5ad")

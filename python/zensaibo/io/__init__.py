@@ -2,7 +2,7 @@
 
 ``read`` takes h5ad, 10x HDF5 (versions 2 and 3, probe files), 10x folders (versions 2 and 3, gzip or not) and Matrix
 Market. Matrices are read by the Rust core in parallel, without a lock on the file; results equal those of anndata and
-scanpy. AnnData in Zarr (versions 2 and 3), MuData (h5mu), loom, delimited tables and Parquet go through anndata, mudata,
+scanpy. AnnData in Zarr (versions 2 and 3, also in a zip archive), MuData (h5mu), loom, delimited tables and Parquet go through anndata, mudata,
 h5py and pyarrow; ``pip install 'zensaibo[formats]'`` installs what is optional. ``write`` writes beside the target and
 renames, so that a file is whole or not there.
 """

@@ -61,7 +61,8 @@ def read(
 ) -> Any:
     """Read any file that zensaibo knows, found by its content, whatever its name.
 
-    h5ad, 10x HDF5, 10x folders, Matrix Market; AnnData in Zarr (versions 2 and 3), h5mu, loom, delimited text, Parquet.
+    h5ad, 10x HDF5, 10x folders, Matrix Market; AnnData in Zarr (versions 2 and 3, also in a zip archive),
+    h5mu, loom, delimited text, Parquet.
 
     Parameters
     ----------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from scipy import sparse
 from ..errors import FileError, FormatError, ParameterError, ZensaiboError
 from ._beside import file_beside, folder_beside, need
 from ._read import _path, _warn_repeated
+from ._zarrfiles import Store, open_store, read_anndata
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -27,6 +28,8 @@ def store_kind(path: str) -> str | None:
     """``"zarr"``, ``"h5mu"`` or ``"loom"`` when `path` is one by its content; None when it is not, or cannot be read."""
     if os.path.isdir(path):
         return "zarr" if _zarr_root(path) is not None else None
+    if _zarr_root(path) is not None:
+        return "zarr"
     import h5py
 
     try:
@@ -44,20 +47,15 @@ def store_kind(path: str) -> str | None:
 
 
 def _zarr_root(path: str) -> dict[str, Any] | None:
-    """Attributes of the root group of a Zarr store (version 2 or 3), or None."""
+    """Attributes of the root group of a Zarr store (version 2 or 3; a folder or a zip archive), or None."""
     try:
-        if os.path.exists(os.path.join(path, "zarr.json")):
-            with open(os.path.join(path, "zarr.json"), encoding="utf8") as file:
-                return dict(json.load(file).get("attributes", {}))
-        if os.path.exists(os.path.join(path, ".zgroup")):
-            attributes = os.path.join(path, ".zattrs")
-            if not os.path.exists(attributes):
-                return {}
-            with open(attributes, encoding="utf8") as file:
-                return dict(json.load(file))
-    except (OSError, ValueError, AttributeError):
+        store = open_store(path)
+        if store is None:
+            return None
+        with store:
+            return store.attributes() or {}
+    except (OSError, ValueError, AttributeError, zipfile.BadZipFile):
         return {}
-    return None
 
 
 def read_zarr(path: str | os.PathLike[str]) -> AnnData:
@@ -66,36 +64,37 @@ def read_zarr(path: str | os.PathLike[str]) -> AnnData:
     Parameters
     ----------
     path
-        The folder.
+        The folder, or a zip archive of it (``.zarr.zip``).
 
     Returns
     -------
-    The object, in memory.
+    The object, in memory. Entries of ``uns`` of a type that the installed zarr does not know are left out, with a
+    warning that counts and names them.
 
     Raises
     ------
     FileError
-        There is no such folder.
+        There is no such folder or archive.
     FormatError
         It is no Zarr store, holds no AnnData, or is damaged.
     ImportError
         zarr is not installed (``pip install 'zensaibo[zarr]'``).
     """
-    import anndata
-
     place = _path(path)
-    if not os.path.isdir(place):
-        raise FileError(f"{place}: cannot read: no such folder")
+    if not os.path.exists(place):
+        raise FileError(f"{place}: cannot read: no such folder or archive")
     attributes = _zarr_root(place)
     if attributes is None:
-        raise FormatError(f"{place}: expected a Zarr store (zarr.json or .zgroup), found a folder without either")
-    kind = attributes.get("encoding-type")
-    parts = {"obs", "var"} <= set(os.listdir(place))
-    if kind == "MuData" or (kind != "anndata" and not parts):
-        raise FormatError(f"{place}: expected AnnData in Zarr, found {kind or 'a store without obs and var'}")
+        found = "a folder without either" if os.path.isdir(place) else "a file that holds none"
+        raise FormatError(f"{place}: expected a Zarr store (zarr.json or .zgroup), found {found}")
     need("zarr", "zarr")
     try:
-        return anndata.io.read_zarr(place)
+        kind = attributes.get("encoding-type")
+        with Store(place) as store:
+            parts = {"obs", "var"} <= set(store.members())
+        if kind == "MuData" or (kind != "anndata" and not parts):
+            raise FormatError(f"{place}: expected AnnData in Zarr, found {kind or 'a store without obs and var'}")
+        return read_anndata(place)
     except ZensaiboError:
         raise
     except Exception as error:  # zarr and anndata raise of every kind on a damaged store
