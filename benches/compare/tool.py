@@ -4,6 +4,7 @@ zensaibo and scanpy share their names, so one body serves both; the other peers 
 compiles on first use it compiles on a toy, outside the clock.
 """
 
+import contextlib
 import sys
 import warnings
 
@@ -215,11 +216,12 @@ def velocity(adata, stage) -> dict:
         scv.settings.verbosity = 0
         if stage == "jit":
             scv.pp.neighbors(adata, n_neighbors=15, use_rep="X_pca")
-        with record.stage(stage):
+        with record.stage(stage), contextlib.redirect_stdout(None):
             scv.pp.moments(adata, n_neighbors=None, n_pcs=None)
             scv.tl.velocity(adata, mode="stochastic")
             scv.tl.velocity_graph(adata, n_jobs=threads, backend="threading", show_progress_bar=False)
-    genes = adata.var["velocity_genes"].to_numpy()
+    # scvelo leaves the column out when it keeps every gene.
+    genes = adata.var["velocity_genes"].to_numpy() if "velocity_genes" in adata.var else np.ones(adata.n_vars, dtype=bool)
     graph = adata.uns["velocity_graph"].tocsr()
     return {
         "velocity": np.asarray(adata.layers["velocity"])[:, genes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import anndata as ad
@@ -350,3 +351,122 @@ def test_wnn_takes_mudata():
     mdata = mudata.MuData({"a": mods["a"], "b": mods["b"][:100].copy()})
     with pytest.raises(zs.errors.DataError, match="'b'.*100"):
         zs.pp.wnn(mdata, {"a": "rep", "b": "rep"})
+
+
+def _multi():
+    """RNA, proteins and peaks of the same 60 cells."""
+    mudata = pytest.importorskip("mudata", reason="mudata is not installed (pip install zensaibo[mudata])")
+    rng = np.random.default_rng(0)
+    mods = {}
+    for name, width in (("rna", 50), ("prot", 8), ("atac", 80)):
+        counts = rng.poisson(1.5, (60, width)).astype(np.float32)
+        mods[name] = ad.AnnData(sparse.csr_matrix(counts) if name != "prot" else counts)
+        mods[name].obs_names = [f"c{i}" for i in range(60)]
+        mods[name].var_names = [f"{name}{i}" for i in range(width)]
+    mods["atac"].var_names = [f"chr1:{1000 * i}-{1000 * i + 500}" for i in range(80)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mudata.MuData(mods)
+
+
+def _same(a, b):
+    if sparse.issparse(a):
+        assert (a != b).nnz == 0
+    else:
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_modality_of_mudata_as_the_modality_alone():
+    mdata = _multi()
+    empty = np.random.default_rng(1).poisson(0.4, (40, 8)).astype(np.float32)
+    droplets = ad.AnnData(empty)
+    droplets.var_names = mdata.mod["prot"].var_names
+    for function, mod, arguments in (
+        (zs.pp.clr, "prot", ()),
+        (zs.pp.dsb, "prot", (droplets,)),
+        (zs.pp.tfidf, "atac", ()),
+        (zs.tl.lsi, "atac", ()),
+    ):
+        settings = {"n_comps": 5} if function is zs.tl.lsi else {}
+        expected = mdata.mod[mod].copy()
+        function(expected, *arguments, **settings)
+        before = {name: part.X.copy() for name, part in mdata.mod.items()}
+        copy = function(mdata, *arguments, mod=mod, copy=True, **settings)
+        assert type(copy) is type(mdata)
+        for name, part in mdata.mod.items():
+            _same(part.X, before[name])
+            if name != mod:
+                _same(copy.mod[name].X, before[name])
+        assert "zensaibo" not in mdata.mod[mod].uns or function.__name__ not in mdata.mod[mod].uns["zensaibo"]
+        assert function(mdata, *arguments, mod=mod, **settings) is None
+        for found in (copy, mdata):
+            part = found.mod[mod]
+            _same(part.X, expected.X)
+            assert set(part.obsm) == set(expected.obsm) and list(part.obs) == list(expected.obs)
+            assert function.__name__ in part.uns["zensaibo"]
+        if function is zs.pp.clr:  # counts again, for what follows
+            mdata.mod[mod].X = before[mod]
+    np.testing.assert_array_equal(mdata.mod["atac"].obsm["X_lsi"], expected.obsm["X_lsi"])
+    genes = pd.DataFrame({"gene_name": ["g"], "chrom": ["chr1"], "start": [1], "end": [5000], "strand": ["+"]})
+    found = zs.tl.gene_activity(mdata, genes, mod="atac")
+    _same(found.X, zs.tl.gene_activity(mdata.mod["atac"], genes).X)
+
+
+def test_droplets_in_mudata():
+    mdata, droplets = _multi(), _multi()
+    expected = mdata.mod["prot"].copy()
+    zs.pp.dsb(expected, droplets.mod["prot"])
+    zs.pp.dsb(mdata, droplets, mod="prot")
+    np.testing.assert_array_equal(mdata.mod["prot"].X, expected.X)
+
+
+def test_the_modality_must_be_named():
+    mdata = _multi()
+    for function in (zs.pp.clr, zs.pp.tfidf, zs.tl.lsi):
+        with pytest.raises(zs.errors.ParameterError, match=r"`mod`: expected the modality.*rna, prot, atac.*found None"):
+            function(mdata)
+        with pytest.raises(zs.errors.MissingKeyError, match=r"key `adt` not found in mdata.mod; present: rna, prot, atac"):
+            function(mdata, mod="adt")
+        with pytest.raises(zs.errors.ParameterError, match=r"`mod`: expected none with an AnnData, found 'rna'"):
+            function(mdata.mod["rna"], mod="rna")
+    with pytest.raises(zs.errors.ParameterError, match="expected an AnnData, found list"):
+        zs.pp.clr([1, 2])
+
+
+def test_mudata_through_a_file(tmp_path):
+    # RNA and proteins from counts to the joint graph and its clusters, then to a file and back.
+    mdata = _multi()
+    del mdata.mod["atac"]
+    mdata.update()
+    zs.pp.clr(mdata, mod="prot")
+    for name in ("rna", "prot"):
+        zs.pp.pca(mdata.mod[name], n_comps=5)
+    zs.pp.wnn(mdata, {"rna": "X_pca", "prot": "X_pca"}, n_neighbors=10, n_multineighbors=40)
+    zs.io.write(mdata, tmp_path / "m.h5mu")
+    found = zs.io.read(tmp_path / "m.h5mu")
+    assert list(found.mod) == ["rna", "prot"] and found.shape == (60, 58)
+    for key in ("wnn_distances", "wnn_connectivities"):
+        _same(found.obsp[key], mdata.obsp[key])
+    assert found.uns["wnn"]["connectivities_key"] == "wnn_connectivities"
+    np.testing.assert_array_equal(found.obs["rna:mod_weight"], mdata.obs["rna:mod_weight"])
+    for name in found.mod:
+        _same(found.mod[name].X, mdata.mod[name].X)
+        np.testing.assert_array_equal(found.mod[name].obsm["X_pca"], mdata.mod[name].obsm["X_pca"])
+
+
+def test_names_shared_by_modalities_are_counted(tmp_path):
+    mdata = _multi()
+    mdata.mod["prot"].var_names = ["rna0", "rna1", *[f"p{i}" for i in range(6)]]
+    with pytest.warns(UserWarning, match=r"2 names stand in more than one modality \(rna, prot, atac\): rna0, rna1\."):
+        zs.io.write(mdata, tmp_path / "m")
+    with pytest.warns(UserWarning, match=r"2 names stand in more than one modality"):
+        found = zs.io.read(tmp_path / "m")
+    for name in mdata.mod:
+        assert list(found.mod[name].var_names) == list(mdata.mod[name].var_names)
+        _same(found.mod[name].X, mdata.mod[name].X)
+    mdata.mod["prot"].var_names = [f"p{i}" for i in range(8)]
+    mdata.update()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        zs.io.write(mdata, tmp_path / "m")
+        zs.io.read(tmp_path / "m")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .. import _mudata
 from ..errors import FileError, FormatError, ParameterError, ZensaiboError
 from ._beside import file_beside, folder_beside, need
 from ._read import _path, _warn_repeated
@@ -152,7 +153,7 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
 
     Returns
     -------
-    The object, in memory.
+    The object, in memory. Names that stand in more than one modality are kept, with a warning that counts them.
 
     Raises
     ------
@@ -170,9 +171,12 @@ def read_h5mu(path: str | os.PathLike[str]) -> MuData:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=FutureWarning)
-            return mudata.read_h5mu(place)
+            warnings.filterwarnings("ignore", message=".*(names are not unique|intersecting).*")
+            mdata = mudata.read_h5mu(place)
     except Exception as error:  # h5py and mudata raise of every kind on a damaged file
         raise FormatError(f"{place}: expected a sound h5mu file, found: {error}") from error
+    _mudata.warn_of_shared_names(mdata, place, 2)
+    return mdata
 
 
 def write_h5mu(mdata: MuData, path: str | os.PathLike[str]) -> None:
@@ -199,6 +203,7 @@ def write_h5mu(mdata: MuData, path: str | os.PathLike[str]) -> None:
         raise ParameterError(f"parameter `mdata`: expected a MuData, found {type(mdata).__name__}")
     if mdata.isbacked:
         raise ParameterError("parameter `mdata`: expected an object in memory, found a backed one")
+    _mudata.warn_of_shared_names(mdata, _path(path), 2)
     with file_beside(_path(path)) as partial, warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning)
         mudata.write_h5mu(partial, mdata)

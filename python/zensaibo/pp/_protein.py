@@ -8,38 +8,42 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .. import _anndata, arrays
+from .. import _anndata, _mudata, arrays
 from .._progress import Progress
 from .._provenance import record
 from ..errors import MissingKeyError, ParameterError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 
 def clr(
-    adata: AnnData,
+    adata: AnnData | MuData,
     *,
     axis: Literal[0, 1] = 0,
     layer: str | None = None,
     obsm: str | None = None,
     key_added: str | None = None,
+    mod: str | None = None,
     copy: bool = False,
     threads: int | None = None,
     progress: bool | Progress | None = None,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Centred log ratios of protein counts: ln(1 + x / exp(mean of ln(1 + x))).
 
     Parameters
     ----------
     adata
-        Annotated data with counts.
+        Annotated data with counts; or MuData with such a modality.
     axis
         0: the mean of each protein over the cells (by feature). 1: the mean of each cell over its proteins (by cell).
     layer, obsm
         Where the counts are, in place of ``X``.
     key_added
         Layer (or, with `obsm`, obsm key) to write; by default the counts are overwritten.
+    mod
+        With MuData: the modality to work on, in which results are written. Refused with AnnData.
     copy
         Return a changed copy and leave `adata` alone.
     threads, progress
@@ -55,17 +59,17 @@ def clr(
     MissingKeyError, NegativeValuesError, NonFiniteError, ParameterError
         As named.
     """
-    _anndata.check_adata(adata)
+    whole, adata = _mudata.modality(adata, mod, copy)
     matrix = _anndata.get_matrix(adata, layer=layer, obsm=obsm)
     found = arrays.clr(matrix, axis=axis, threads=threads, progress=progress)
-    adata = _anndata.start(adata, copy)
+    adata = _anndata.start(adata, copy and whole is None)
     _store(adata, found, layer, obsm, key_added)
     record(adata, "clr", axis=axis, layer=layer, obsm=obsm, key_added=key_added)
-    return adata if copy else None
+    return (adata if whole is None else whole) if copy else None
 
 
 def dsb(
-    adata: AnnData,
+    adata: AnnData | MuData,
     empty: Any,
     *,
     isotype_controls: Collection[str | int] | None = None,
@@ -77,19 +81,20 @@ def dsb(
     layer: str | None = None,
     obsm: str | None = None,
     key_added: str | None = None,
+    mod: str | None = None,
     copy: bool = False,
     threads: int | None = None,
     progress: bool | Progress | None = None,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Protein counts in units of the background of empty droplets, less what is technical in each cell (dsb).
 
     Parameters
     ----------
     adata
-        Annotated data with the protein counts of cells.
+        Annotated data with the protein counts of cells; or MuData with such a modality.
     empty
         Counts of empty droplets: an AnnData with the same proteins (matched by name; in the same slot with `layer` or
-        `obsm`), or an array with the same columns.
+        `obsm`), a MuData with them in the same modality, or an array with the same columns.
     isotype_controls
         Names (columns, with an unnamed `obsm`) of antibodies that bind nothing.
     pseudocount, denoise_counts, scale_factor, quantile_clipping, quantile_clip
@@ -98,6 +103,8 @@ def dsb(
         Where the counts are, in place of ``X``.
     key_added
         Layer (or, with `obsm`, obsm key) to write; by default the counts are overwritten.
+    mod
+        With MuData: the modality to work on, in which results are written. Refused with AnnData.
     copy
         Return a changed copy and leave `adata` alone.
     threads, progress
@@ -117,7 +124,9 @@ def dsb(
     """
     from anndata import AnnData
 
-    _anndata.check_adata(adata)
+    whole, adata = _mudata.modality(adata, mod, copy)
+    if _mudata.is_mudata(empty):
+        _, empty = _mudata.modality(empty, mod, name="empty")
     cells, names = _named(adata, layer, obsm)
     if isinstance(empty, AnnData):
         droplets, droplet_names = _named(empty, layer, obsm)
@@ -142,7 +151,7 @@ def dsb(
         threads=threads,
         progress=progress,
     )
-    adata = _anndata.start(adata, copy)
+    adata = _anndata.start(adata, copy and whole is None)
     _store(adata, found.values.astype(np.float32), layer, obsm, key_added)
     if denoise_counts:
         adata.obs["dsb_background"] = found.cell_background
@@ -160,7 +169,7 @@ def dsb(
         obsm=obsm,
         key_added=key_added,
     )
-    return adata if copy else None
+    return (adata if whole is None else whole) if copy else None
 
 
 def _named(adata: AnnData, layer: str | None, obsm: str | None) -> tuple[Any, pd.Index | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _anndata, arrays
+from .. import _anndata, _mudata, arrays
 from .._progress import Progress
 from .._provenance import record
 from ..arrays._neighbors import distances_matrix
@@ -94,7 +94,7 @@ def wnn(
     graph = arrays.connectivities(found.indices, found.distances, threads=threads, progress=progress)
     if copy:
         data = data.copy()
-    elif not hasattr(data, "mod"):
+    elif not _mudata.is_mudata(data):
         data = _anndata.start(data, False)
     connectivities, distances = f"{key_added}_connectivities", f"{key_added}_distances"
     data.obsp[distances] = distances_matrix(found.indices, found.distances)
@@ -119,7 +119,7 @@ def _representations(data: Any, reps: Any) -> tuple[list[str], list[np.ndarray]]
     """Names of the modalities, and their coordinates."""
     if isinstance(reps, str) or len(reps) < 2:
         raise ParameterError(f"parameter `reps`: expected at least two representations, found {reps!r}")
-    if not hasattr(data, "mod"):
+    if not _mudata.is_mudata(data):
         _anndata.check_adata(data, "data")
         if isinstance(reps, Mapping):
             raise ParameterError("parameter `reps`: expected keys of obsm with AnnData, found a dict")

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from .. import _anndata, arrays
+from .. import _anndata, _mudata, arrays
 from .._progress import Progress
 from .._provenance import record
 from ..errors import DataError, DuplicateNamesError, MissingKeyError, ParameterError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 
 def gene_activity(
-    adata: AnnData,
+    adata: AnnData | MuData,
     genes: pd.DataFrame,
     *,
     upstream: int = 2000,
@@ -29,6 +30,7 @@ def gene_activity(
     end: str = "end",
     strand: str | None = "strand",
     layer: str | None = None,
+    mod: str | None = None,
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> AnnData:
@@ -49,6 +51,8 @@ def gene_activity(
         Columns of `genes`. ``strand`` holds ``"+"`` or ``"-"``; None: all taken as ``"+"``.
     layer
         In place of ``X``.
+    mod
+        With MuData: the modality to work on. Refused with AnnData.
     threads, progress
         See :mod:`zensaibo`.
 
@@ -72,7 +76,7 @@ def gene_activity(
     ----------
     Stuart et al., Nature Methods 18 (2021).
     """
-    _anndata.check_adata(adata)
+    _, adata = _mudata.modality(adata, mod)
     matrix = _anndata.get_matrix(adata, layer=layer)
     for parameter, value in (("upstream", upstream), ("downstream", downstream)):
         if value < 0:

@@ -6,33 +6,35 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .. import _anndata, arrays
+from .. import _anndata, _mudata, arrays
 from .._progress import Progress
 from .._provenance import record
 from ..errors import ParameterError
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from mudata import MuData
 
 
 def lsi(
-    adata: AnnData,
+    adata: AnnData | MuData,
     *,
     n_comps: int = 50,
     scale_embeddings: bool = True,
     layer: str | None = None,
     tolerance: float = 1e-7,
     random_state: int = 0,
+    mod: str | None = None,
     copy: bool = False,
     threads: int | None = None,
     progress: bool | Progress | None = None,
-) -> AnnData | None:
+) -> AnnData | MuData | None:
     """Latent semantic indexing: the leading singular vectors of cells x peaks, not centred (after :func:`pp.tfidf`).
 
     Parameters
     ----------
     adata
-        Annotated data, TF-IDF transformed.
+        Annotated data, TF-IDF transformed; or MuData with such a modality.
     n_comps
         Number of components; at most the smaller side of the matrix is taken.
     scale_embeddings
@@ -43,6 +45,8 @@ def lsi(
         Residual at which a component counts as found.
     random_state
         Seed of the start vectors; changes the result by less than `tolerance`.
+    mod
+        With MuData: the modality to work on, in which results are written. Refused with AnnData.
     copy
         Return a changed copy and leave `adata` alone.
     threads, progress
@@ -72,7 +76,7 @@ def lsi(
     ----------
     Cusanovich et al., Science 348 (2015).
     """
-    _anndata.check_adata(adata)
+    whole, adata = _mudata.modality(adata, mod, copy)
     matrix = _anndata.get_matrix(adata, layer=layer)
     if n_comps < 1:
         raise ParameterError(f"parameter `n_comps`: expected at least 1, found {n_comps}")
@@ -92,7 +96,7 @@ def lsi(
     if scale_embeddings:
         spread = vectors.std(axis=0)
         vectors = (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    adata = _anndata.start(adata, copy)
+    adata = _anndata.start(adata, copy and whole is None)
     adata.obsm["X_lsi"] = vectors
     adata.varm["LSI"] = np.ascontiguousarray(found.components.T)
     adata.uns["lsi"] = {"stdev": values / np.sqrt(max(matrix.shape[0] - 1, 1))}
@@ -105,4 +109,4 @@ def lsi(
         tolerance=tolerance,
         random_state=random_state,
     )
-    return adata if copy else None
+    return (adata if whole is None else whole) if copy else None
