@@ -38,11 +38,11 @@ CASES = {
     "bbknn": ("10k", ["bbknn"], "neighbors"),
     "ttest": ("100k", ["scanpy", "crest"], "log"),
     "wilcoxon": ("10k", ["scanpy", "crest"], "log"),
-    "logreg": ("10k", ["scanpy"], "variable"),
+    "logreg": ("2k", ["scanpy"], "variable"),
     "ingest": ("10k", ["scanpy"], "variable"),
     "tfidf": ("10k", ["muon"], "counts"),
     "lsi": ("10k", ["muon"], "counts"),
-    "wnn": ("10k", ["muon"], "joint"),
+    "wnn": ("2k", ["muon"], "joint"),
     "downsample_counts": ("10k", ["scanpy"], "counts"),
     "aggregate": ("10k", ["scanpy"], "log"),
 }
