@@ -86,7 +86,8 @@ def scrublet(
     -----
     Doublets are drawn from other random numbers than scanpy's, so scores agree in their order and calls, not in every
     digit. Handing in simulated doublets (``adata_sim``) is not offered. Warns where no threshold is found: then no cell
-    is called. Reference: Wolock, Lopez, Klein 2019.
+    is called; and where the threshold found calls over a quarter of the cells, and over three times the share expected.
+    Reference: Wolock, Lopez, Klein 2019.
     """
     adata = start(adata, copy)
     matrix = get_matrix(adata)
@@ -111,6 +112,8 @@ def scrublet(
         entry = _entry(found, np.arange(adata.n_obs), options, random_state)
         if found.threshold is None:
             _no_threshold("")
+        elif threshold is None:
+            _implausible(found, expected_doublet_rate, "")
     else:
         codes, batches = codes_of(get_obs(adata, batch_key), batch_key)
         matrix = matrix.tocsr() if hasattr(matrix, "tocsr") else matrix
@@ -126,6 +129,8 @@ def scrublet(
             entry["batches"][str(batch)] = _entry(found, rows, options, random_state)
             if found.threshold is None:
                 _no_threshold(f" in batch {batch!r} of `{batch_key}`")
+            elif threshold is None:
+                _implausible(found, expected_doublet_rate, f" in batch {batch!r} of `{batch_key}`")
     adata.obs["doublet_score"] = scores
     adata.obs["predicted_doublet"] = predicted
     adata.uns[SCRUBLET] = entry
@@ -157,3 +162,16 @@ def _no_threshold(where: str) -> None:
         UserWarning,
         stacklevel=3,
     )
+
+
+def _implausible(found: arrays.Scrublet, expected: float, where: str) -> None:
+    """Tells of a threshold between modes that do not part doublets from single cells."""
+    scored = int(np.isfinite(found.scores).sum())
+    called = int(np.sum(found.predicted))
+    if called > max(0.25, 3 * expected) * scored:
+        warnings.warn(
+            f"the threshold found{where}, {found.threshold:.3g}, calls {called} of {scored} cells doublets, and "
+            f"{expected:.3g} of them are expected: look at the histogram of the scores and give `threshold`",
+            UserWarning,
+            stacklevel=3,
+        )

@@ -1,9 +1,11 @@
-"""Golden values of RNA velocity: writes golden.npz beside this file.
+"""Golden values of RNA velocity: writes golden.npz, or the file named second, beside this file.
 
 Made with scvelo 0.3.4, scanpy 1.11.5, anndata 0.11.4, numpy 1.26.4, scipy 1.17.1, pandas 2.2.3 (Python 3.11).
-Input: dentategyrus_100cells.h5ad (Hochgerner et al. 2018), of which the 90 genes with most unspliced counts are kept.
+Input: dentategyrus_100cells.h5ad (Hochgerner et al. 2018) or pancreas_50cells.h5ad (Bastidas-Ponce et al. 2019), of
+which the 90 genes with most unspliced counts are kept.
 
     python make.py path/to/dentategyrus_100cells.h5ad
+    python make.py path/to/pancreas_50cells.h5ad pancreas.npz
 """
 
 import sys
@@ -72,6 +74,6 @@ for mode in ("deterministic", "stochastic"):
         scv.tl.velocity_embedding(small, basis="umap", autoscale=autoscale)
         found[f"{mode}_embedding_{autoscale}"] = small.obsm["velocity_umap"]
 
-path = Path(__file__).with_name("golden.npz")
+path = Path(__file__).with_name(sys.argv[2] if len(sys.argv) > 2 else "golden.npz")
 np.savez_compressed(path, **found)
 print(path.stat().st_size, {mode: int(found[f"{mode}_genes"].sum()) for mode in ("deterministic", "stochastic")})
