@@ -15,6 +15,8 @@ def codes_of(labels: Any, name: str) -> tuple[np.ndarray, pd.Index]:
 
     A cell without a label is refused: it belongs nowhere, and leaving it out would be a loss.
     """
+    if not pd.api.types.is_list_like(labels):
+        raise DataError(f"`{name}`: expected one label per cell, found {labels!r}")
     values = pd.Categorical(labels).remove_unused_categories()
     missing = np.flatnonzero(values.codes < 0)
     if missing.size:

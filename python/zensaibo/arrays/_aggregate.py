@@ -63,7 +63,8 @@ def aggregate(
     Returns
     -------
     Aggregated
-        ``sizes`` and ``tables``. Means, variances and medians of a group without cells are NaN.
+        ``sizes`` and ``tables``. Means, variances and medians of a group without cells are NaN, and
+        so is a variance of no more cells than ``dof``. NaN or infinity in ``X`` stays in the numbers of its group and gene.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
-from ..errors import ParameterError
+from ..errors import NonFiniteError, ParameterError
 
 ProgressArgument = bool | Progress | None
 
@@ -158,10 +158,12 @@ def filter_cells(
     ------
     ParameterError
         Unless exactly one threshold is given.
+    NonFiniteError
+        A total that is NaN or infinite.
     """
     options = to_json(min_counts=min_counts, min_genes=min_genes, max_counts=max_counts, max_genes=max_genes)
     with reporting(progress) as callback:
-        return Filtered(*_core.filter_cells(as_matrix(matrix, "matrix"), options, threads, callback))
+        return _finite(Filtered(*_core.filter_cells(as_matrix(matrix, "matrix"), options, threads, callback)), "cell")
 
 
 def filter_genes(
@@ -191,10 +193,23 @@ def filter_genes(
     ------
     ParameterError
         Unless exactly one threshold is given.
+    NonFiniteError
+        A total that is NaN or infinite.
     """
     options = to_json(min_counts=min_counts, min_cells=min_cells, max_counts=max_counts, max_cells=max_cells)
     with reporting(progress) as callback:
-        return Filtered(*_core.filter_genes(as_matrix(matrix, "matrix"), options, threads, callback))
+        return _finite(Filtered(*_core.filter_genes(as_matrix(matrix, "matrix"), options, threads, callback)), "gene")
+
+
+def _finite(found: Filtered, axis: str) -> Filtered:
+    """``found``, unless a total is NaN or infinite: it lies on neither side of a threshold."""
+    places = np.flatnonzero(~np.isfinite(found.number))
+    if places.size:
+        value = found.number[places[0]]
+        raise NonFiniteError(
+            f"`matrix`: expected finite totals, found {places.size} that are not, the first, {value}, in {axis} {places[0]}"
+        )
+    return found
 
 
 def size_factors(

@@ -11,8 +11,8 @@ from .._anndata import as_matrix
 from .._labels import codes_of
 from .._options import to_json
 from .._progress import Progress, reporting
-from ..errors import DataError, ShapeError
-from ._neighbors import Algorithm, Metric, _points
+from ..errors import DataError, NonFiniteError, ShapeError
+from ._neighbors import Metric, _points
 
 
 class Nearest(NamedTuple):
@@ -143,14 +143,21 @@ def pca_project(
     Raises
     ------
     DataError
-        Components or centre that do not fit the genes.
+        Components or centre that do not fit the genes; NaN or infinity.
     """
     components = np.ascontiguousarray(components, dtype=np.float64)
     center = None if center is None else np.ascontiguousarray(center, dtype=np.float64)
     if components.ndim != 2:
         raise ShapeError(f"`components`: expected two dimensions, found shape {components.shape}")
     with reporting(progress) as callback:
-        return _core.pca_project(as_matrix(X, "X"), components, center, threads, callback)
+        found = _core.pca_project(as_matrix(X, "X"), components, center, threads, callback)
+    places = np.flatnonzero(~np.isfinite(found).all(axis=1))
+    if places.size:
+        raise NonFiniteError(
+            f"`X`: expected finite values (and `components`, `center`), found NaN, infinity or overflow in {places.size} "
+            f"cells, the first in row {places[0]}"
+        )
+    return found
 
 
 def umap_place(

@@ -72,7 +72,8 @@ def aggregate(
     -----
     Equals ``scanpy.get.aggregate`` 1.11.5 save where that is at fault: `mask` also holds for the divisor of means and
     variances and for medians; cells with a missing value in `by` are left out, with a warning. Sums are float64. Nothing
-    is random, and threads change no bit. One read of the matrix, and more for medians.
+    is random, and threads change no bit. One read of the matrix, and more for medians. NaN or infinity stays in the numbers
+    of its group and gene; the variance of no more cells than `dof` is NaN.
     """
     _anndata.check_adata(adata)
     if sum(name is not None for name in (layer, obsm, varm)) > 1:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 
 from .._anndata import check_adata, get_matrix, get_obs, get_var
-from ..errors import DataError, MissingKeyError, ParameterError
+from ..errors import DataError, MissingKeyError, NonFiniteError, ParameterError
 from ._panels import draw_points, fit, grid_of, settle, size_of, slot_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def highest_expr_genes(
         raise ParameterError(f"parameter `n_top`: expected at least 1, found {n_top}")
     matrix = get_matrix(adata, layer=layer)
     totals = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    places = np.flatnonzero(~np.isfinite(totals))
+    if places.size:
+        where = "X" if layer is None else f"layers[{layer!r}]"
+        raise NonFiniteError(f"{where}: expected finite values, found a total of {totals[places[0]]} in cell {places[0]}")
     weights = 100 / np.where(totals == 0, 1, totals)
     mean = np.asarray(matrix.T @ weights).ravel() / adata.n_obs
     top = np.argsort(-mean, kind="stable")[:n_top]

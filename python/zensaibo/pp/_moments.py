@@ -105,4 +105,5 @@ def graph_of(adata: AnnData, neighbors_key: str | None, mode: str) -> Any:
 def _whole_numbers(matrix: Any) -> bool:
     """Whether a sample of the values are all whole."""
     values = matrix.data if sparse.issparse(matrix) else np.asarray(matrix).ravel()
-    return bool((values[:10_000] % 1 == 0).all())
+    values = values[:10_000]
+    return bool(np.isfinite(values).all() and (values % 1 == 0).all())

@@ -115,7 +115,10 @@ def dendrogram(
     sums = indicator @ (values.astype(np.float64) if sparse.issparse(values) else np.asarray(values, dtype=np.float64))
     means = (sums.toarray() if sparse.issparse(sums) else sums) / sizes[:, None]
     if not np.isfinite(means).all():
-        raise NonFiniteError("means of the groups: expected finite values, found others")
+        row, column = np.argwhere(~np.isfinite(means))[0]
+        raise NonFiniteError(
+            f"means of the groups: expected finite values, found {means[row, column]} in group {names[row]!r}, column {column}"
+        )
     correlation = pd.DataFrame(means, index=groups.categories).T.corr(method=cor_method).clip(-1, 1).to_numpy()
     if not np.isfinite(correlation).all():
         flat = [str(name) for name, row in zip(names, means, strict=True) if np.ptp(row) == 0]
