@@ -177,6 +177,108 @@ def rank_genes_groups(
     relabel = np.full(len(column.cat.categories) + 1, -1, dtype=np.int32)
     for index, name in enumerate(names):
         relabel[column.cat.categories.get_loc(name)] = index
+    fit = {"c": c, "max_iter": max_iter, "tol": tol}
+    if method == "logreg":
+        refused = {"pts": pts, "tie_correct": tie_correct, "log10_pvals": log10_pvals}
+        for parameter, asked in refused.items():
+            if asked:
+                raise ParameterError(f"parameter `{parameter}`: expected False with method `logreg`, found {asked!r}")
+        for parameter, given in named.items():
+            if given is not None:
+                raise ParameterError(
+                    f"parameter `{parameter}`: expected None with method `logreg`, which gives no fold changes, found {given!r}"
+                )
+        if corr_method != "benjamini-hochberg":
+            raise ParameterError(
+                f"parameter `corr_method`: expected the default with method `logreg`, which gives no p-values, found {corr_method!r}"
+            )
+        slots = _logreg(matrix, relabel[codes], names, var_names, mask, n_genes, rankby_abs, fit, threads, progress)
+        return _finish(
+            adata,
+            copy,
+            groupby,
+            column,
+            key,
+            slots,
+            reference,
+            method,
+            use_raw,
+            layer,
+            corr_method,
+            {
+                "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
+                "n_genes": n_genes,
+                "rankby_abs": rankby_abs,
+                **fit,
+            },
+        )
+    for parameter, given in fit.items():
+        if given is not None:
+            raise ParameterError(f"parameter `{parameter}`: expected None unless method is `logreg`, found {given!r}")
+    base = adata.uns.get("log1p", {}).get("base")
+    found = rank_arrays(
+        matrix,
+        relabel[codes],
+        names=[str(name) for name in names],
+        reference="rest" if reference == "rest" else str(reference),
+        mask=mask,
+        method=method,
+        corr_method=corr_method,
+        tie_correct=tie_correct,
+        n_genes=n_genes,
+        rankby_abs=rankby_abs,
+        pts=pts,
+        fold_change=fold_change,
+        pseudocount=pseudocount,
+        log_base=None if base is None else float(base),
+        threads=threads,
+        progress=progress,
+    )
+
+    tested = var_names if mask is None else var_names[mask]
+    slots = _slots(found, var_names, tested, log10_pvals)
+    return _finish(
+        adata,
+        copy,
+        groupby,
+        column,
+        key,
+        slots,
+        reference,
+        method,
+        use_raw,
+        layer,
+        corr_method,
+        {
+            "groups": "all" if isinstance(groups, str) else [str(name) for name in names],
+            "n_genes": n_genes,
+            "rankby_abs": rankby_abs,
+            "pts": pts,
+            "tie_correct": tie_correct,
+            "fold_change": fold_change,
+            "pseudocount": pseudocount,
+            "preset": preset,
+        },
+    )
+
+
+def _finish(
+    adata: AnnData,
+    copy: bool,
+    groupby: str,
+    column: pd.Series,
+    key: str,
+    slots: dict[str, Any],
+    reference: str,
+    method: str,
+    use_raw: bool,
+    layer: str | None,
+    corr_method: str,
+    options: dict[str, Any],
+) -> AnnData | None:
+    """Stores the tables, the parameters as scanpy has them, and the provenance."""
+    adata = _anndata.start(adata, copy)
+    adata.obs[groupby] = column
     params = {
         "groupby": groupby,
         "reference": reference,
