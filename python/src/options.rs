@@ -26,6 +26,7 @@ described! {
     zensaibo_core::bbknn::BbknnOptions,
     zensaibo_core::chromatin::TfidfOptions,
     zensaibo_core::combat::CombatOptions,
+    zensaibo_core::diffusion::BranchingOptions,
     zensaibo_core::diffusion::DiffmapOptions,
     zensaibo_core::diffusion::DptOptions,
     zensaibo_core::downsample::DownsampleOptions,

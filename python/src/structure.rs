@@ -3,7 +3,7 @@
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use zensaibo_core::density::gaussian_density as density_core;
-use zensaibo_core::diffusion::{self, DiffmapOptions, DptOptions};
+use zensaibo_core::diffusion::{self, BranchingOptions, DiffmapOptions, DptOptions};
 use zensaibo_core::leiden::{Edges, LouvainOptions, louvain as louvain_core};
 use zensaibo_core::options::Options;
 use zensaibo_core::paga::{self as paga_core, PagaOptions};
@@ -51,6 +51,35 @@ fn pseudotime<'py>(
     let found =
         run(py, threads, progress, |ctx| diffusion::pseudotime(&parts.graph()?, vectors, values, root, &options, ctx))?;
     Ok(found.into_pyarray(py))
+}
+
+/// Group of each cell, tips (groups x 2), order of the cells, places in it where groups begin; all int64.
+#[pyfunction]
+#[pyo3(signature = (graph, vectors, values, root, options, threads=None, progress=None))]
+#[allow(clippy::type_complexity)] // becomes a named tuple in Python
+fn dpt_branchings<'py>(
+    py: Python<'py>,
+    graph: &Bound<'py, PyAny>,
+    vectors: PyReadonlyArray2<'py, f32>,
+    values: PyReadonlyArray1<'py, f64>,
+    root: usize,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray2<i64>>,
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<i64>>,
+)> {
+    let options = BranchingOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let parts = graph_parts(graph, "graph")?;
+    let (vectors, values) = (vectors.as_slice()?, values.as_slice()?);
+    let found =
+        run(py, threads, progress, |ctx| diffusion::branchings(&parts.graph()?, vectors, values, root, &options, ctx))?;
+    let wide = |values: &[u32]| values.iter().map(|&x| i64::from(x)).collect::<Vec<i64>>().into_pyarray(py);
+    let tips = wide(found.tips.as_flattened()).reshape([found.tips.len(), 2])?;
+    Ok((wide(&found.groups), tips, wide(&found.order), wide(&found.changepoints)))
 }
 
 /// Connectivities and tree (groups x groups), sizes.
@@ -130,6 +159,7 @@ fn gaussian_density<'py>(
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(diffmap, module)?)?;
     module.add_function(wrap_pyfunction!(pseudotime, module)?)?;
+    module.add_function(wrap_pyfunction!(dpt_branchings, module)?)?;
     module.add_function(wrap_pyfunction!(paga, module)?)?;
     module.add_function(wrap_pyfunction!(paga_transitions, module)?)?;
     module.add_function(wrap_pyfunction!(louvain, module)?)?;

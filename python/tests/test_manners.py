@@ -60,6 +60,7 @@ CARRIERS = {
     "louvain": [zs.arrays.louvain],
     "diffmap": [zs.arrays.diffmap, zs.tl.diffmap],
     "dpt": [zs.arrays.pseudotime, zs.tl.dpt],
+    "dpt_branchings": [zs.arrays.dpt_branchings, zs.tl.dpt],
     "draw_graph": [zs.arrays.force_atlas, zs.tl.draw_graph],
     "fate_probabilities": [zs.arrays.fate_probabilities, zs.tl.fate_probabilities],
     "tsne": [zs.arrays.tsne, zs.tl.tsne],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import zensaibo as zs
 from conftest import LAYOUTS
@@ -98,6 +99,147 @@ def test_paul15_erythroid_and_myeloid_branches_are_in_order(paul):
     assert time["7MEP"] < progenitors < min(time[myeloid[1]].mean(), time[myeloid[2]].mean()), time
 
 
+def scanpy_branchings(adata, **options):
+    """scanpy's result, and which cells its segments hold: those that none does it calls "0" without saying so."""
+    import scanpy as sc
+    from scanpy.tools._dpt import DPT
+
+    theirs = adata.copy()
+    # In float64, as ours: the same numbers, without rounding of distances in between.
+    theirs.obsm["X_diffmap"] = theirs.obsm["X_diffmap"].astype(np.float64)
+    theirs.uns["diffmap_evals"] = theirs.uns["diffmap_evals"].astype(np.float64)
+    sc.tl.dpt(theirs, **options)
+    inner = DPT(theirs, **{"n_dcs": 10, "allow_kendall_tau_shift": True, **options})
+    inner._set_pseudotime()
+    inner.detect_branchings()
+    held = np.zeros(theirs.n_obs, dtype=bool)
+    for segment in inner.segs:
+        held[segment] = True
+    return theirs, held
+
+
+def compare_branchings(adata, **options):
+    theirs, held = scanpy_branchings(adata, **options)
+    ours = adata.copy()
+    assert zs.tl.dpt(ours, **options) is None
+    assert list(ours.obs["dpt_groups"].cat.categories) == list(theirs.obs["dpt_groups"].cat.categories)
+    a, b = ours.obs["dpt_groups"].astype(str).to_numpy(), theirs.obs["dpt_groups"].astype(str).to_numpy()
+    same = held | (a == b)
+    assert (a[held] == b[held]).all(), pd.crosstab(a, b)
+    if options["n_branchings"] == 1:  # one group was split, "0": what no branch took is undecided there
+        assert same.all()
+    tips = theirs.uns["dpt_grouptips"]
+    assert ours.uns["dpt_grouptips"].dtype == tips.dtype and (ours.uns["dpt_grouptips"] == tips).all()
+    if (a == b).all():
+        assert (ours.uns["dpt_changepoints"] == theirs.uns["dpt_changepoints"]).all()
+    if held.all():
+        assert (ours.obs["dpt_order"] == theirs.obs["dpt_order"]).all()
+    # The order: by group and within it by pseudotime (scanpy leaves cells of no segment where they were).
+    order = ours.obs["dpt_order_indices"].to_numpy()
+    assert order.dtype == ours.obs["dpt_order"].dtype == np.int64
+    assert (ours.obs["dpt_order"].to_numpy()[order] == np.arange(ours.n_obs)).all()
+    frame = ours.obs.iloc[order]
+    codes = frame["dpt_groups"].cat.codes.to_numpy()
+    assert (np.diff(codes) >= 0).all()
+    assert (np.flatnonzero(np.diff(codes)) + 1 == ours.uns["dpt_changepoints"]).all()
+    assert frame.groupby("dpt_groups", observed=True)["dpt_pseudotime"].apply(lambda t: t.is_monotonic_increasing).all()
+    return ours
+
+
+@pytest.mark.parametrize("n_branchings", [1, 2, 3])
+@pytest.mark.parametrize("shift", [True, False])
+def test_paul15_branchings_are_scanpys(paul, n_branchings, shift):
+    adata = paul.copy()
+    zs.tl.diffmap(adata)
+    ours = compare_branchings(adata, n_branchings=n_branchings, allow_kendall_tau_shift=shift)
+    if n_branchings == 1:  # the erythroid cells are a branch of their own
+        mature = ours.obs.loc[ours.obs["paul15_clusters"].isin(["1Ery", "2Ery", "3Ery"]), "dpt_groups"]
+        assert mature.value_counts(normalize=True).iloc[0] > 0.95
+
+
+@pytest.fixture(scope="module")
+def branched():
+    """600 cells on three arms that meet, in 20 dimensions, and the truth in obs["arm"]."""
+    import anndata
+
+    rng = np.random.default_rng(4)
+    arm = np.repeat([0, 1, 2], 200)
+    ends = np.linalg.qr(rng.normal(size=(20, 3)))[0].T
+    x = ends[arm] * rng.uniform(0, 10, 600)[:, None] + 0.15 * rng.normal(size=(600, 20))
+    adata = anndata.AnnData(x.astype(np.float32))
+    adata.obs["arm"] = pd.Categorical(arm.astype(str))
+    zs.pp.neighbors(adata, n_neighbors=12, use_rep="X")
+    adata.uns["iroot"] = int(np.argmax(x[:200] @ ends[0]))
+    zs.tl.diffmap(adata)
+    return adata
+
+
+@pytest.mark.parametrize("options", [
+    {"n_branchings": 1}, {"n_branchings": 2}, {"n_branchings": 1, "allow_kendall_tau_shift": False}, {"n_branchings": 4},
+    {"n_branchings": 2, "min_group_size": 0.3}, {"n_branchings": 3, "min_group_size": 150}, {"n_branchings": 1, "n_dcs": 5},
+], ids=str)
+def test_generated_branchings_are_scanpys(branched, options):
+    compare_branchings(branched, **options)
+
+
+def test_generated_branches_are_the_arms(branched):
+    adata = branched.copy()
+    zs.tl.dpt(adata, n_branchings=1, n_dcs=5)
+    table = pd.crosstab(adata.obs["arm"], adata.obs["dpt_groups"])
+    branches = table.drop(columns="0")
+    assert branches.shape == (3, 3)
+    # Each branch lies on one arm and each arm has one; what is undecided lies where they meet.
+    assert sorted(branches.to_numpy().argmax(axis=0)) == [0, 1, 2]
+    assert branches.max().sum() > 0.98 * branches.to_numpy().sum() and branches.to_numpy().sum() > 400
+
+
+def test_branchings_need_one_part_and_leave_no_trace_when_none_are_asked_for(small_graph):
+    graph = sparse.block_diag([chain(200), chain(100, seed=1)]).tocsr()
+    small_graph.uns["iroot"] = 0
+    zs.tl.diffmap(small_graph)
+    zs.tl.dpt(small_graph)
+    assert not {"dpt_groups", "dpt_order", "dpt_order_indices"} & set(small_graph.obs)
+    assert not {"dpt_changepoints", "dpt_grouptips"} & set(small_graph.uns)
+    small_graph.obsp["connectivities"] = graph.astype(np.float32)
+    with pytest.raises(errors.DataError, match="2 parts"):
+        zs.tl.dpt(small_graph, n_branchings=1)
+
+
+def test_branchings_do_not_depend_on_threads_and_go_through_a_file(branched, tmp_path):
+    import anndata
+
+    graph, map_ = branched.obsp["connectivities"], zs.arrays.diffmap(branched.obsp["connectivities"])
+    options = {"root": int(branched.uns["iroot"]), "n_branchings": 2}
+    one = zs.arrays.dpt_branchings(graph, map_.vectors, map_.values, **options, threads=1)
+    for threads in (2, 8):
+        other = zs.arrays.dpt_branchings(graph, map_.vectors, map_.values, **options, threads=threads)
+        assert all((a == b).all() for a, b in zip(one, other, strict=True))
+    dense = zs.arrays.dpt_branchings(graph.toarray(), map_.vectors, map_.values, **options)
+    assert all((a == b).all() for a, b in zip(one, dense, strict=True))
+    copied = zs.tl.dpt(branched, n_branchings=2, copy=True)
+    assert "dpt_groups" not in branched.obs
+    copied.write(tmp_path / "a.h5ad")
+    again = anndata.read_h5ad(tmp_path / "a.h5ad")
+    assert (again.obs["dpt_groups"] == copied.obs["dpt_groups"]).all()
+    assert again.uns["zensaibo"]["dpt"]["options"]["n_branchings"] == 2
+
+
+def test_scanpys_plots_take_the_branchings(branched):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import scanpy as sc
+    from matplotlib import pyplot
+
+    adata = branched.copy()
+    zs.tl.dpt(adata, n_branchings=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sc.pl.dpt_groups_pseudotime(adata, show=False)
+        sc.pl.dpt_timeseries(adata[:, :5].copy(), show=False)
+    pyplot.close("all")
+
+
 def test_disconnected_cells_are_infinitely_far(small_graph):
     import scanpy as sc
 
@@ -177,9 +319,22 @@ def test_bad_input_is_refused_by_name(small_graph):
         with pytest.raises(errors.ParameterError, match="iroot"):
             zs.tl.dpt(small_graph)
     small_graph.uns["iroot"] = 0
-    with pytest.raises(errors.ParameterError, match="n_branchings"):
-        zs.tl.dpt(small_graph, n_branchings=1)
     zs.tl.diffmap(small_graph)
+    for bad in (-1, 1.5, True):
+        with pytest.raises(errors.ParameterError, match="n_branchings"):
+            zs.tl.dpt(small_graph, n_branchings=bad)
+    for bad in (-0.1, np.inf, np.nan):
+        with pytest.raises(errors.ParameterError, match="min_group_size"):
+            zs.tl.dpt(small_graph, n_branchings=1, min_group_size=bad)
+    with pytest.raises(errors.ParameterError, match="allow_kendall_tau_shift"):
+        zs.tl.dpt(small_graph, n_branchings=1, allow_kendall_tau_shift=3)
+    with pytest.raises(errors.ShapeError, match="vectors"):
+        zs.arrays.dpt_branchings(chain(), np.zeros((400, 3)), np.zeros(2), root=0)
+    with pytest.raises(errors.ParameterError, match="root"):
+        zs.arrays.dpt_branchings(chain(), np.zeros((400, 3)), np.zeros(3), root=400, n_dcs=3)
+    with pytest.raises(errors.ParameterError, match="n_dcs"):
+        zs.tl.dpt(small_graph, n_branchings=1, n_dcs=16)
+    assert "dpt_groups" not in small_graph.obs
     with pytest.raises(errors.ParameterError, match="at most 15"):
         zs.tl.dpt(small_graph, n_dcs=16)
     with pytest.raises(errors.ParameterError, match="n_dcs"):

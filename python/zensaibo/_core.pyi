@@ -173,6 +173,9 @@ def diffmap(
 def pseudotime(
     graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> Any: ...
+def dpt_branchings(
+    graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any, Any]: ...
 def paga(
     graph: Any, labels: Any, groups: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any, Any]: ...

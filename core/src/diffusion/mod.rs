@@ -2,14 +2,17 @@
 //!
 //! From a symmetric graph `W` of n cells: the kernel `K = D^-1 W D^-1` that no longer knows how densely cells were
 //! sampled, its random walk made symmetric, `T = Z^-1/2 K Z^-1/2` ([`transitions`]), and the eigenvectors of `T` with
-//! the largest eigenvalues ([`diffmap`], by filtered subspace iteration, [`filter`]). Distances along the walk, summed
-//! over its length, from one root cell are its pseudotime ([`pseudotime`]).
+//! the largest eigenvalues ([`diffmap`], by restarted Lanczos iteration, [`lanczos`]). Distances along the walk, summed
+//! over its length, from one root cell are its pseudotime ([`pseudotime`]); where distances from several tips cease to
+//! run together the cells branch ([`branchings`]).
 //!
 //! References: Coifman and Lafon 2006, Diffusion maps, Appl. Comput. Harmon. Anal. 21, 5; Haghverdi, Büttner, Wolf,
 //! Büttner, Theis 2016, Diffusion pseudotime robustly reconstructs lineage branching, Nature Methods 13, 845; Wolf et
 //! al. 2019, PAGA, Genome Biology 20, 59 (graphs of several parts).
 
-mod filter;
+mod branching;
+mod concordance;
+mod distances;
 mod lanczos;
 mod options;
 mod pseudotime;
@@ -18,7 +21,8 @@ mod transitions;
 #[cfg(test)]
 mod tests;
 
-pub use options::{DiffmapOptions, DptOptions};
+pub use branching::{Branchings, branchings};
+pub use options::{BranchingOptions, DiffmapOptions, DptOptions};
 pub use pseudotime::pseudotime;
 
 use lanczos::{Eigenpairs, largest};

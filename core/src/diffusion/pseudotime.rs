@@ -1,12 +1,10 @@
 //! Pseudotime: distance along the diffusion from a root cell.
 
+use super::distances::Distances;
 use super::options::DptOptions;
 use crate::graph::{Components, Graph};
 use crate::options::Options;
-use crate::{Ctx, DataFault, Error, Result};
-
-/// From this eigenvalue on a component counts as stationary, to the precision of f32.
-const STATIONARY: f64 = 0.9994;
+use crate::{Ctx, Error, Result};
 
 /// Diffusion pseudotime of n cells: the distance from cell `root`, scaled so that the furthest cell has 1.
 ///
@@ -32,43 +30,20 @@ pub fn pseudotime(
     ctx: &Ctx,
 ) -> Result<Vec<f32>> {
     options.validate()?;
-    let (n, count) = (graph.n, values.len());
-    if options.n_dcs > count {
-        return Err(Error::parameter(
-            "n_dcs",
-            format!("at most {count}, the diffusion components there are"),
-            options.n_dcs,
-        ));
-    }
-    if n.checked_mul(count) != Some(vectors.len()) {
-        let found = format!("{} values", vectors.len());
-        return Err(Error::data(DataFault::Shape, "diffusion map", format!("{n} cells x {count} components"), found));
-    }
+    let n = graph.n;
+    let distances = Distances::new(n, vectors, values, options.n_dcs)?;
     if root >= n {
         return Err(Error::parameter("root", format!("a cell below {n}"), root));
     }
-    if let Some(place) = vectors.iter().position(|x| !x.is_finite()) {
-        let found = format!("{} at cell {}", vectors[place], place / count);
-        return Err(Error::data(DataFault::NotFinite, "diffusion map", "finite values", found));
-    }
-    if let Some(value) = values.iter().find(|value| !value.is_finite()) {
-        return Err(Error::data(DataFault::NotFinite, "eigenvalues of the diffusion map", "finite values", value));
-    }
     ctx.check()?;
-    let factor: Vec<f64> =
-        values[..options.n_dcs].iter().map(|&v| if v < STATIONARY { v / (1.0 - v) } else { 1.0 }).collect();
     let Components { labels, .. } = graph.components();
-    let origin = &vectors[root * count..root * count + options.n_dcs];
     let mut time = vec![f64::INFINITY; n];
     let mut furthest = 0f64;
     for (cell, time) in time.iter_mut().enumerate() {
         if labels[cell] != labels[root] {
             continue;
         }
-        let here = &vectors[cell * count..cell * count + options.n_dcs];
-        let squares = here.iter().zip(origin).zip(&factor);
-        let squared: f64 = squares.map(|((&x, &o), f)| (f * (f64::from(x) - f64::from(o))).powi(2)).sum();
-        *time = squared.sqrt();
+        *time = distances.between(root, cell);
         furthest = furthest.max(*time);
     }
     let scale = if furthest > 0.0 { furthest } else { 1.0 };

@@ -249,3 +249,137 @@ fn faults_are_named() {
     assert!(fault(&[0.0, f32::NAN], &[1.0], 0, 1).contains("cell 1"));
     assert!(fault(&[0.0; 2], &[f64::NAN], 0, 1).contains("eigenvalues"));
 }
+
+/// Three straight arms of `length` cells that meet in cell 0, in a plane with a little noise; a path joins all cells.
+fn three_arms(length: usize, noise: f64, seed: u64) -> (Graph, Vec<f32>, Vec<f64>) {
+    let mut stream = Stream::new(seed, 0);
+    let mut vectors = vec![0.0f32; 2];
+    for arm in 0..3 {
+        let angle = std::f64::consts::TAU * arm as f64 / 3.0 + 0.1;
+        for step in 1..=length {
+            let far = step as f64 * (1.0 + 0.1 * arm as f64);
+            vectors.push((far * angle.cos() + noise * stream.normal()) as f32);
+            vectors.push((far * angle.sin() + noise * stream.normal()) as f32);
+        }
+    }
+    let n = 3 * length + 1;
+    // value / (1 - value) = 1 for both components.
+    (graph(n, &path(n, 1, 1)), vectors, vec![0.5, 0.5])
+}
+
+fn split_arms(length: usize, noise: f64, root: usize, options: &BranchingOptions) -> Branchings {
+    let (graph, vectors, values) = three_arms(length, noise, 5);
+    branchings(&graph, &vectors, &values, root, options, &Ctx::quiet()).unwrap()
+}
+
+fn splits(n_branchings: usize) -> BranchingOptions {
+    BranchingOptions { n_dcs: 2, n_branchings, ..Default::default() }
+}
+
+#[test]
+fn planted_branches_are_found_and_ordered() {
+    for noise in [0.0, 0.05] {
+        let length = 60;
+        let root = length; // the end of the first arm
+        let found = split_arms(length, noise, root, &splits(1));
+        let arm_of = |cell: usize| (cell + length - 1) / length; // 0 is the middle
+        let n_groups = found.tips.len();
+        assert!(n_groups == 3 || n_groups == 4, "{n_groups}");
+        // The outer five sixths of each arm are one group, and no two arms share it.
+        let group_of = |arm: usize| found.groups[arm * length];
+        for arm in 1..=3usize {
+            let outer = (arm - 1) * length + length / 6..=arm * length;
+            assert!(
+                outer.clone().all(|cell| arm_of(cell) != arm || found.groups[cell] == group_of(arm)),
+                "{noise} {arm}"
+            );
+        }
+        assert!(group_of(1) != group_of(2) && group_of(2) != group_of(3) && group_of(1) != group_of(3));
+        // Each arm's end is a tip of its group.
+        for arm in 1..=3usize {
+            let tips = found.tips[group_of(arm) as usize];
+            assert!(
+                tips.iter().any(|&tip| tip as usize >= arm * length - 2 && tip as usize <= arm * length),
+                "{tips:?}"
+            );
+        }
+        // The order runs through the groups, and within each away from the root.
+        let (_, vectors, values) = three_arms(length, noise, 5);
+        let distances = super::distances::Distances::new(vectors.len() / 2, &vectors, &values, 2).unwrap();
+        let key = |cell: u32| (found.groups[cell as usize], distances.between(root, cell as usize));
+        assert!(found.order.windows(2).all(|w| key(w[0]) <= key(w[1])));
+        let mut all = found.order.clone();
+        all.sort_unstable();
+        assert!(all.iter().enumerate().all(|(at, &cell)| at == cell as usize));
+        let starts: Vec<u32> = (1..all.len() as u32)
+            .filter(|&at| key(found.order[at as usize]).0 != key(found.order[at as usize - 1]).0)
+            .collect();
+        assert_eq!(found.changepoints, starts);
+        assert!(found.tips.iter().all(|tips| key(tips[0]).1 <= key(tips[1]).1));
+    }
+}
+
+#[test]
+fn splits_stop_where_they_are_told_to() {
+    let one = split_arms(40, 0.02, 40, &splits(0));
+    assert!(one.groups.iter().all(|&group| group == 0) && one.tips.len() == 1 && one.changepoints.is_empty());
+    let large = BranchingOptions { min_group_size: 0.999, ..splits(3) };
+    assert_eq!(split_arms(40, 0.02, 40, &large), split_arms(40, 0.02, 40, &splits(1)));
+    let counted = BranchingOptions { min_group_size: 121.0, ..splits(3) };
+    assert_eq!(split_arms(40, 0.02, 40, &counted), one);
+    // Asked for more splits than there are, it ends, and every group has cells.
+    let many = split_arms(40, 0.02, 40, &splits(50));
+    assert!((0..many.tips.len()).all(|group| many.groups.contains(&(group as u32))));
+    assert!(many.tips.len() >= split_arms(40, 0.02, 40, &splits(1)).tips.len());
+}
+
+#[test]
+fn branchings_do_not_depend_on_threads() {
+    let (graph, vectors, values) = three_arms(6000, 0.3, 8);
+    let run = |threads| {
+        with_threads(Some(threads), || branchings(&graph, &vectors, &values, 6000, &splits(3), &Ctx::quiet())).unwrap()
+    };
+    let one = run(1);
+    assert_eq!(run(2), one);
+    assert_eq!(run(8), one);
+}
+
+#[test]
+fn cells_without_branches_are_one_group() {
+    let few = |n: usize, vectors: &[f32]| {
+        branchings(
+            &graph(n, &path(n, 1, 1)),
+            vectors,
+            &[0.5],
+            0,
+            &BranchingOptions { n_dcs: 1, ..splits(2) },
+            &Ctx::quiet(),
+        )
+        .unwrap()
+    };
+    // One cell; eleven; all alike.
+    assert_eq!(few(1, &[0.3]).groups, [0]);
+    assert_eq!(few(11, &[0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]).groups, [0; 11]);
+    assert_eq!(few(50, &[0.7; 50]).groups, [0; 50]);
+}
+
+#[test]
+fn branching_faults_are_named() {
+    let refused = |json: &str| BranchingOptions::from_json(json).unwrap_err().to_string();
+    assert!(refused(r#"{"n_dcs": 0}"#).contains("n_dcs"));
+    assert!(refused(r#"{"min_group_size": -1.0}"#).contains("min_group_size"));
+    assert!(refused(r#"{"n_branchings": -1}"#).contains("-1"));
+    let fault = |graph: &Graph, vectors: &[f32], root| {
+        branchings(graph, vectors, &[0.5, 0.5], root, &splits(1), &Ctx::quiet()).unwrap_err().to_string()
+    };
+    let parts = graph(4, &[(0, 1, 1.0), (2, 3, 1.0)]);
+    assert!(fault(&parts, &[0.0; 8], 0).contains("2 parts"));
+    let pair = graph(2, &[(0, 1, 1.0)]);
+    assert!(fault(&pair, &[0.0; 4], 2).contains("root"));
+    assert!(fault(&pair, &[0.0; 3], 0).contains("2 cells x 2"));
+    assert!(fault(&pair, &[0.0, 0.0, f32::INFINITY, 0.0], 0).contains("cell 1"));
+    let (graph, vectors, values) = three_arms(100, 0.1, 1);
+    let ctx = Ctx::quiet();
+    ctx.token().cancel();
+    assert!(branchings(&graph, &vectors, &values, 0, &splits(1), &ctx).is_err());
+}

@@ -18,7 +18,7 @@ from ._counts import (
 )
 from ._harmony import Harmony, harmony
 from ._density import gaussian_density
-from ._diffusion import Diffmap, diffmap, pseudotime
+from ._diffusion import Branchings, Diffmap, diffmap, dpt_branchings, pseudotime
 from ._hashsolo import Hashsolo, hashsolo
 from ._fate import Fates, fate_probabilities
 from ._forceatlas import force_atlas
@@ -58,6 +58,7 @@ __all__ = [
     "Aggregated",
     "Agreement",
     "Combat",
+    "Branchings",
     "Diffmap",
     "Dsb",
     "Fates",
@@ -98,6 +99,7 @@ __all__ = [
     "connectivities",
     "diffmap",
     "downsample_counts",
+    "dpt_branchings",
     "dsb",
     "fate_probabilities",
     "filter_cells",

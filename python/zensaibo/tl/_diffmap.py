@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 from .. import arrays
@@ -80,12 +81,14 @@ def dpt(
     n_dcs: int = 10,
     *,
     n_branchings: int = 0,
+    min_group_size: float = 0.01,
+    allow_kendall_tau_shift: bool = True,
     neighbors_key: str | None = None,
     copy: bool = False,
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> AnnData | None:
-    """Diffusion pseudotime from a root cell, as `scanpy.tl.dpt`.
+    """Diffusion pseudotime from a root cell, and branchings, as `scanpy.tl.dpt`.
 
     Parameters
     ----------
@@ -96,7 +99,12 @@ def dpt(
     n_dcs
         Diffusion components to use, from the first.
     n_branchings
-        0, the only one: branchings are not looked for here; see `zs.tl.paga`.
+        Branchings to look for at most: each splits one group of cells into three branches and what is undecided between
+        them. 0: none. (`zs.tl.paga` finds more than trees of few branches.)
+    min_group_size
+        With branchings: groups of this many cells or fewer are not split; below 1 a fraction of all cells.
+    allow_kendall_tau_shift
+        With branchings: let a branch that would take more than 95% of its group have 5% less.
     neighbors_key
         Entry of uns that names the graph; default ``"neighbors"``.
     copy
@@ -110,23 +118,31 @@ def dpt(
     -------
     AnnData or None
         The copy if ``copy=True``. Written: ``obs["dpt_pseudotime"]``, float32, 0 at the root, 1 at the furthest cell,
-        infinite where the graph does not lead.
+        infinite where the graph does not lead. With branchings also
+
+        - ``obs["dpt_groups"]``, categories "0", "1", ...: group of each cell; the undecided cells keep the number of the
+          group that was split;
+        - ``obs["dpt_order_indices"]``, int: all cells by group and within it by pseudotime; ``obs["dpt_order"]``, int:
+          the place of each cell in that order;
+        - ``uns["dpt_changepoints"]``, int: the places in the order where a group begins; ``uns["dpt_grouptips"]``, int
+          (groups, 2): the two cells at the ends of each group, the one nearer to the root first.
 
     Raises
     ------
     MissingKeyError
         No graph, or no root.
     ParameterError
-        ``n_dcs`` above the components there are; ``n_branchings`` other than 0; a root that is no cell.
+        ``n_dcs`` above the components there are; an option out of range; a root that is no cell.
+    DataError
+        Branchings of a graph of several parts, between which no distance is finite (scanpy finds none there).
 
     Notes
     -----
+    A cell that no branch takes stays with the undecided cells of the group it was in; scanpy calls it "0" whichever that
+    was. Distances are taken in float64 where scanpy takes float32, which can move a branch's last cells.
     References: Haghverdi et al. 2016, Nature Methods 13, 845; Wolf et al. 2019, Genome Biology 20, 59.
     """
-    if n_branchings != 0:
-        raise ParameterError(
-            f"parameter `n_branchings`: expected 0 (branchings are not detected; use zs.tl.paga), found {n_branchings!r}"
-        )
+    splits = {"min_group_size": min_group_size, "allow_kendall_tau_shift": allow_kendall_tau_shift}
     adata = start(adata, copy)
     graph = stored_connectivities(adata, neighbors_key)
     root = _root(adata)
@@ -141,9 +157,34 @@ def dpt(
         raise MissingKeyError(f"key `{DIFFMAP_EVALS}` not found in adata.uns: run `zs.tl.diffmap` first")
     vectors, values = np.asarray(adata.obsm[X_DIFFMAP]), np.asarray(adata.uns[DIFFMAP_EVALS])
     found = arrays.pseudotime(graph, vectors, values, root=root, n_dcs=n_dcs, threads=threads, progress=progress)
+    branches = None
+    if n_branchings != 0:
+        branches = arrays.dpt_branchings(
+            graph,
+            vectors,
+            values,
+            root=root,
+            n_dcs=n_dcs,
+            n_branchings=n_branchings,
+            **splits,
+            threads=threads,
+            progress=progress,
+        )
     adata.uns[IROOT] = root
     adata.obs[DPT_PSEUDOTIME] = found
-    record(adata, "dpt", n_dcs=int(n_dcs), neighbors_key=neighbors_key, root=root)
+    if branches is not None:
+        categories = [str(group) for group in range(len(branches.tips))]
+        adata.obs["dpt_groups"] = pd.Categorical.from_codes(branches.groups, categories)
+        places = np.empty_like(branches.order)
+        places[branches.order] = np.arange(adata.n_obs)
+        adata.obs["dpt_order"] = places
+        adata.obs["dpt_order_indices"] = branches.order
+        adata.uns["dpt_changepoints"] = branches.changepoints
+        adata.uns["dpt_grouptips"] = branches.tips
+        splits = {"n_branchings": int(n_branchings), **splits}
+    else:
+        splits = {"n_branchings": 0}
+    record(adata, "dpt", n_dcs=int(n_dcs), **splits, neighbors_key=neighbors_key, root=root)
     return adata if copy else None
 
 
