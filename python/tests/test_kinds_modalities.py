@@ -179,6 +179,36 @@ def test_lsi_as_muon():
     np.testing.assert_allclose((cells.X.toarray() ** 2).sum(), (raw.uns["lsi"]["stdev"] ** 2).sum() * 89, rtol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(60, 200), (200, 60), (80, 80)])
+def test_lsi_as_a_full_decomposition(shape):
+    # More peaks than cells, and fewer: the two routes; three planted directions stand out of the noise.
+    rng = np.random.default_rng(0)
+    planted = rng.gamma(1.0, 2.0, (shape[0], 3)) @ rng.gamma(0.3, 1.0, (3, shape[1]))
+    matrix = rng.poisson(planted).astype(np.float32)
+    u, s, vt = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
+    signs = np.sign(vt[np.arange(3), np.abs(vt[:3]).argmax(axis=1)])
+    found = []
+    for layout in ("csr", "csc", "dense"):
+        cells = ad.AnnData(LAYOUTS[layout](sparse.csr_matrix(matrix)))
+        zs.tl.lsi(cells, n_comps=3, scale_embeddings=False, tolerance=1e-9, threads=1 + len(found))
+        np.testing.assert_allclose(cells.uns["lsi"]["stdev"], s[:3] / np.sqrt(shape[0] - 1), rtol=1e-6)
+        np.testing.assert_allclose(cells.obsm["X_lsi"], u[:, :3] * signs, atol=1e-5)
+        np.testing.assert_allclose(cells.varm["LSI"], vt[:3].T * signs, atol=1e-5)
+        found.append((cells.obsm["X_lsi"], cells.varm["LSI"]))
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_lsi_names_the_place_of_what_it_refuses():
+    values = np.random.default_rng(0).poisson(1.0, (4, 9)).astype(np.float32)
+    values[2, 5] = np.nan
+    with pytest.raises(zs.errors.NonFiniteError, match="column 5"):
+        zs.tl.lsi(ad.AnnData(values), n_comps=2)
+    with pytest.raises(zs.errors.ZensaiboError, match="cell"):
+        zs.tl.lsi(ad.AnnData(np.ones((1, 9), dtype=np.float32)), n_comps=1)
+
+
 def _genes() -> pd.DataFrame:
     return pd.DataFrame(
         {

@@ -126,7 +126,15 @@ def _codecs(codecs: list[dict[str, Any]]) -> list[str]:
 
 
 def _slot(key: str, kind: str, shape: list[int], dtype: str = "", **more: Any) -> dict[str, Any]:
-    return {"key": key, "kind": kind, "shape": shape, "dtype": dtype, "entries": None, "compression": [], "bytes": 0} | more
+    return {
+        "key": key,
+        "kind": kind,
+        "shape": shape,
+        "dtype": dtype,
+        "entries": None,
+        "compression": [],
+        "bytes": 0,
+    } | more
 
 
 def _length(tree: Any, key: str) -> int:
@@ -172,7 +180,9 @@ def _anndata(tree: Any, prefix: str = "") -> dict[str, Any]:
     at = f"{prefix}/" if prefix else ""
     members = tree.members(prefix)
     if not {"obs", "var"} <= set(members):
-        raise FormatError(f"{prefix or 'root'}: expected AnnData (obs and var), found {', '.join(members[:10]) or 'nothing'}")
+        raise FormatError(
+            f"{prefix or 'root'}: expected AnnData (obs and var), found {', '.join(members[:10]) or 'nothing'}"
+        )
     slots: list[dict[str, Any]] = []
     for name in sorted(members, key=lambda name: (name not in ("X", "obs", "var"), name)):
         inner = tree.members(f"{at}{name}") if name in _MAPPINGS else []
@@ -242,7 +252,9 @@ def _csv(place: str) -> dict[str, Any]:
             rows = 1 + sum(1 for line in file if line.strip())
     except (EOFError, zlib.error, UnicodeDecodeError) as error:
         raise FormatError(f"{place}: expected sound text, found: {error}") from error
-    slot = _slot(os.path.basename(place), "table", [rows, width], "text", compression=packed, bytes=os.path.getsize(place))
+    slot = _slot(
+        os.path.basename(place), "table", [rows, width], "text", compression=packed, bytes=os.path.getsize(place)
+    )
     return _table([rows, width], slot) | {"delimiter": mark}
 
 
@@ -264,4 +276,11 @@ def _parquet(place: str) -> dict[str, Any]:
 def _table(shape: list[int], slot: dict[str, Any]) -> dict[str, Any]:
     # Whether rows are cells or genes a table does not say.
     rows, columns = shape
-    return {"n_cells": None, "n_genes": None, "rows": rows, "columns": columns, "entries": rows * columns, "slots": [slot]}
+    return {
+        "n_cells": None,
+        "n_genes": None,
+        "rows": rows,
+        "columns": columns,
+        "entries": rows * columns,
+        "slots": [slot],
+    }

@@ -147,13 +147,13 @@ def convert(
         raise ParameterError(f"parameter `zarr_format`: expected none with format {format}, found {zarr_format!r}")
     if format == "h5ad" and kind not in _BY_PYTHON:
         if orientation is not None:
-            raise ParameterError(f"parameter `orientation`: expected none for {kind} data, which says it, found {orientation!r}")
+            raise ParameterError(
+                f"parameter `orientation`: expected none for {kind} data, which says it, found {orientation!r}"
+            )
         with reporting(progress) as report:
             options = _options(genome=genome, gex_only=gex_only)
             _core.io_convert(place, goal, options, gzip, threads, report)
         return
-    found = read(
-        place, genome=genome, gex_only=gex_only, orientation=orientation, threads=threads, progress=progress
-    )
+    found = read(place, genome=genome, gex_only=gex_only, orientation=orientation, threads=threads, progress=progress)
     settings: dict[str, Any] = {} if gzip is None else {"compression": "gzip", "compression_opts": gzip}
     write(found, goal, format=format, zarr_format=zarr_format, **settings)

@@ -134,7 +134,7 @@ def read_anndata(place: str) -> AnnData:
                     parts[name] = anndata.io.read_elem(group[name])
             return anndata.AnnData(**parts)
         finally:
-            if store.archive is not None:
+            if not isinstance(holder, str):
                 holder.close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from .. import _anndata, _mudata, arrays
 from .._progress import Progress
@@ -70,7 +71,8 @@ def lsi(
 
     Notes
     -----
-    Goes through :func:`zensaibo.arrays.pca` without centring, to convergence; the matrix is never dense.
+    Goes through :func:`zensaibo.arrays.pca` without centring, to convergence, on the transposed matrix (a copy) where
+    there are fewer cells than peaks; a sparse matrix is never dense.
 
     References
     ----------
@@ -81,6 +83,12 @@ def lsi(
     if n_comps < 1:
         raise ParameterError(f"parameter `n_comps`: expected at least 1, found {n_comps}")
     kept = min(n_comps, *matrix.shape)
+    # The work is in the space of the columns: the smaller side, which peaks seldom are.
+    # What is refused is refused as it came, so that messages name its rows and columns.
+    values = matrix.data if sparse.issparse(matrix) else matrix
+    turned = 1 < matrix.shape[0] < matrix.shape[1] and bool(np.isfinite(values).all())
+    if turned:
+        matrix = matrix.T.tocsr() if sparse.issparse(matrix) else np.ascontiguousarray(matrix.T)
     found = arrays.pca(
         matrix,
         kept,
@@ -93,13 +101,20 @@ def lsi(
     scores = found.scores.astype(np.float64)
     values = np.sqrt((scores**2).sum(axis=0))
     vectors = scores / np.where(values > 0, values, 1.0)
+    loadings = np.ascontiguousarray(found.components.T)
+    if turned:
+        vectors, loadings = loadings, vectors
+        largest = loadings[np.abs(loadings).argmax(axis=0), np.arange(kept)]
+        signs = np.where(largest < 0, -1.0, 1.0)
+        vectors, loadings = vectors * signs, loadings * signs
+    n_cells = vectors.shape[0]
     if scale_embeddings:
         spread = vectors.std(axis=0)
         vectors = (vectors - vectors.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
     adata = _anndata.start(adata, copy and whole is None)
     adata.obsm["X_lsi"] = vectors
-    adata.varm["LSI"] = np.ascontiguousarray(found.components.T)
-    adata.uns["lsi"] = {"stdev": values / np.sqrt(max(matrix.shape[0] - 1, 1))}
+    adata.varm["LSI"] = loadings
+    adata.uns["lsi"] = {"stdev": values / np.sqrt(max(n_cells - 1, 1))}
     record(
         adata,
         "lsi",
