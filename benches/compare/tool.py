@@ -259,7 +259,8 @@ def combat(adata, stage) -> dict:
 
 @twice
 def pearson_residuals(adata, stage) -> dict:
-    adata = adata[:, np.argsort(-np.asarray(adata.X.sum(0)).ravel(), kind="stable")[:2000]].copy()
+    # In the order of the file, as a mask of genes leaves them.
+    adata = adata[:, np.sort(np.argsort(-np.asarray(adata.X.sum(0)).ravel(), kind="stable")[:2000])].copy()
     if peer == "zensaibo":
         import zensaibo as zs
 

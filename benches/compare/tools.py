@@ -190,7 +190,8 @@ def judge(case: str, source: Path, results: dict[str, dict]) -> dict[str, str]:
         elif case == "scrublet":
             from sklearn.metrics import roc_auc_score
 
-            verdict[peer] = f"AUC to planted doublets {roc_auc_score(found['truth'], found['score']):.3f}"
+            area = roc_auc_score(found["truth"], found["score"])
+            verdict[peer] = f"AUC to planted doublets {area:.3f}{' (by cxds)' if peer == 'brisc' else ''}"
         elif case == "tsne":
             trust = zs.metrics.trustworthiness(found["points"], found["embedding"], n_neighbors=15)
             kept = zs.metrics.neighbor_preservation(found["points"], found["embedding"], n_neighbors=15)
