@@ -481,6 +481,8 @@ def numbers(thing, path: str = "result"):
     elif isinstance(thing, dict):
         for key, value in thing.items():
             yield from numbers(value, f"{path}[{key}]")
+    elif isinstance(thing, zs.arrays.Aggregated):
+        yield from numbers(thing.tables, path)
     elif hasattr(thing, "_asdict"):
         yield from numbers(thing._asdict(), path)
     elif isinstance(thing, (list, tuple)):

@@ -102,7 +102,7 @@ def test_bad_input_is_named(cells):
     with pytest.raises(zs.errors.ParameterError, match="`n_pcs`"):
         zs.pp.bbknn(cells, batch_key="dataset", n_pcs=0)
     cells.obs["small"] = ["x"] * (cells.n_obs - 2) + ["y"] * 2
-    with pytest.raises(zs.errors.TooFewError, match="at least 3 cells in each batch .* found 2 in batch 1"):
+    with pytest.raises(zs.errors.TooFewError, match="`small`: expected at least 3 cells in each batch, found 2 in batch 'y'"):
         zs.pp.bbknn(cells, batch_key="small")
     cells.obsm["X_pca"][2, 1] = np.inf
     with pytest.raises(zs.errors.NonFiniteError, match="row 2, column 1"):

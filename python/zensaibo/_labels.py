@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .errors import DataError
+from .errors import DataError, TooFewError
 
 
 def codes_of(labels: Any, name: str) -> tuple[np.ndarray, pd.Index]:
@@ -24,3 +26,18 @@ def codes_of(labels: Any, name: str) -> tuple[np.ndarray, pd.Index]:
             f"`{name}`: expected a label for every cell, found {missing.size} without one (the first in row {missing[0]})"
         )
     return np.ascontiguousarray(values.codes, dtype=np.uint32), values.categories
+
+
+@contextmanager
+def small_batches_named(column: Any, key: str, least: int) -> Iterator[None]:
+    """Where too few cells are the trouble and a batch of the column ``key`` has less than ``least``, names that batch."""
+    try:
+        yield
+    except TooFewError as error:
+        sizes = pd.Series(np.asarray(column)).value_counts(sort=False)
+        for batch, size in sizes.items():
+            if 0 < size < least:
+                raise TooFewError(
+                    f"`{key}`: expected at least {least} cells in each batch, found {size} in batch {str(batch)!r}"
+                ) from error
+        raise

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .. import arrays
 from .._anndata import get_matrix, get_obs, start
 from .._keys import CONNECTIVITIES, DISTANCES, NEIGHBORS, X_PCA
+from .._labels import small_batches_named
 from .._progress import Progress
 from .._provenance import record
 from ..arrays._neighbors import Algorithm, Metric
@@ -86,7 +87,8 @@ def bbknn(
         "set_op_mix_ratio": set_op_mix_ratio,
         "local_connectivity": local_connectivity,
     }
-    graph = arrays.bbknn(data, batches, **options, threads=threads, progress=progress)
+    with small_batches_named(batches, batch_key, neighbors_within_batch):
+        graph = arrays.bbknn(data, batches, **options, threads=threads, progress=progress)
     n_neighbors = neighbors_within_batch * int(batches.nunique())
     prefix = "" if key_added is None else f"{key_added}_"
     adata.obsp[prefix + DISTANCES], adata.obsp[prefix + CONNECTIVITIES] = graph.distances, graph.connectivities

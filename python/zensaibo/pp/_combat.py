@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import arrays
 from .._anndata import check_adata, get_matrix, get_obs, start
+from .._labels import small_batches_named
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..errors import NonFiniteError, ParameterError
@@ -86,13 +87,14 @@ def combat(
         raise ParameterError(f"parameter `covariates`: expected each column once, found {names}")
     codes = _batch_codes(get_obs(adata, key), key)
     columns = _indicators(adata, names)
-    found = arrays.combat(
-        get_matrix(adata),
-        codes,
-        covariates=np.column_stack(columns) if columns else None,
-        threads=threads,
-        progress=progress,
-    )
+    with small_batches_named(adata.obs[key], key, 2):
+        found = arrays.combat(
+            get_matrix(adata),
+            codes,
+            covariates=np.column_stack(columns) if columns else None,
+            threads=threads,
+            progress=progress,
+        )
     if not inplace:
         return found.corrected
     adata = start(adata, copy=False)

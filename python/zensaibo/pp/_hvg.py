@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from .. import arrays
 from .._anndata import check_adata, get_matrix, get_obs
 from .._keys import HIGHLY_VARIABLE, HVG, LOG1P, check_preset
+from .._labels import small_batches_named
 from .._provenance import record
 from .._subset import subset_var
 from ..arrays._counts import ProgressArgument
@@ -144,23 +146,24 @@ def highly_variable_genes(
         # scanpy joins batches in a table sorted by name, which decides between equals.
         tie_order = np.argsort(names.to_numpy().astype(str), kind="stable")
     base = adata.uns.get(LOG1P, {}).get("base") if flavor == "seurat" else None
-    found = arrays.highly_variable_genes(
-        get_matrix(adata, layer=layer),
-        flavor=flavor,
-        n_top_genes=n_top_genes,
-        **cutoffs,
-        span=span,
-        n_bins=n_bins,
-        check_values=check_values,
-        filter_unexpressed_genes=filter_unexpressed_genes,
-        theta=theta,
-        clip=clip,
-        batches=batches,
-        log_base=None if base is None else float(base),
-        tie_order=tie_order,
-        threads=threads,
-        progress=progress,
-    )
+    with nullcontext() if batch_key is None else small_batches_named(adata.obs[batch_key], batch_key, 2):
+        found = arrays.highly_variable_genes(
+            get_matrix(adata, layer=layer),
+            flavor=flavor,
+            n_top_genes=n_top_genes,
+            **cutoffs,
+            span=span,
+            n_bins=n_bins,
+            check_values=check_values,
+            filter_unexpressed_genes=filter_unexpressed_genes,
+            theta=theta,
+            clip=clip,
+            batches=batches,
+            log_base=None if base is None else float(base),
+            tie_order=tie_order,
+            threads=threads,
+            progress=progress,
+        )
     if found.not_counts:
         warnings.warn(
             f"`flavor={flavor!r}` expects raw count data, but non-integers were found.", UserWarning, stacklevel=2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from .. import _anndata
+from .. import _anndata, arrays
 from .._progress import Progress
 from .._provenance import record
 from ..arrays._pseudobulk import pseudobulk_test as test_arrays
@@ -96,7 +96,7 @@ def pseudobulk_test(
     Notes
     -----
     Cells of one sample are not replicates of each other; tests that take them so find differences in every comparison.
-    Sums are exact, nothing is random, threads change no bit. One read of the matrix.
+    Sums are exact, nothing is random, threads change no bit. Two reads of the matrix.
 
     References
     ----------
@@ -112,6 +112,10 @@ def pseudobulk_test(
     for key in [*keys, *columns]:
         _anndata.get_obs(adata, key)
     by = keys if groupby is None else [groupby, *[key for key in keys if key != groupby]]
+    # Sums would hide a value below 0, and fractions that add up to whole numbers.
+    matrix = _anndata.get_matrix(adata, layer=layer)
+    if 0 not in matrix.shape:
+        arrays.check_counts(matrix, threads=threads)
     bulk = aggregate(adata, by, "sum", layer=layer, threads=threads, progress=progress)
     covariates = _covariates(adata, by, columns, bulk.obs)
 
