@@ -2,7 +2,7 @@
 //!
 //! From a symmetric graph `W` of n cells: the kernel `K = D^-1 W D^-1` that no longer knows how densely cells were
 //! sampled, its random walk made symmetric, `T = Z^-1/2 K Z^-1/2` ([`transitions`]), and the eigenvectors of `T` with
-//! the largest eigenvalues ([`diffmap`], by restarted Lanczos iteration, [`lanczos`]). Distances along the walk, summed
+//! the largest eigenvalues ([`diffmap`], by filtered subspace iteration, [`filter`]). Distances along the walk, summed
 //! over its length, from one root cell are its pseudotime ([`pseudotime`]); where distances from several tips cease to
 //! run together the cells branch ([`branchings`]).
 //!
@@ -13,6 +13,7 @@
 mod branching;
 mod concordance;
 mod distances;
+mod filter;
 mod lanczos;
 mod options;
 mod pseudotime;

@@ -12,7 +12,7 @@ from .._labels import codes_of
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import DataError, NonFiniteError, ShapeError
-from ._neighbors import Metric, _points
+from ._neighbors import Algorithm, Metric, _points
 
 
 class Nearest(NamedTuple):

@@ -142,7 +142,7 @@ def dpt(
     was. Distances are taken in float64 where scanpy takes float32, which can move a branch's last cells.
     References: Haghverdi et al. 2016, Nature Methods 13, 845; Wolf et al. 2019, Genome Biology 20, 59.
     """
-    splits = {"min_group_size": min_group_size, "allow_kendall_tau_shift": allow_kendall_tau_shift}
+    splits: dict[str, Any] = {"min_group_size": min_group_size, "allow_kendall_tau_shift": allow_kendall_tau_shift}
     adata = start(adata, copy)
     graph = stored_connectivities(adata, neighbors_key)
     root = _root(adata)
