@@ -231,6 +231,8 @@ fn palettes_are_distinct_and_grow_at_the_end() {
         assert_eq!(distinct.len(), n);
         assert_eq!(colors, palette(200)[..n]);
     }
+    assert_eq!(palette(8)[0], [230, 159, 0, 255]);
+    assert_eq!(palette(8)[7], [0, 0, 0, 255]);
     assert_eq!(viridis(256)[0], [68, 1, 84, 255]);
     assert_eq!(viridis(256)[255], [253, 231, 37, 255]);
     assert_eq!(viridis(1).len(), 1);

@@ -101,7 +101,9 @@ def embedding(
         Colour map of numbers; two names of one parameter. By default matplotlib's.
     palette
         Colours of categories: a list, a dictionary, a cycler, or the name of a colour map. By default those stored in
-        ``uns["<color>_colors"]``, else zensaibo's list.
+        ``uns["<color>_colors"]``, else zensaibo's list: up to 8 categories the colours of Okabe and Ito (2008), which the
+        colour-blind tell apart; up to 20 also hues of Tableau; beyond, the colour farthest from all before it (CIELAB).
+        The colours of the first categories do not depend on how many follow.
     na_color
         Colour of cells without a value or outside `groups`.
     na_in_legend
