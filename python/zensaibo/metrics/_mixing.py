@@ -163,7 +163,7 @@ def kbet(
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> Kbet:
-    """k-nearest-neighbour batch effect test: share of cells around which batches occur as they do overall.
+    """k-nearest-neighbour batch effect test: share of cells around which batches occur as they do overall; 1 is best.
 
     Parameters
     ----------
