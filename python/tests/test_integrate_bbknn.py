@@ -89,7 +89,7 @@ def test_the_approximate_search_finds_nearly_all(cells):
 
 
 def test_bad_input_is_named(cells):
-    with pytest.raises(zs.errors.ParameterError, match="algorithm"):
+    with pytest.raises(zs.errors.ParameterError, match="one of `auto`, `exact`, `approximate`"):
         zs.pp.bbknn(cells, batch_key="dataset", algorithm="annoy")
     with pytest.raises(KeyError, match="`batch` not found in adata.obs"):
         zs.pp.bbknn(cells)
