@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use numpy::{PyArray1, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, check_spacing};
@@ -70,19 +70,12 @@ impl VolumeBlocks for Fetched {
             };
             let array =
                 self.fetch.bind(py).call1((frame.time, frame.channel, region.start, region.size)).map_err(fault)?;
-            let array = array.cast::<PyUntypedArray>().map_err(|error| fault(error.into()))?;
-            let bytes = array.len() * array.dtype().itemsize();
-            if !array.is_c_contiguous() || bytes != out.len() {
-                let found = format!("{} of {:?}", array.dtype(), array.shape());
-                return Err(Error::data(
-                    DataFault::Shape,
-                    &self.info.name,
-                    format!("{} bytes in C order", out.len()),
-                    found,
-                ));
+            let bytes: PyReadonlyArray1<'_, u8> = array.extract().map_err(fault)?;
+            let data = bytes.as_slice().map_err(|error| fault(error.into()))?;
+            if data.len() != out.len() {
+                let expected = format!("{} bytes", out.len());
+                return Err(Error::data(DataFault::Shape, &self.info.name, expected, data.len()));
             }
-            // Checked above: contiguous, and as long as `out`.
-            let data = unsafe { std::slice::from_raw_parts((*array.as_array_ptr()).data.cast::<u8>(), bytes) };
             out.copy_from_slice(data);
             Ok(())
         })
@@ -132,19 +125,27 @@ fn described(name: String, axes: &str, shape: &[usize], dtype: Dtype) -> Result<
 
 #[pymethods]
 impl PyVolume {
-    /// A C-contiguous numpy array in this machine's byte order, borrowed.
+    /// The bytes of a C-contiguous numpy array in this machine's byte order, borrowed.
     #[staticmethod]
-    fn from_array(py: Python<'_>, array: &Bound<'_, PyUntypedArray>, dtype: &str, axes: &str) -> PyResult<Self> {
-        let dtype = dtype_of(dtype).map_err(|error| to_python(py, error))?;
-        if !array.is_c_contiguous() || array.dtype().itemsize() != dtype.size() {
-            return Err(to_python(py, Error::Internal("an array that is not contiguous".into())));
+    fn from_array(
+        py: Python<'_>,
+        bytes: &Bound<'_, PyArray1<u8>>,
+        dtype: &str,
+        axes: &str,
+        shape: Vec<usize>,
+    ) -> PyResult<Self> {
+        let made = dtype_of(dtype).and_then(|dtype| described("array".into(), axes, &shape, dtype));
+        let info = made.map_err(|error| to_python(py, error))?;
+        let held = bytes.readonly();
+        let slice = held.as_slice()?;
+        if slice.len() != info.shape.iter().product::<usize>() * info.dtype.size() {
+            return Err(to_python(py, Error::Internal("an array whose bytes do not match its shape".into())));
         }
-        let info = described("array".into(), axes, array.shape(), dtype).map_err(|error| to_python(py, error))?;
-        let data = unsafe { (*array.as_array_ptr()).data.cast::<u8>().cast_const() };
-        Ok(Self { source: Arc::new(Memory { info, _owner: array.clone().into_any().unbind(), data }) })
+        let data = slice.as_ptr();
+        Ok(Self { source: Arc::new(Memory { info, _owner: bytes.clone().into_any().unbind(), data }) })
     }
 
-    /// Regions by `fetch(time, channel, start, size)`, which returns (z, y, x) arrays of the type, C-contiguous.
+    /// Regions by `fetch(time, channel, start, size)`, which returns the bytes of (z, y, x) voxels of the type, C-contiguous.
     #[staticmethod]
     fn from_callable(
         py: Python<'_>,

@@ -378,7 +378,7 @@ def pearson_residuals(
 
 class Volume:
     @staticmethod
-    def from_array(array: Any, dtype: str, axes: str) -> Volume: ...
+    def from_array(bytes: Any, dtype: str, axes: str, shape: list[int]) -> Volume: ...
     @staticmethod
     def from_callable(
         fetch: Callable[..., Any], name: str, dtype: str, axes: str, shape: list[int], chunk: list[int]

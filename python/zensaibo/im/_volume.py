@@ -209,14 +209,14 @@ def _from_array(source: Any, axes: str | None) -> Volume:
         axes = usual[len(shape)]
     if isinstance(source, np.ndarray):
         source = np.ascontiguousarray(source, dtype=dtype.newbyteorder("="))
-        return Volume(_core.Volume.from_array(source, dtype.name, axes))
+        return Volume(_core.Volume.from_array(_bytes(source), dtype.name, axes, list(source.shape)))
 
     def fetch(time: int, channel: int, start: Sequence[int], size: Sequence[int]) -> np.ndarray:
         first = {"t": time, "c": channel, "z": start[0], "y": start[1], "x": start[2]}
         length = {"t": 1, "c": 1, "z": size[0], "y": size[1], "x": size[2]}
         index = tuple(slice(first[axis], first[axis] + length[axis]) for axis in axes)
         part = np.asarray(source[index])
-        return np.ascontiguousarray(part, dtype=dtype.newbyteorder("=")).reshape(tuple(size))
+        return _bytes(np.ascontiguousarray(part, dtype=dtype.newbyteorder("=")))
 
     chunks = getattr(source, "chunks", None) or (1,) * len(shape)
     # dask names every chunk, zarr one.
@@ -225,6 +225,11 @@ def _from_array(source: Any, axes: str | None) -> Volume:
     chunk = [int(by_axis.get(axis, 1)) for axis in "zyx"]
     name = f"{type(source).__module__.split('.')[0]} array"
     return Volume(_core.Volume.from_callable(fetch, name, dtype.name, axes, [int(n) for n in shape], chunk))
+
+
+def _bytes(array: np.ndarray) -> np.ndarray:
+    """The memory of a C-contiguous array."""
+    return array.reshape(-1).view(np.uint8)
 
 
 def _channel(volume: Volume, channel: int | str) -> Volume:
