@@ -9,6 +9,7 @@
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`inspect`] and [`convert`].
+//! - [`open_volume`]: volumes of microscopes, read by regions ([`volume`]).
 //!
 //! Bulk data are read by `pread` at the chunk addresses and decoded (gzip, lzf, blosc, zstd, shuffle, fletcher32) on
 //! the current pool, outside the HDF5 library and its lock. Files are opened without locks. Everything here runs on the
@@ -43,6 +44,7 @@ mod table;
 pub mod tenx;
 mod value;
 mod values;
+pub mod volume;
 
 pub use arrays::{read_array, read_sparse};
 pub use convert::convert;
@@ -55,3 +57,4 @@ pub use table::{Column, Table, first_repeated, make_unique};
 pub use tenx::{TenxFile, TenxOptions, VarNames, read_folder, read_market};
 pub use value::{RecordField, SparseArray, Value};
 pub use values::{Dtype, Values};
+pub use volume::{OpenOptions, open_volume, open_volume_with};

@@ -233,7 +233,8 @@ fn lzf(data: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn blosc(data: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), String> {
+/// Blosc 1, of at most `limit` bytes.
+pub(crate) fn blosc(data: &[u8], out: &mut Vec<u8>, limit: usize) -> Result<(), String> {
     let damaged = || String::from("blosc data that cannot be read");
     let mut size = 0usize;
     // The check reads the header's sixteen bytes and compares them with the length it is told.

@@ -6,6 +6,7 @@
 
 mod array;
 mod attribute;
+mod blocks;
 mod file;
 mod filters;
 mod output;
@@ -13,9 +14,10 @@ mod strings;
 mod types;
 
 pub(crate) use array::{Buffers, NumberArray, zeroed};
+pub(crate) use blocks::{BlockArray, stretch};
 pub(crate) use attribute::{Attr, read_attr, reference_target, values_from_bytes};
 pub(crate) use file::{H5File, is_hdf5, listed};
-pub(crate) use filters::{Filter, shuffle};
+pub(crate) use filters::{Filter, blosc as inflate_blosc, shuffle};
 pub(crate) use output::{
     FieldData, Outcome, Stream, put_encoding, put_null, put_numbers, put_numbers_attr, put_records, put_text_attr,
     put_texts, put_texts_attr,

@@ -1,0 +1,11 @@
+//! OME-Zarr 0.4, 0.5 and what readers must know of 0.6; plain Zarr arrays (versions 2 and 3).
+
+mod image;
+mod layout;
+mod pyramid;
+mod store;
+mod write;
+
+pub(super) use self::image::{Node, open};
+pub use self::pyramid::Downsample;
+pub use self::write::{Compression, NgffVersion, OmeZarrOptions, OmeZarrWriter, pyramid_levels, write_ome_zarr};
