@@ -4,9 +4,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use zensaibo_core::data::{Frame, Region, VolumeBlocks};
+use zensaibo_core::Ctx;
+use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks, VolumeInfo, VolumeSink as _};
 use zensaibo_core::parallel::with_threads;
-use zensaibo_io::volume::{OpenOptions, open_volume, open_volume_with};
+use zensaibo_core::progress::CancelToken;
+use zensaibo_io::volume::{
+    Compression, NgffVersion, OmeZarrOptions, OmeZarrWriter, OpenOptions, open_volume, open_volume_with, pyramid_levels,
+    write_ome_zarr,
+};
 
 #[derive(serde::Deserialize)]
 struct Expected {
@@ -231,5 +236,231 @@ fn tiff() {
     ] {
         let error = open_volume_with(&at("plain.tif"), &options).err().unwrap().to_string();
         assert!(error.contains(word), "{error}");
+    }
+}
+
+#[test]
+fn zarr() {
+    let Some(folder) = made("make_zarr.py") else { return };
+    let at = |name: &str| folder.path().join(name);
+    compare(folder.path());
+    refused(&at("plate.zarr"), &["plate", "A/1/0", "B/2/1"]);
+    refused(&at("plate.zarr/A/1"), &["well", "0, 1"]);
+    refused(&at("affine.zarr"), &["coordinateTransformations", "affine", "sequence"]);
+    refused(&at("four"), &["axes", "4 dimensions"]);
+    refused(&at("text"), &["text", "numbers"]);
+    let four = OpenOptions { axes: Some("czyx".into()), ..OpenOptions::default() };
+    assert_eq!(open_volume_with(&at("four"), &four).unwrap().info().shape, [1, 2, 3, 4, 5]);
+    let level = OpenOptions { level: Some(2), ..OpenOptions::default() };
+    let error = open_volume_with(&at("v05.zarr"), &level).err().unwrap().to_string();
+    assert!(error.contains("level") && error.contains("0..2"), "{error}");
+
+    // A damaged shard, cut metadata.
+    let shard = at("codec_zstd/c/0/0/0");
+    let bytes = std::fs::read(&shard).unwrap();
+    for damaged in [&bytes[..bytes.len() / 2], &bytes[..3], &[0xee; 5000][..]] {
+        std::fs::write(&shard, damaged).unwrap();
+        let volume = open_volume(&at("codec_zstd")).unwrap();
+        let region = Region::whole(volume.info().space());
+        let mut out = vec![0u16; region.len()];
+        let error = volume.read(Frame::default(), &region, bytemuck::cast_slice_mut(&mut out)).unwrap_err().to_string();
+        assert!(error.contains("codec_zstd"), "{error}");
+    }
+    let text = std::fs::read(at("v05.zarr/zarr.json")).unwrap();
+    std::fs::write(at("v05.zarr/zarr.json"), &text[..text.len() / 2]).unwrap();
+    refused(&at("v05.zarr"), &["zarr.json", "JSON"]);
+}
+
+#[test]
+fn others() {
+    let Some(folder) = made("make_more.py") else { return };
+    let at = |name: &str| folder.path().join(name);
+    compare(folder.path());
+    let files = ["im.ims", "gzip.h5", "whole.h5", "raw.nrrd", "packed.nrrd", "ras.nii", "turned.nii.gz", "c.npy", "bdv.xml"];
+    damaged(folder.path(), &files);
+    refused(&at("two.h5"), &["two.h5", "0: a, 1: b", "series"]);
+    refused(&at("four.npy"), &["four.npy", "axes", "4 dimensions"]);
+    refused(&at("tiles.xml"), &["tiles.xml", "chan0", "series"]);
+    let one = OpenOptions { series: Some(1), ..OpenOptions::default() };
+    assert_eq!(open_volume_with(&at("tiles.xml"), &one).unwrap().info().shape, [2, 1, 9, 21, 33]);
+    assert_eq!(open_volume_with(&at("two.h5"), &one).unwrap().info().shape, [1, 1, 9, 21, 33]);
+    let bytes = std::fs::read(at("c.npy")).unwrap();
+    std::fs::write(at("cut.npy"), &bytes[..bytes.len() - 1]).unwrap();
+    refused(&at("cut.npy"), &["cut.npy", "truncated"]);
+    let block = at("n5_gzip/0/0/0");
+    let bytes = std::fs::read(&block).unwrap();
+    std::fs::write(&block, &bytes[..bytes.len() / 2]).unwrap();
+    let volume = open_volume(&at("n5_gzip")).unwrap();
+    let region = Region::whole(volume.info().space());
+    let mut out = vec![0u16; region.len()];
+    let error = volume.read(Frame::default(), &region, bytemuck::cast_slice_mut(&mut out)).unwrap_err().to_string();
+    assert!(error.contains("n5_gzip"), "{error}");
+    std::fs::create_dir(at("empty")).unwrap();
+    refused(&at("empty"), &["empty", "a volume"]);
+    std::fs::write(at("notes.txt"), "dear diary").unwrap();
+    refused(&at("notes.txt"), &["notes.txt", "a volume"]);
+}
+
+/// A volume in memory with several frames.
+struct Memory(VolumeInfo, Vec<u8>);
+
+impl VolumeBlocks for Memory {
+    fn info(&self) -> &VolumeInfo {
+        &self.0
+    }
+    fn read(&self, frame: Frame, region: &Region, out: &mut [u8]) -> zensaibo_core::Result<()> {
+        self.0.check(frame, region)?;
+        out.copy_from_slice(&cut(&self.1, self.0.shape, self.0.dtype.size(), frame, region));
+        Ok(())
+    }
+}
+
+fn memory(shape: [usize; 5], dtype: Dtype, spacing: Option<[f64; 3]>) -> Memory {
+    let mut info = VolumeInfo::plain("memory", [shape[2], shape[3], shape[4]], dtype);
+    info.shape = shape;
+    info.spacing = spacing;
+    info.axes = "tczyx".chars().zip(shape).filter(|(axis, n)| *n > 1 || "yx".contains(*axis)).map(|(axis, _)| axis).collect();
+    let voxels: usize = shape.iter().product();
+    let value = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+    let bytes = match dtype {
+        Dtype::F32 => (0..voxels).flat_map(|at| ((value(at) % 1000) as f32 / 7.0).to_ne_bytes()).collect(),
+        Dtype::U32 => (0..voxels).flat_map(|at| ((value(at / 3) % 5) as u32).to_ne_bytes()).collect(),
+        Dtype::U8 => (0..voxels).map(|at| value(at) as u8).collect(),
+        _ => (0..voxels).flat_map(|at| ((value(at) % 4000) as u16).to_ne_bytes()).collect(),
+    };
+    Memory(info, bytes)
+}
+
+#[test]
+fn ome_zarr_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let ctx = Ctx::quiet();
+    let mut cases = Vec::new();
+    let small = OmeZarrOptions { chunk: Some([4, 8, 16]), shard: Some([8, 16, 32]), levels: Some(3), ..OmeZarrOptions::default() };
+    let old = OmeZarrOptions { version: NgffVersion::V04, shard: None, ..small.clone() };
+    let anisotropic = Some([5.0, 2.0, 2.0]);
+    for (name, shape, dtype, spacing, options, label) in [
+        ("v05.ome.zarr", [1, 1, 19, 45, 71], Dtype::U16, anisotropic, small.clone(), false),
+        ("v04.ome.zarr", [1, 1, 19, 45, 71], Dtype::U16, anisotropic, old.clone(), false),
+        ("five.ome.zarr", [2, 3, 9, 21, 33], Dtype::F32, Some([1.0; 3]), small.clone(), false),
+        ("five4.ome.zarr", [2, 3, 9, 21, 33], Dtype::U8, None, OmeZarrOptions { compression: Compression::Zstd, ..old }, false),
+        ("flat.ome.zarr", [1, 2, 1, 50, 70], Dtype::U8, Some([0.5; 3]), OmeZarrOptions { compression: Compression::None, chunk: None, shard: None, ..small.clone() }, false),
+        ("plain.ome.zarr", [1, 1, 30, 300, 270], Dtype::U16, anisotropic, OmeZarrOptions::default(), false),
+        ("v05.ome.zarr/labels/cells", [1, 1, 19, 45, 71], Dtype::U32, anisotropic, small.clone(), true),
+        ("v05.ome.zarr/labels/nuclei", [1, 1, 19, 45, 71], Dtype::U32, anisotropic, small.clone(), true),
+        ("v04.ome.zarr/labels/cells", [1, 1, 19, 45, 71], Dtype::U32, anisotropic, OmeZarrOptions { shard: None, ..small.clone() }, true),
+    ] {
+        let mut source = memory(shape, dtype, spacing);
+        source.0.orientation = Some("psl".parse().unwrap());
+        source.0.origin = if spacing.is_some() { [7.0, 8.0, 9.0] } else { [0.0; 3] };
+        if shape[1] > 1 {
+            source.0.channels = (0..shape[1]).map(|c| format!("stain {c}")).collect();
+        }
+        if label {
+            let (image, own) = name.split_once("/labels/").unwrap();
+            let writer = OmeZarrWriter::create_labels(&at(image), own, &source.0, &options).unwrap();
+            writer.copy_from(&source, &ctx).unwrap();
+            writer.finish(&ctx).unwrap();
+        } else {
+            write_ome_zarr(&source, &at(name), &options, &ctx).unwrap();
+        }
+        let raw = format!("{}.raw", name.replace('/', "_"));
+        std::fs::write(at(&raw), &source.1).unwrap();
+        // Read back whole.
+        let volume = open_volume(&at(name)).unwrap();
+        let info = volume.info();
+        assert_eq!((info.shape, info.dtype, info.spacing, info.orientation), (shape, dtype, spacing, source.0.orientation));
+        assert_eq!((info.origin, &info.channels), (source.0.origin, &source.0.channels), "{name}");
+        let whole = Region::whole(info.space());
+        for frame in info.frames() {
+            assert!(read(&volume, frame, &whole) == cut(&source.1, shape, dtype.size(), frame, &whole), "{name}");
+        }
+        let levels = pyramid_levels(&at(name)).unwrap().len();
+        let v3 = at(name).join("zarr.json").exists();
+        cases.push(serde_json::json!({
+            "path": name, "raw": raw, "shape": shape, "dtype": dtype.name(), "axes": info.axes, "labels": label, "levels": levels,
+            "version": if v3 { "0.5" } else { "0.4" }, "spacing": spacing, "channels": info.channels, "shards": name.starts_with("v05"),
+        }));
+    }
+    let levels: Vec<u64> = cases.iter().map(|case| case["levels"].as_u64().unwrap()).collect();
+    assert_eq!(levels, [3, 3, 3, 3, 3, 2, 3, 3, 3]);
+
+    // The same bytes for any number of threads and any memory.
+    let source = memory([1, 2, 19, 45, 71], Dtype::U16, anisotropic);
+    let files = |name: &str, threads: usize, memory: Option<u64>| {
+        let options = OmeZarrOptions { memory, ..small.clone() };
+        with_threads(Some(threads), || write_ome_zarr(&source, &at(name), &options, &ctx)).unwrap();
+        let mut files = Vec::new();
+        let mut folders = vec![at(name)];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    files.push((path.strip_prefix(at(name)).unwrap().to_path_buf(), std::fs::read(&path).unwrap()));
+                }
+            }
+        }
+        files.sort();
+        files
+    };
+    let one = files("same.zarr", 1, None);
+    assert!(one == files("same.zarr", 8, None) && one == files("same.zarr", 2, Some(1 << 20)));
+
+    // Nothing half-written: what was interrupted, dropped or refused leaves what was there.
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    let cancel = CancelToken::default();
+    struct Stop(CancelToken);
+    impl zensaibo_core::progress::Progress for Stop {
+        fn start(&self, _: &str, _: u64) {}
+        fn advance(&self, _: u64) {
+            self.0.cancel();
+        }
+        fn finish(&self) {}
+    }
+    let stopped = Ctx::new(cancel.clone(), std::sync::Arc::new(Stop(cancel)));
+    assert!(write_ome_zarr(&source, &at("same.zarr"), &small, &stopped).unwrap_err().to_string().contains("interrupted"));
+    drop(OmeZarrWriter::create(&at("dropped.zarr"), &source.0, &small).unwrap());
+    std::fs::create_dir(at("mine")).unwrap();
+    std::fs::write(at("mine/notes.txt"), "dear diary").unwrap();
+    for (place, options, word) in [
+        ("mine", small.clone(), "no Zarr"),
+        ("mine/notes.txt", small.clone(), "a file"),
+        ("new.zarr", OmeZarrOptions { shard: Some([5, 16, 32]), ..small.clone() }, "shard"),
+        ("new.zarr", OmeZarrOptions { level: 0, ..small.clone() }, "level"),
+        ("new.zarr", OmeZarrOptions { levels: Some(0), ..small.clone() }, "levels"),
+        ("new.zarr", OmeZarrOptions { chunk: Some([0, 8, 8]), ..small.clone() }, "chunk"),
+        ("new.zarr", OmeZarrOptions { version: NgffVersion::V04, ..small.clone() }, "shard"),
+    ] {
+        let error = write_ome_zarr(&source, &at(place), &options, &ctx).unwrap_err().to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before + 1);
+    assert_eq!(open_volume(&at("same.zarr")).unwrap().info().shape, [1, 2, 19, 45, 71]);
+    let writer = OmeZarrWriter::create(&at("wrong.zarr"), &source.0, &small).unwrap();
+    let region = Region { start: [0, 3, 0], size: [8, 16, 32] };
+    let error = writer.write(Frame::default(), &region, &vec![0; region.len() * 2]).unwrap_err().to_string();
+    assert!(error.contains("multiples"), "{error}");
+    drop(writer);
+    let floats = memory([1, 1, 4, 4, 4], Dtype::F32, None);
+    let error = OmeZarrWriter::create_labels(&at("v05.ome.zarr"), "f", &floats.0, &small).err().unwrap().to_string();
+    assert!(error.contains("whole numbers"), "{error}");
+
+    std::fs::write(at("check.json"), serde_json::to_string(&cases).unwrap()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/volumes/check_zarr.py");
+    let checker = std::env::var_os("ZENSAIBO_PYTHON").map_or_else(python, PathBuf::from);
+    match Command::new(checker).arg(script).arg(folder.path()).output() {
+        Ok(run) => {
+            let said = String::from_utf8_lossy(&run.stderr).into_owned();
+            if said.contains("ModuleNotFoundError") {
+                println!("skipped: {}", said.lines().last().unwrap_or_default());
+            } else {
+                assert!(run.status.success(), "{said}");
+                print!("{}", String::from_utf8_lossy(&run.stdout));
+            }
+        }
+        Err(error) => println!("skipped: no Python ({error})"),
     }
 }

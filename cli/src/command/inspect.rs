@@ -3,17 +3,36 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
+use zensaibo_core::{Error, Result};
+use zensaibo_io::volume::{VolumeFormat, pyramid_levels};
 
-/// Shows what a file holds: h5ad, 10x HDF5, a 10x folder, or Matrix Market.
+use super::volume::{Input, Spoken, describe, stored_bytes, what};
+
+/// Shows what a file or folder holds: h5ad, 10x HDF5, a 10x folder, Matrix Market; or a volume: TIFF, a folder of TIFF
+/// planes, OME-Zarr, N5, Imaris, BDV, HDF5, NIfTI, NRRD, npy.
 #[derive(Debug, Parser)]
 pub(super) struct Args {
     /// The file or folder. What it is, is seen from its content, not from its name.
     file: PathBuf,
+    #[command(flatten)]
+    spoken: Spoken,
 }
 
 pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
-    let text = zensaibo_io::inspect(&args.file)?.to_string();
-    super::print(&format!("{}\n", text.trim_end()))
+    match what(&args.file)? {
+        Input::Omics(format) => {
+            if let Some(option) = args.spoken.given().first() {
+                return Err(Error::parameter(*option, "a volume", format.name()));
+            }
+            let text = zensaibo_io::inspect(&args.file)?.to_string();
+            super::print(&format!("{}\n", text.trim_end()))
+        }
+        Input::Volume(format) => {
+            let volume = args.spoken.open(&args.file)?;
+            // Plain arrays have no levels, and neither has what is no multiscale image.
+            let levels = if format == VolumeFormat::Zarr { pyramid_levels(&args.file).unwrap_or_default() } else { Vec::new() };
+            super::print(&describe(volume.info(), format.name(), &levels, stored_bytes(&args.file)))
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod cluster;
 mod config;
 mod convert;
 mod inspect;
+mod volume;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -20,7 +21,7 @@ use zensaibo_core::{Error, Result};
 /// Exit code after an interruption.
 pub const INTERRUPTED: i32 = 130;
 
-/// Single-cell omics: from raw counts to annotated clusters.
+/// Single-cell omics, from raw counts to annotated clusters; volumes of cleared tissue.
 #[derive(Debug, Parser)]
 #[command(
     name = "zensaibo",
@@ -31,7 +32,8 @@ pub const INTERRUPTED: i32 = 130;
         zensaibo cluster filtered_feature_bc_matrix/ -o out.h5ad --report report.html\n  \
         zensaibo config cluster > cluster.toml\n  \
         zensaibo cluster counts.h5ad -o out.h5ad --config cluster.toml --set leiden.resolution=0.5\n  \
-        zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n\n\
+        zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
+        zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n\n\
         Exit codes: 0 done, 2 bad usage or options, 3 bad input, 130 interrupted, 1 anything else."
 )]
 struct Cli {

@@ -96,6 +96,13 @@ pub fn open_volume_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Vo
     if let Some(level) = options.level.filter(|&level| level > 0 && !pyramid) {
         return Err(Error::parameter("level", format!("0 for a {}", format.name()), level));
     }
+    let chooses = matches!(
+        format,
+        VolumeFormat::Tiff | VolumeFormat::Zarr | VolumeFormat::N5 | VolumeFormat::BdvHdf5 | VolumeFormat::BdvXml | VolumeFormat::Hdf5
+    );
+    if let Some(series) = options.series.filter(|&series| series > 0 && !chooses) {
+        return Err(Error::parameter("series", format!("0 for {}, which holds one image", format.name()), series));
+    }
     let volume = match format {
         VolumeFormat::Tiff => tiff::open(path, options)?,
         VolumeFormat::Planes => tiff::open_folder(path, options)?,
