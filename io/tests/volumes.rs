@@ -9,8 +9,8 @@ use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks, VolumeInfo, Volume
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::progress::CancelToken;
 use zensaibo_io::volume::{
-    Compression, NgffVersion, OmeZarrOptions, OmeZarrWriter, OpenOptions, open_volume, open_volume_with, pyramid_levels,
-    write_ome_zarr,
+    Compression, NgffVersion, OmeZarrOptions, OmeZarrWriter, OpenOptions, open_volume, open_volume_with,
+    pyramid_levels, write_ome_zarr,
 };
 
 #[derive(serde::Deserialize)]
@@ -107,7 +107,8 @@ fn compare(folder: &Path) {
         let mut regions = vec![whole];
         for part in 1..4 {
             let start: [usize; 3] = std::array::from_fn(|axis| space[axis] * part / 5);
-            let end: [usize; 3] = std::array::from_fn(|axis| (start[axis] + 1 + space[axis] / part / 2).min(space[axis]));
+            let end: [usize; 3] =
+                std::array::from_fn(|axis| (start[axis] + 1 + space[axis] / part / 2).min(space[axis]));
             regions.push(Region { start, size: std::array::from_fn(|axis| end[axis] - start[axis]) });
         }
         regions.push(Region { start: space.map(|n| n - 1), size: [1; 3] });
@@ -184,7 +185,10 @@ fn tiff() {
     let Some(folder) = made("make_tiff.py") else { return };
     let at = |name: &str| folder.path().join(name);
     compare(folder.path());
-    damaged(folder.path(), &["plain.tif", "zlib_1_tiles.tif", "lzw_1_strips.tif", "ome.ome.tif", "imagej_one_page.tif"]);
+    damaged(
+        folder.path(),
+        &["plain.tif", "zlib_1_tiles.tif", "lzw_1_strips.tif", "ome.ome.tif", "imagej_one_page.tif"],
+    );
 
     // A cut file says so.
     let bytes = std::fs::read(at("imagej_one_page.tif")).unwrap();
@@ -276,7 +280,8 @@ fn others() {
     let Some(folder) = made("make_more.py") else { return };
     let at = |name: &str| folder.path().join(name);
     compare(folder.path());
-    let files = ["im.ims", "gzip.h5", "whole.h5", "raw.nrrd", "packed.nrrd", "ras.nii", "turned.nii.gz", "c.npy", "bdv.xml"];
+    let files =
+        ["im.ims", "gzip.h5", "whole.h5", "raw.nrrd", "packed.nrrd", "ras.nii", "turned.nii.gz", "c.npy", "bdv.xml"];
     damaged(folder.path(), &files);
     refused(&at("two.h5"), &["two.h5", "0: a, 1: b", "series"]);
     refused(&at("four.npy"), &["four.npy", "axes", "4 dimensions"]);
@@ -319,7 +324,8 @@ fn memory(shape: [usize; 5], dtype: Dtype, spacing: Option<[f64; 3]>) -> Memory 
     let mut info = VolumeInfo::plain("memory", [shape[2], shape[3], shape[4]], dtype);
     info.shape = shape;
     info.spacing = spacing;
-    info.axes = "tczyx".chars().zip(shape).filter(|(axis, n)| *n > 1 || "yx".contains(*axis)).map(|(axis, _)| axis).collect();
+    info.axes =
+        "tczyx".chars().zip(shape).filter(|(axis, n)| *n > 1 || "yx".contains(*axis)).map(|(axis, _)| axis).collect();
     let voxels: usize = shape.iter().product();
     let value = |at: usize| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
     let bytes = match dtype {
@@ -337,23 +343,53 @@ fn ome_zarr_is_written() {
     let at = |name: &str| folder.path().join(name);
     let ctx = Ctx::quiet();
     let mut cases = Vec::new();
-    let small = OmeZarrOptions { chunk: Some([4, 8, 16]), shard: Some([8, 16, 32]), levels: Some(3), ..OmeZarrOptions::default() };
+    let small = OmeZarrOptions {
+        chunk: Some([4, 8, 16]),
+        shard: Some([8, 16, 32]),
+        levels: Some(3),
+        ..OmeZarrOptions::default()
+    };
     let old = OmeZarrOptions { version: NgffVersion::V04, shard: None, ..small.clone() };
     let anisotropic = Some([5.0, 2.0, 2.0]);
     for (name, shape, dtype, spacing, options, label) in [
         ("v05.ome.zarr", [1, 1, 19, 45, 71], Dtype::U16, anisotropic, small.clone(), false),
         ("v04.ome.zarr", [1, 1, 19, 45, 71], Dtype::U16, anisotropic, old.clone(), false),
         ("five.ome.zarr", [2, 3, 9, 21, 33], Dtype::F32, Some([1.0; 3]), small.clone(), false),
-        ("five4.ome.zarr", [2, 3, 9, 21, 33], Dtype::U8, None, OmeZarrOptions { compression: Compression::Zstd, ..old }, false),
-        ("flat.ome.zarr", [1, 2, 1, 50, 70], Dtype::U8, Some([0.5; 3]), OmeZarrOptions { compression: Compression::None, chunk: None, shard: None, ..small.clone() }, false),
+        (
+            "five4.ome.zarr",
+            [2, 3, 9, 21, 33],
+            Dtype::U8,
+            None,
+            OmeZarrOptions { compression: Compression::Zstd, ..old },
+            false,
+        ),
+        (
+            "flat.ome.zarr",
+            [1, 2, 1, 50, 70],
+            Dtype::U8,
+            Some([0.5; 3]),
+            OmeZarrOptions { compression: Compression::None, chunk: None, shard: None, ..small.clone() },
+            false,
+        ),
         ("plain.ome.zarr", [1, 1, 30, 300, 270], Dtype::U16, anisotropic, OmeZarrOptions::default(), false),
         ("v05.ome.zarr/labels/cells", [1, 1, 19, 45, 71], Dtype::U32, anisotropic, small.clone(), true),
         ("v05.ome.zarr/labels/nuclei", [1, 1, 19, 45, 71], Dtype::U32, anisotropic, small.clone(), true),
-        ("v04.ome.zarr/labels/cells", [1, 1, 19, 45, 71], Dtype::U32, anisotropic, OmeZarrOptions { shard: None, ..small.clone() }, true),
+        (
+            "v04.ome.zarr/labels/cells",
+            [1, 1, 19, 45, 71],
+            Dtype::U32,
+            anisotropic,
+            OmeZarrOptions { shard: None, ..small.clone() },
+            true,
+        ),
     ] {
         let mut source = memory(shape, dtype, spacing);
         source.0.orientation = Some("psl".parse().unwrap());
-        source.0.origin = if spacing.is_some() { [7.0, 8.0, 9.0] } else { [0.0; 3] };
+        // An axis that is not there has no origin, and neither have lengths without a unit.
+        source.0.origin = match spacing {
+            Some(_) => [if shape[2] > 1 { 7.0 } else { 0.0 }, 8.0, 9.0],
+            None => [0.0; 3],
+        };
         if shape[1] > 1 {
             source.0.channels = (0..shape[1]).map(|c| format!("stain {c}")).collect();
         }
@@ -370,7 +406,10 @@ fn ome_zarr_is_written() {
         // Read back whole.
         let volume = open_volume(&at(name)).unwrap();
         let info = volume.info();
-        assert_eq!((info.shape, info.dtype, info.spacing, info.orientation), (shape, dtype, spacing, source.0.orientation));
+        assert_eq!(
+            (info.shape, info.dtype, info.spacing, info.orientation),
+            (shape, dtype, spacing, source.0.orientation)
+        );
         assert_eq!((info.origin, &info.channels), (source.0.origin, &source.0.channels), "{name}");
         let whole = Region::whole(info.space());
         for frame in info.frames() {
@@ -421,7 +460,9 @@ fn ome_zarr_is_written() {
         fn finish(&self) {}
     }
     let stopped = Ctx::new(cancel.clone(), std::sync::Arc::new(Stop(cancel)));
-    assert!(write_ome_zarr(&source, &at("same.zarr"), &small, &stopped).unwrap_err().to_string().contains("interrupted"));
+    assert!(
+        write_ome_zarr(&source, &at("same.zarr"), &small, &stopped).unwrap_err().to_string().contains("interrupted")
+    );
     drop(OmeZarrWriter::create(&at("dropped.zarr"), &source.0, &small).unwrap());
     std::fs::create_dir(at("mine")).unwrap();
     std::fs::write(at("mine/notes.txt"), "dear diary").unwrap();

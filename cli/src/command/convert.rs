@@ -52,7 +52,7 @@ pub(super) struct Args {
     quiet: bool,
 }
 
-/// How an OME-Zarr is written.
+// No doc comment: clap would show it as that of the command.
 #[derive(Clone, Debug, Default, clap::Args)]
 struct Zarr {
     /// Volumes: version of OME-Zarr.
@@ -131,12 +131,21 @@ impl Zarr {
 
 /// A volume to OME-Zarr.
 fn run_volume(args: &Args, cancel: &CancelToken) -> Result<()> {
-    let omics = [("--gzip", args.gzip.is_some()), ("--genome", args.genome.is_some()), ("--all-features", args.all_features), ("--gene-ids", args.gene_ids)];
+    let omics = [
+        ("--gzip", args.gzip.is_some()),
+        ("--genome", args.genome.is_some()),
+        ("--all-features", args.all_features),
+        ("--gene-ids", args.gene_ids),
+    ];
     if let Some((name, _)) = omics.iter().find(|option| option.1) {
         return Err(Error::parameter(*name, "counts, not a volume", args.input.display()));
     }
     if !args.output.extension().is_some_and(|end| end.eq_ignore_ascii_case("zarr")) {
-        return Err(Error::parameter("output", "a name that ends with .zarr, for the input is a volume", args.output.display()));
+        return Err(Error::parameter(
+            "output",
+            "a name that ends with .zarr, for the input is a volume",
+            args.output.display(),
+        ));
     }
     let same = |a: &PathBuf, b: &PathBuf| matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if same(&args.input, &args.output) {
@@ -160,7 +169,11 @@ fn run_volume(args: &Args, cancel: &CancelToken) -> Result<()> {
     let levels = pyramid_levels(&args.output)?;
     let shape = volume.info().shape.map(|n| n.to_string()).join(" x ");
     let size = bytes_text(stored_bytes(&args.output));
-    super::print(&format!("{}: {shape} (t, c, z, y, x), {}, {size}\n", args.output.display(), counted(levels.len(), "level")))
+    super::print(&format!(
+        "{}: {shape} (t, c, z, y, x), {}, {size}\n",
+        args.output.display(),
+        counted(levels.len(), "level")
+    ))
 }
 
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {

@@ -31,7 +31,8 @@ pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
         Input::Volume(format) => {
             let volume = args.spoken.open(&args.file)?;
             // Plain arrays have no levels, and neither has what is no multiscale image.
-            let levels = if format == VolumeFormat::Zarr { pyramid_levels(&args.file).unwrap_or_default() } else { Vec::new() };
+            let levels =
+                if format == VolumeFormat::Zarr { pyramid_levels(&args.file).unwrap_or_default() } else { Vec::new() };
             super::print(&describe(volume.info(), format.name(), &levels, stored_bytes(&args.file)))
         }
     }

@@ -11,7 +11,7 @@ use zensaibo_io::{Format, detect};
 
 use crate::measure::bytes_text;
 
-/// What is said of a volume beyond what its file says.
+// No doc comment: clap would show it as that of the command.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(super) struct Spoken {
     /// Volumes: micrometres per voxel, instead of what the file says.
@@ -56,7 +56,8 @@ impl Spoken {
 /// Three numbers apart by commas.
 pub(super) fn three<T: std::str::FromStr + Copy>(text: &str) -> std::result::Result<[T; 3], String> {
     let all: Option<Vec<T>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
-    all.and_then(|all| <[T; 3]>::try_from(all).ok()).ok_or_else(|| "expected three numbers, for z, y and x (such as 5,2,2)".into())
+    all.and_then(|all| <[T; 3]>::try_from(all).ok())
+        .ok_or_else(|| "expected three numbers, for z, y and x (such as 5,2,2)".into())
 }
 
 /// "4GiB", "500MB", or a number of bytes.
@@ -121,7 +122,10 @@ pub(super) fn describe(info: &VolumeInfo, format: &str, levels: &[VolumeInfo], s
     add("shape", lengths.join(" x "));
     add("type", format!("{}, {} of voxels", info.dtype.name(), bytes_text(voxels * info.dtype.size() as u64)));
     let three = |all: [f64; 3]| all.map(|x| format!("{}", (x * 1e6).round() / 1e6)).join(" x ");
-    add("spacing", info.spacing.map_or("not said (give --spacing Z,Y,X)".into(), |all| format!("{} um (z, y, x)", three(all))));
+    add(
+        "spacing",
+        info.spacing.map_or("not said (give --spacing Z,Y,X)".into(), |all| format!("{} um (z, y, x)", three(all))),
+    );
     if let Some(spacing) = info.spacing {
         let extent: [f64; 3] = std::array::from_fn(|axis| spacing[axis] * info.shape[axis + 2] as f64 / 1000.0);
         add("extent", format!("{} mm", three(extent)));

@@ -37,7 +37,10 @@ pub(crate) struct BlockArray {
     pub(crate) file: H5File,
     pub(crate) key: String,
     pub(crate) shape: Vec<usize>,
+    /// The type as which the bytes are taken.
     pub(crate) dtype: Dtype,
+    /// The type that the file names.
+    stored: Dtype,
     /// Lengths of the blocks in which it is read: its chunks, or stretches of what lies in one piece.
     pub(crate) block: Vec<usize>,
     dataset: Dataset,
@@ -55,7 +58,8 @@ impl BlockArray {
             return Err(file.fault(key, "numbers", kind.describe()));
         };
         let shape = dataset.get_shape().map_err(broken)?;
-        let total = shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)).filter(|&n| n <= isize::MAX as usize);
+        let total =
+            shape.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)).filter(|&n| n <= isize::MAX as usize);
         let (Some(total), false) = (total, shape.is_empty() || shape.contains(&0)) else {
             return Err(file.fault(key, "an array with numbers", format!("shape {shape:?}")));
         };
@@ -65,6 +69,7 @@ impl BlockArray {
             block: stretch(&shape, dtype.size()),
             shape,
             dtype,
+            stored: dtype,
             dataset,
             bytes: file.bytes.clone(),
             place: Place::Library,
@@ -99,7 +104,8 @@ impl BlockArray {
             Layout::Chunked => {
                 let Some(chunk) = self.dataset.chunk() else { return Ok(()) };
                 let bytes = chunk.iter().try_fold(self.dtype.size(), |all, &n| all.checked_mul(n));
-                if chunk.len() != self.shape.len() || chunk.contains(&0) || bytes.is_none_or(|n| n > u32::MAX as usize) {
+                if chunk.len() != self.shape.len() || chunk.contains(&0) || bytes.is_none_or(|n| n > u32::MAX as usize)
+                {
                     return Ok(());
                 }
                 self.block = chunk;
@@ -189,7 +195,7 @@ impl BlockArray {
             if memory < 0 {
                 return false;
             }
-            let kind = memory_type(self.dtype).unwrap_or(own.id());
+            let kind = memory_type(self.stored).unwrap_or(own.id());
             let read = picked
                 && H5Dread(self.dataset.id(), kind, memory, space.id(), H5P_DEFAULT, data.as_mut_ptr().cast()) >= 0;
             H5Sclose(memory);

@@ -14,8 +14,8 @@ mod strings;
 mod types;
 
 pub(crate) use array::{Buffers, NumberArray, zeroed};
-pub(crate) use blocks::{BlockArray, stretch};
 pub(crate) use attribute::{Attr, read_attr, reference_target, values_from_bytes};
+pub(crate) use blocks::{BlockArray, stretch};
 pub(crate) use file::{H5File, is_hdf5, listed};
 pub(crate) use filters::{Filter, blosc as inflate_blosc, shuffle};
 pub(crate) use output::{

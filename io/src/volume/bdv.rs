@@ -65,7 +65,8 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
     };
     let mut setups = Vec::new();
     for node in views.children().filter(|node| node.tag_name().name() == "ViewSetup") {
-        let id = text(node, "id").and_then(|id| id.parse().ok()).ok_or_else(|| bad("ViewSetup", "an id", "none".into()))?;
+        let id =
+            text(node, "id").and_then(|id| id.parse().ok()).ok_or_else(|| bad("ViewSetup", "an id", "none".into()))?;
         let voxel = child(node, "voxelSize");
         let unit = voxel.and_then(|voxel| text(voxel, "unit")).and_then(micrometres);
         let spacing = voxel.and_then(|voxel| text(voxel, "size")).and_then(three::<f64>);
@@ -77,7 +78,8 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
             channel: None,
             others: Vec::new(),
         };
-        for attribute in child(node, "attributes").into_iter().flat_map(|node| node.children()).filter(Node::is_element) {
+        for attribute in child(node, "attributes").into_iter().flat_map(|node| node.children()).filter(Node::is_element)
+        {
             let value = attribute.text().unwrap_or_default().trim().to_string();
             match attribute.tag_name().name() {
                 "channel" => setup.channel = Some(value),
@@ -98,17 +100,26 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
         }
         Some("pattern") => {
             let pattern = times.and_then(|node| text(node, "integerpattern")).unwrap_or_default();
-            let list: Option<Vec<usize>> =
-                pattern.split(',').map(str::trim).filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect();
-            list.filter(|list| !list.is_empty()).ok_or_else(|| bad("Timepoints", "numbers apart by commas", pattern.into()))?
+            let list: Option<Vec<usize>> = pattern
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty())
+                .map(|part| part.parse().ok())
+                .collect();
+            list.filter(|list| !list.is_empty())
+                .ok_or_else(|| bad("Timepoints", "numbers apart by commas", pattern.into()))?
         }
         Some("list") => {
-            let nodes = times.into_iter().flat_map(|node| node.children()).filter(|node| node.tag_name().name() == "Timepoint");
+            let nodes =
+                times.into_iter().flat_map(|node| node.children()).filter(|node| node.tag_name().name() == "Timepoint");
             nodes.filter_map(|node| text(node, "id")?.parse().ok()).collect()
         }
         _ => vec![0],
     };
-    if sequence.children().any(|node| node.tag_name().name() == "MissingViews" && node.children().any(|view| view.is_element())) {
+    if sequence
+        .children()
+        .any(|node| node.tag_name().name() == "MissingViews" && node.children().any(|view| view.is_element()))
+    {
         return Err(bad("MissingViews", "every set-up at every time point", "missing views".into()));
     }
     let format = loader.attribute("format").unwrap_or_default();
@@ -142,7 +153,9 @@ pub(super) fn channels(path: &Path, setups: &[Setup], options: &OpenOptions) -> 
     let Some(first) = setups.first() else {
         return Err(Error::format(path, "set-ups", "at least one", "none"));
     };
-    let alike = setups.iter().all(|setup| setup.others == first.others && setup.size == first.size && setup.spacing == first.spacing);
+    let alike = setups
+        .iter()
+        .all(|setup| setup.others == first.others && setup.size == first.size && setup.spacing == first.spacing);
     let mut channels: Vec<&Option<String>> = setups.iter().map(|setup| &setup.channel).collect();
     channels.sort();
     channels.dedup();
@@ -161,7 +174,9 @@ pub(super) fn describe(info: &mut VolumeInfo, setups: &[Setup], level: usize) {
         let full = first.spacing.zip(first.size);
         info.spacing = full.and_then(|(spacing, size)| {
             // Levels shrink by whole factors, rounded up at the end.
-            plausible(std::array::from_fn(|a| spacing[a] * (size[a] as f64 / info.shape[a + 2] as f64).round().max(1.0)))
+            plausible(std::array::from_fn(|a| {
+                spacing[a] * (size[a] as f64 / info.shape[a + 2] as f64).round().max(1.0)
+            }))
         });
     }
     if setups.iter().any(|setup| !setup.name.is_empty()) {

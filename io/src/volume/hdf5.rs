@@ -66,7 +66,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
         Some(Kind::Imaris) => imaris(&file, options),
         Some(Kind::Bdv) => bdv_file(path, options),
         Some(Kind::Plain) => plain(&file, options),
-        None => Err(Error::format(path, "/", "an Imaris or BDV volume, or an array of 2 to 5 dimensions", "none of them")),
+        None => {
+            Err(Error::format(path, "/", "an Imaris or BDV volume, or an array of 2 to 5 dimensions", "none of them"))
+        }
     }
 }
 
@@ -86,7 +88,8 @@ impl Store for Frames {
         let (size, data) = array.read(&place)?;
         let mut all = [1; 5];
         self.dims.iter().zip(&size).for_each(|(&axis, &n)| all[axis] = n);
-        let data = if self.dims.is_sorted() { data } else { super::raw::turned(&data, &self.dims, all, array.dtype.size()) };
+        let data =
+            if self.dims.is_sorted() { data } else { super::raw::turned(&data, &self.dims, all, array.dtype.size()) };
         Ok(Piece { size: all, data: Some(data) })
     }
 }
@@ -159,7 +162,11 @@ fn imaris(file: &H5File, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
     let times = (0..).take_while(|at| file.is_group(&format!("{root}/TimePoint {at}"))).count();
     let channels = (0..).take_while(|at| file.is_group(&format!("{root}/TimePoint 0/Channel {at}"))).count();
     if times == 0 || channels == 0 {
-        return Err(file.fault(&root, "time points with channels", format!("{times} time points of {channels} channels")));
+        return Err(file.fault(
+            &root,
+            "time points with channels",
+            format!("{times} time points of {channels} channels"),
+        ));
     }
     let mut arrays = Vec::with_capacity(times * channels);
     for time in 0..times {
@@ -174,13 +181,17 @@ fn imaris(file: &H5File, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
         return Err(file.fault(&first.key, "three dimensions", format!("{:?}", first.shape)));
     }
     let size = |at: usize, name: &str| {
-        letters(file, &channel, name).and_then(|text| text.trim().parse::<usize>().ok()).filter(|&n| n > 0).unwrap_or(first.shape[at])
+        letters(file, &channel, name)
+            .and_then(|text| text.trim().parse::<usize>().ok())
+            .filter(|&n| n > 0)
+            .unwrap_or(first.shape[at])
     };
     let space = [size(0, "ImageSizeZ"), size(1, "ImageSizeY"), size(2, "ImageSizeX")];
     let mut info = VolumeInfo::plain(file.path.display().to_string(), space, first.dtype);
     info.shape = [times, channels, space[0], space[1], space[2]];
     info.axes = axes(times, channels);
-    let number = |name: String| letters(file, "DataSetInfo/Image", &name).and_then(|text| text.trim().parse::<f64>().ok());
+    let number =
+        |name: String| letters(file, "DataSetInfo/Image", &name).and_then(|text| text.trim().parse::<f64>().ok());
     // An absent unit is micrometres by the format's definition.
     let unit = letters(file, "DataSetInfo/Image", "Unit").map_or(Some(1.0), |unit| micrometres(&unit));
     let extent = |at: usize| Some((number(format!("ExtMin{at}"))?, number(format!("ExtMax{at}"))?));
@@ -192,8 +203,9 @@ fn imaris(file: &H5File, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
             info.origin = std::array::from_fn(|a| ranges[a].0.min(ranges[a].1) * unit + spacing[a] / 2.0);
         }
     }
-    let names: Vec<String> =
-        (0..channels).map(|at| letters(file, &format!("DataSetInfo/Channel {at}"), "Name").unwrap_or_default()).collect();
+    let names: Vec<String> = (0..channels)
+        .map(|at| letters(file, &format!("DataSetInfo/Channel {at}"), "Name").unwrap_or_default())
+        .collect();
     if names.iter().any(|name| !name.is_empty()) {
         info.channels = names;
     }
@@ -219,7 +231,13 @@ fn bdv_file(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
 }
 
 /// The volume of BDV's set-ups (as channels) over time points.
-pub(super) fn bdv_frames(file: &H5File, name: &Path, setups: &[Setup], times: &[usize], options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
+pub(super) fn bdv_frames(
+    file: &H5File,
+    name: &Path,
+    setups: &[Setup],
+    times: &[usize],
+    options: &OpenOptions,
+) -> Result<Arc<dyn VolumeBlocks>> {
     let chosen = bdv::channels(name, setups, options)?;
     let level = options.level.unwrap_or(0);
     let mut arrays = Vec::new();

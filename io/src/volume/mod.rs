@@ -21,6 +21,4 @@ mod zarr;
 
 pub use cache::{cache_bytes, set_cache_bytes};
 pub use open::{OpenOptions, VolumeFormat, open_volume, open_volume_with, volume_format};
-pub use zarr::{
-    Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, pyramid_levels, write_ome_zarr,
-};
+pub use zarr::{Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, pyramid_levels, write_ome_zarr};

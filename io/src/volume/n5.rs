@@ -23,7 +23,9 @@ use crate::values::Dtype;
 fn attributes(folder: &Path) -> Result<Option<Json>> {
     let path = folder.join("attributes.json");
     match fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|error| Error::format(&path, "document", "well-formed JSON", error)),
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|error| Error::format(&path, "document", "well-formed JSON", error)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::io(&path, "read", error)),
     }
@@ -56,19 +58,26 @@ struct Array {
 
 impl Array {
     fn open(folder: &Path) -> Result<Self> {
-        let bad = |key: &str, expected: &str, found: String| Error::format(folder.join("attributes.json"), key, expected, found);
-        let attributes = attributes(folder)?.ok_or_else(|| Error::format(folder, "attributes.json", "an N5 array", "nothing"))?;
+        let bad = |key: &str, expected: &str, found: String| {
+            Error::format(folder.join("attributes.json"), key, expected, found)
+        };
+        let attributes =
+            attributes(folder)?.ok_or_else(|| Error::format(folder, "attributes.json", "an N5 array", "nothing"))?;
         let lengths = |key: &str| -> Result<Vec<usize>> {
-            let list: Option<Vec<usize>> = attributes[key]
-                .as_array()
-                .and_then(|list| list.iter().map(|n| n.as_u64().filter(|&n| n > 0).and_then(|n| usize::try_from(n).ok())).collect());
-            list.filter(|list| !list.is_empty()).ok_or_else(|| bad(key, "lengths of at least 1", attributes[key].to_string()))
+            let list: Option<Vec<usize>> = attributes[key].as_array().and_then(|list| {
+                list.iter().map(|n| n.as_u64().filter(|&n| n > 0).and_then(|n| usize::try_from(n).ok())).collect()
+            });
+            list.filter(|list| !list.is_empty())
+                .ok_or_else(|| bad(key, "lengths of at least 1", attributes[key].to_string()))
         };
         let (dimensions, block) = (lengths("dimensions")?, lengths("blockSize")?);
         let name = attributes["dataType"].as_str().unwrap_or_default();
         let dtype = dtype_named(name).ok_or_else(|| bad("dataType", "whole or floating-point numbers", name.into()))?;
-        let total = |list: &[usize]| list.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)).filter(|&n| n <= isize::MAX as usize);
-        if block.len() != dimensions.len() || total(&dimensions).is_none() || total(&block).is_none_or(|n| n > 8 << 30) {
+        let total = |list: &[usize]| {
+            list.iter().try_fold(dtype.size(), |all, &n| all.checked_mul(n)).filter(|&n| n <= isize::MAX as usize)
+        };
+        if block.len() != dimensions.len() || total(&dimensions).is_none() || total(&block).is_none_or(|n| n > 8 << 30)
+        {
             return Err(bad("blockSize", "blocks that can be held", format!("{block:?} of {dimensions:?}")));
         }
         let compression = &attributes["compression"];
@@ -96,16 +105,23 @@ impl Array {
         let bad = |expected: &str, found: String| Error::format(&path, "block", expected, found);
         let short = || bad("a whole header", format!("{} bytes (truncated?)", stored.len()));
         let u16_at = |at: usize| stored.get(at..at + 2).map(|b| u16::from_be_bytes([b[0], b[1]])).ok_or_else(short);
-        let u32_at = |at: usize| stored.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).ok_or_else(short);
+        let u32_at =
+            |at: usize| stored.get(at..at + 4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).ok_or_else(short);
         let (mode, rank) = (u16_at(0)?, usize::from(u16_at(2)?));
         if mode > 1 || rank != self.block.len() {
-            return Err(bad(&format!("{} dimensions of numbers", self.block.len()), format!("mode {mode}, {rank} dimensions")));
+            return Err(bad(
+                &format!("{} dimensions of numbers", self.block.len()),
+                format!("mode {mode}, {rank} dimensions"),
+            ));
         }
         let mut lengths = Vec::with_capacity(rank);
         for axis in 0..rank {
             let length = u32_at(4 + 4 * axis)? as usize;
             if length == 0 || length > self.block[axis] {
-                return Err(bad(&format!("at most {:?} voxels", self.block), format!("{length} along dimension {axis}")));
+                return Err(bad(
+                    &format!("at most {:?} voxels", self.block),
+                    format!("{length} along dimension {axis}"),
+                ));
             }
             lengths.push(length);
         }
@@ -117,8 +133,16 @@ impl Array {
                 data.extend_from_slice(body);
                 Ok(())
             }
-            Packing::Gzip => MultiGzDecoder::new(body).take(bytes as u64 + 1).read_to_end(&mut data).map(|_| ()).map_err(|e| e.to_string()),
-            Packing::Zlib => ZlibDecoder::new(body).take(bytes as u64 + 1).read_to_end(&mut data).map(|_| ()).map_err(|e| e.to_string()),
+            Packing::Gzip => MultiGzDecoder::new(body)
+                .take(bytes as u64 + 1)
+                .read_to_end(&mut data)
+                .map(|_| ())
+                .map_err(|e| e.to_string()),
+            Packing::Zlib => ZlibDecoder::new(body)
+                .take(bytes as u64 + 1)
+                .read_to_end(&mut data)
+                .map(|_| ())
+                .map_err(|e| e.to_string()),
             Packing::Zstd => zstd::stream::read::Decoder::new(body)
                 .and_then(|decoder| decoder.take(bytes as u64 + 1).read_to_end(&mut data))
                 .map(|_| ())
@@ -155,7 +179,8 @@ impl Store for Frames {
         };
         let mut size = [1; 5];
         self.dims.iter().rev().zip(&lengths).for_each(|(&axis, &n)| size[axis] = n);
-        let data = if self.dims.is_sorted() { data } else { super::raw::turned(&data, &self.dims, size, array.dtype.size()) };
+        let data =
+            if self.dims.is_sorted() { data } else { super::raw::turned(&data, &self.dims, size, array.dtype.size()) };
         Ok(Piece { size, data: Some(data) })
     }
 }
@@ -165,7 +190,12 @@ fn frames(mut info: VolumeInfo, arrays: Vec<Array>, dims: Vec<usize>) -> Result<
     for array in &arrays {
         if (&array.dimensions, &array.block, array.dtype) != (&first.dimensions, &first.block, first.dtype) {
             let expected = format!("{:?} of {}, as the first", first.dimensions, first.dtype.name());
-            return Err(Error::format(&array.folder, "dimensions", expected, format!("{:?} of {}", array.dimensions, array.dtype.name())));
+            return Err(Error::format(
+                &array.folder,
+                "dimensions",
+                expected,
+                format!("{:?} of {}", array.dimensions, array.dtype.name()),
+            ));
         }
     }
     let mut chunk = [1; 5];
@@ -200,27 +230,44 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
         }
         let ids = |folder: &Path, prefix: &str| -> Result<Vec<usize>> {
             let entries = fs::read_dir(folder).map_err(|error| Error::io(folder, "read", error))?;
-            let mut ids: Vec<usize> =
-                entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(prefix)?.parse().ok()).collect();
+            let mut ids: Vec<usize> = entries
+                .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix(prefix)?.parse().ok())
+                .collect();
             ids.sort_unstable();
             Ok(ids)
         };
         let setups: Vec<Setup> = ids(path, "setup")?
             .into_iter()
-            .map(|id| Setup { id, name: format!("setup{id}"), size: None, spacing: None, channel: None, others: Vec::new() })
+            .map(|id| Setup {
+                id,
+                name: format!("setup{id}"),
+                size: None,
+                spacing: None,
+                channel: None,
+                others: Vec::new(),
+            })
             .collect();
         let times = ids(&path.join("setup0"), "timepoint")?;
         return bdv_frames(path, path, &setups, &times, options);
     }
-    Err(Error::format(path, "container", "an array, a pyramid (s0, s1, ...) or BDV's set-ups; open a folder inside it", "none of them"))
+    Err(Error::format(
+        path,
+        "container",
+        "an array, a pyramid (s0, s1, ...) or BDV's set-ups; open a folder inside it",
+        "none of them",
+    ))
 }
 
 fn one(folder: &Path, name: &Path, parent: &Json, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
+    if let Some(series) = options.series.filter(|&series| series > 0) {
+        return Err(Error::parameter("series", "0 for one array", series));
+    }
     let array = Array::open(folder)?;
     let rank = array.dimensions.len();
     // Named axes stand in the order of the file, x first.
     let named = |json: &Json| -> Option<String> {
-        let names: Vec<String> = json["axes"].as_array()?.iter().map(|axis| axis.as_str().map(str::to_lowercase)).collect::<Option<_>>()?;
+        let names: Vec<String> =
+            json["axes"].as_array()?.iter().map(|axis| axis.as_str().map(str::to_lowercase)).collect::<Option<_>>()?;
         let known = names.len() == rank && names.iter().all(|name| name.len() == 1 && "tczyx".contains(name.as_str()));
         known.then(|| names.iter().rev().map(String::as_str).collect())
     };
@@ -239,13 +286,19 @@ fn one(folder: &Path, name: &Path, parent: &Json, options: &OpenOptions) -> Resu
     }
     info.axes = sorted.iter().map(|&axis| &"tczyx"[axis..=axis]).collect();
     // "pixelResolution" with one unit, or "resolution" with "units".
-    let numbers = |json: &Json| json.as_array().map(|list| list.iter().filter_map(Json::as_f64).collect::<Vec<f64>>()).filter(|list| list.len() == rank);
+    let numbers = |json: &Json| {
+        json.as_array()
+            .map(|list| list.iter().filter_map(Json::as_f64).collect::<Vec<f64>>())
+            .filter(|list| list.len() == rank)
+    };
     for (json, own) in [(&array.attributes, true), (parent, false)] {
         let pixel = &json["pixelResolution"];
         let (values, units): (Option<Vec<f64>>, Vec<Option<f64>>) = if pixel.is_object() {
             (numbers(&pixel["dimensions"]), vec![pixel["unit"].as_str().and_then(micrometres); rank])
         } else {
-            let units = json["units"].as_array().map(|list| list.iter().map(|unit| unit.as_str().and_then(micrometres)).collect());
+            let units = json["units"]
+                .as_array()
+                .map(|list| list.iter().map(|unit| unit.as_str().and_then(micrometres)).collect());
             (numbers(&json["resolution"]), units.unwrap_or_default())
         };
         let Some(values) = values.filter(|_| units.len() == rank && info.spacing.is_none()) else { continue };
@@ -264,7 +317,13 @@ fn one(folder: &Path, name: &Path, parent: &Json, options: &OpenOptions) -> Resu
 }
 
 /// The volume of BDV's set-ups (as channels) over time points.
-pub(super) fn bdv_frames(root: &Path, name: &Path, setups: &[Setup], times: &[usize], options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
+pub(super) fn bdv_frames(
+    root: &Path,
+    name: &Path,
+    setups: &[Setup],
+    times: &[usize],
+    options: &OpenOptions,
+) -> Result<Arc<dyn VolumeBlocks>> {
     let chosen = bdv::channels(name, setups, options)?;
     let level = options.level.unwrap_or(0);
     let mut arrays = Vec::new();
@@ -285,7 +344,12 @@ pub(super) fn bdv_frames(root: &Path, name: &Path, setups: &[Setup], times: &[us
     let space = [first.dimensions[2], first.dimensions[1], first.dimensions[0]];
     let mut info = VolumeInfo::plain(name.display().to_string(), space, first.dtype);
     info.shape = [times.len(), chosen.len(), space[0], space[1], space[2]];
-    info.axes = [("t", times.len()), ("c", chosen.len())].iter().filter(|axis| axis.1 > 1).map(|axis| axis.0).collect::<String>() + "zyx";
+    info.axes = [("t", times.len()), ("c", chosen.len())]
+        .iter()
+        .filter(|axis| axis.1 > 1)
+        .map(|axis| axis.0)
+        .collect::<String>()
+        + "zyx";
     bdv::describe(&mut info, &chosen, level);
     frames(info, arrays, vec![2, 3, 4])
 }

@@ -75,7 +75,8 @@ pub(super) fn open(path: &Path, packed: bool) -> Result<Arc<dyn VolumeBlocks>> {
     }
     let mut start = [0u8; HEADER];
     file.read_exact(&mut start).map_err(io)?;
-    let header = Header { bytes: &start, big_endian: i32::from_le_bytes([start[0], start[1], start[2], start[3]]) != 348 };
+    let header =
+        Header { bytes: &start, big_endian: i32::from_le_bytes([start[0], start[1], start[2], start[3]]) != 348 };
     let bad = |key: &str, expected: &str, found: String| Error::format(path, key, expected, found);
     if &start[344..348] == b"ni1\0" {
         return Err(bad("header", "header and voxels in one file (n+1)", "a header without its voxels (ni1)".into()));
@@ -123,7 +124,11 @@ pub(super) fn open(path: &Path, packed: bool) -> Result<Arc<dyn VolumeBlocks>> {
     }
     let mut info = VolumeInfo::plain(path.display().to_string(), [z, y, x], stored);
     info.shape = [t, c, z, y, x];
-    info.axes = [("t", t > 1), ("c", c > 1), ("z", true), ("y", true), ("x", true)].iter().filter(|axis| axis.1).map(|axis| axis.0).collect();
+    info.axes = [("t", t > 1), ("c", c > 1), ("z", true), ("y", true), ("x", true)]
+        .iter()
+        .filter(|axis| axis.1)
+        .map(|axis| axis.0)
+        .collect();
     info.spacing = um.and_then(|um| plausible([3, 2, 1].map(|at| header.f32(76 + 4 * at).abs() * um)));
     info.time_step = second.map(|second| header.f32(92) * second).filter(|&step| t > 1 && step > 0.0);
     info.orientation = header.directions().and_then(|[i, j, k]| orientation([k, j, i]));

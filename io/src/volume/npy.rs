@@ -30,7 +30,8 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
         return Err(bad("a header of at most a megabyte", format!("{length} bytes")));
     }
     let mut text = vec![0u8; length as usize];
-    file.read_exact_at(&mut text, from).map_err(|_| bad("the whole header", "the end of the file (truncated?)".into()))?;
+    file.read_exact_at(&mut text, from)
+        .map_err(|_| bad("the whole header", "the end of the file (truncated?)".into()))?;
     let text = String::from_utf8_lossy(&text).replace('"', "'");
     let after = |key: &str| text.split_once(&format!("'{key}':")).map(|(_, rest)| rest.trim_start());
     let kind = after("descr").and_then(|rest| rest.strip_prefix('\'')).and_then(|rest| rest.split('\'').next());
@@ -38,7 +39,13 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
     let fortran = after("fortran_order").is_some_and(|rest| rest.starts_with("True"));
     let shape = after("shape").and_then(|rest| rest.strip_prefix('(')).and_then(|rest| rest.split(')').next());
     let shape: Option<Vec<usize>> = shape
-        .map(|list| list.split(',').map(str::trim).filter(|n| !n.is_empty()).map(|n| n.trim_end_matches('L').parse().ok()).collect())
+        .map(|list| {
+            list.split(',')
+                .map(str::trim)
+                .filter(|n| !n.is_empty())
+                .map(|n| n.trim_end_matches('L').parse().ok())
+                .collect()
+        })
         .unwrap_or_default();
     let shape = shape.ok_or_else(|| bad("`shape` of whole numbers", text.clone()))?;
     let stored = match kind.get(1..).unwrap_or_default() {
@@ -68,6 +75,14 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
     }
     let mut info = VolumeInfo::plain(path.display().to_string(), [1; 3], stored);
     (info.shape, info.axes) = (lengths, axes);
-    let raw = Raw { path: path.into(), file, offset: from + length, order, big_endian: kind.starts_with('>'), stored, scaling: None };
+    let raw = Raw {
+        path: path.into(),
+        file,
+        offset: from + length,
+        order,
+        big_endian: kind.starts_with('>'),
+        stored,
+        scaling: None,
+    };
     raw.volume(info)
 }

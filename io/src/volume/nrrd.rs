@@ -104,7 +104,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
             axes.insert(rank - 1 - at, 'c');
             axes.into_iter().collect()
         }
-        (_, Some(_)) => return Err(bad("kinds", "at most one axis of colours beside y, x and z", format!("{kinds:?}"))),
+        (_, Some(_)) => {
+            return Err(bad("kinds", "at most one axis of colours beside y, x and z", format!("{kinds:?}")));
+        }
         (None, None) => axes_of(path, rank, None)?,
     };
     let order: Vec<usize> = axes.chars().filter_map(|axis| "tczyx".find(axis)).collect();
@@ -117,7 +119,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
     // Place of an axis in the file's own order.
     let own = |axis: usize| order.iter().position(|&other| other == axis).map(|at| rank - 1 - at);
     let quoted = |name: &str| -> Vec<String> {
-        field(name).map(|text| text.split('"').map(str::trim).filter(|part| !part.is_empty()).map(str::to_string).collect()).unwrap_or_default()
+        field(name)
+            .map(|text| text.split('"').map(str::trim).filter(|part| !part.is_empty()).map(str::to_string).collect())
+            .unwrap_or_default()
     };
     let along: [Option<Vec<f64>>; 3] = std::array::from_fn(|at| {
         let place = own(at + 2)?;

@@ -98,7 +98,12 @@ pub fn open_volume_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Vo
     }
     let chooses = matches!(
         format,
-        VolumeFormat::Tiff | VolumeFormat::Zarr | VolumeFormat::N5 | VolumeFormat::BdvHdf5 | VolumeFormat::BdvXml | VolumeFormat::Hdf5
+        VolumeFormat::Tiff
+            | VolumeFormat::Zarr
+            | VolumeFormat::N5
+            | VolumeFormat::BdvHdf5
+            | VolumeFormat::BdvXml
+            | VolumeFormat::Hdf5
     );
     if let Some(series) = options.series.filter(|&series| series > 0 && !chooses) {
         return Err(Error::parameter("series", format!("0 for {}, which holds one image", format.name()), series));
@@ -114,6 +119,23 @@ pub fn open_volume_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Vo
         VolumeFormat::Nrrd => nrrd::open(path, options)?,
         VolumeFormat::Npy => npy::open(path, options)?,
     };
+    if let Some(given) = &options.axes {
+        // What the file itself names is not overruled, and never in silence.
+        let (own, shape) = (&volume.info().axes, volume.info().shape);
+        let long = |axes: &str| -> String {
+            let all = "tczyx".chars().zip(shape);
+            all.filter(|&(axis, n)| axes.contains(axis) && (n > 1 || "yx".contains(axis)))
+                .map(|(axis, _)| axis)
+                .collect()
+        };
+        if long(given) != long(own) {
+            return Err(Error::parameter(
+                "axes",
+                format!("{own:?}, which {} has", path.display()),
+                format!("{given:?}"),
+            ));
+        }
+    }
     if options.spacing.is_none() && options.orientation.is_none() {
         return Ok(volume);
     }
@@ -155,7 +177,11 @@ pub(super) fn check_axes(axes: &str) -> Result<()> {
     if order.len() == axes.chars().count() && distinct && axes.ends_with("yx") {
         return Ok(());
     }
-    Err(Error::parameter("axes", "letters of t, c and z, each at most once, then yx (such as \"tzyx\")", format!("{axes:?}")))
+    Err(Error::parameter(
+        "axes",
+        "letters of t, c and z, each at most once, then yx (such as \"tzyx\")",
+        format!("{axes:?}"),
+    ))
 }
 
 /// The number type of a name that numpy and Zarr use.

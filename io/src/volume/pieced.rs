@@ -44,7 +44,8 @@ unsafe impl Sync for Target {}
 impl<S: Store> Pieced<S> {
     fn piece(&self, at: [usize; 5]) -> Result<std::sync::Arc<Piece>> {
         let shape = self.info.shape;
-        let index = (0..5).fold(0u64, |all, axis| all * shape[axis].div_ceil(self.chunk[axis]) as u64 + at[axis] as u64);
+        let index =
+            (0..5).fold(0u64, |all, axis| all * shape[axis].div_ceil(self.chunk[axis]) as u64 + at[axis] as u64);
         cache::get(self.id, index, || {
             let piece = self.store.load(at)?;
             let due = |axis: usize| self.chunk[axis].min(shape[axis] - at[axis] * self.chunk[axis]);
@@ -52,7 +53,12 @@ impl<S: Store> Pieced<S> {
             let whole = piece.data.as_ref().is_none_or(|data| data.len() == bytes);
             if !whole || (0..5).any(|axis| piece.size[axis] < due(axis)) {
                 let expected = format!("a piece of at least {:?} voxels", std::array::from_fn::<usize, 5, _>(due));
-                return Err(Error::format(&self.info.name, format!("piece {at:?}"), expected, format!("{:?}", piece.size)));
+                return Err(Error::format(
+                    &self.info.name,
+                    format!("piece {at:?}"),
+                    expected,
+                    format!("{:?}", piece.size),
+                ));
             }
             Ok(piece)
         })
@@ -63,7 +69,8 @@ impl<S: Store> Pieced<S> {
         let piece = self.piece(at)?;
         let bytes = self.info.dtype.size();
         let origin: [usize; 5] = std::array::from_fn(|axis| at[axis] * self.chunk[axis]);
-        let own = Region { start: [origin[2], origin[3], origin[4]], size: [self.chunk[2], self.chunk[3], self.chunk[4]] };
+        let own =
+            Region { start: [origin[2], origin[3], origin[4]], size: [self.chunk[2], self.chunk[3], self.chunk[4]] };
         let shared = region.intersect(&own);
         let [_, channels, depth, height, width] = piece.size;
         let first = (frame.time - origin[0]) * channels + (frame.channel - origin[1]);
@@ -102,7 +109,8 @@ impl<S: Store> VolumeBlocks for Pieced<S> {
             return Ok(());
         }
         let end = region.end();
-        let pieces = |axis: usize| region.start[axis] / self.chunk[axis + 2]..(end[axis] - 1) / self.chunk[axis + 2] + 1;
+        let pieces =
+            |axis: usize| region.start[axis] / self.chunk[axis + 2]..(end[axis] - 1) / self.chunk[axis + 2] + 1;
         let (time, channel) = (frame.time / self.chunk[0], frame.channel / self.chunk[1]);
         let mut places = Vec::new();
         for z in pieces(0) {

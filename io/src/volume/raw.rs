@@ -40,7 +40,9 @@ impl Raw {
     pub(super) fn volume(self, mut info: VolumeInfo) -> Result<Arc<dyn VolumeBlocks>> {
         let bytes = info.shape.iter().try_fold(self.stored.size(), |all, &n| all.checked_mul(n));
         let bytes = bytes.filter(|&bytes| bytes > 0 && bytes <= isize::MAX as usize);
-        let bytes = bytes.ok_or_else(|| Error::format(&self.path, "shape", "voxels that can be held", format!("{:?}", info.shape)))?;
+        let bytes = bytes.ok_or_else(|| {
+            Error::format(&self.path, "shape", "voxels that can be held", format!("{:?}", info.shape))
+        })?;
         let len = self.file.metadata().map_err(|error| Error::io(&self.path, "read", error))?.len();
         if len.saturating_sub(self.offset) < bytes as u64 {
             let expected = format!("{bytes} bytes of voxels after a header of {}", self.offset);
@@ -62,8 +64,12 @@ impl Raw {
 impl Store for Stretches {
     fn load(&self, at: [usize; 5]) -> Result<Piece> {
         let raw = &self.raw;
-        let size: [usize; 5] = std::array::from_fn(|axis| self.chunk[axis].min(self.shape[axis] - at[axis] * self.chunk[axis]));
-        let first = raw.order.iter().fold(0u64, |all, &axis| all * self.shape[axis] as u64 + (at[axis] * self.chunk[axis]) as u64);
+        let size: [usize; 5] =
+            std::array::from_fn(|axis| self.chunk[axis].min(self.shape[axis] - at[axis] * self.chunk[axis]));
+        let first = raw
+            .order
+            .iter()
+            .fold(0u64, |all, &axis| all * self.shape[axis] as u64 + (at[axis] * self.chunk[axis]) as u64);
         let voxel = raw.stored.size();
         let mut data = vec![0u8; size.iter().product::<usize>() * voxel];
         raw.file

@@ -42,7 +42,9 @@ mod tests {
 
     #[test]
     fn names_of_lengths() {
-        for (name, value) in [("µm", 1.0), ("\\u00B5m", 1.0), ("micron", 1.0), ("nm", 1e-3), ("mm", 1e3), ("inch", 25_400.0)] {
+        for (name, value) in
+            [("µm", 1.0), ("\\u00B5m", 1.0), ("micron", 1.0), ("nm", 1e-3), ("mm", 1e3), ("inch", 25_400.0)]
+        {
             assert_eq!(micrometres(name), Some(value), "{name}");
         }
         assert_eq!((micrometres("pixel"), micrometres("")), (None, None));

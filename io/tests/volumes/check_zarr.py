@@ -73,8 +73,8 @@ for case in json.loads((folder / "check.json").read_text()):
         scale = np.array(first["scale"])
         shift = np.array(rest[0]["translation"]) if rest else np.zeros(len(axes))
         if level == 0:
-            space = case["spacing"] or [1, 1, 1]
-            assert np.allclose(scale[-3:], space[-len(scale[-3:]):]), (case, scale)
+            space = dict(zip("zyx", case["spacing"] or [1, 1, 1]))
+            assert np.allclose(scale, [space.get(axis, 1) for axis in axes]), (case, scale)
             base, wanted = scale, array
         else:
             steps = np.round(scale / before).astype(int)

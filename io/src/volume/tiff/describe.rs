@@ -56,7 +56,9 @@ impl Plan {
 pub(super) fn imagej(file: &mut TiffFile) -> Result<Plan> {
     let text = file.about.description.clone();
     let value = |key: &str| {
-        text.lines().find_map(|line| line.split_once('=').filter(|(name, _)| name.trim() == key)).map(|(_, v)| v.trim().to_string())
+        text.lines()
+            .find_map(|line| line.split_once('=').filter(|(name, _)| name.trim() == key))
+            .map(|(_, v)| v.trim().to_string())
     };
     let number = |key: &str| value(key).and_then(|text| text.parse::<f64>().ok()).filter(|x| x.is_finite());
     let count = |key: &str| number(key).map_or(1, |x| (x as usize).max(1));
@@ -110,7 +112,11 @@ fn one_page_for_all(file: &mut TiffFile, images: usize, said: &str) -> Result<()
     let mut at = start;
     for (&offset, &count) in first.offsets.iter().zip(&first.counts) {
         if offset != at {
-            return Err(file.fault(&key, format!("{images} pages ({said}) in one piece"), "strips apart from each other"));
+            return Err(file.fault(
+                &key,
+                format!("{images} pages ({said}) in one piece"),
+                "strips apart from each other",
+            ));
         }
         at += count;
     }
@@ -184,7 +190,8 @@ pub(super) fn shaped(file: &mut TiffFile, given: Option<&str>) -> Result<Option<
         // One axis of pages is z unless someone says otherwise.
         "z".into()
     } else {
-        let expected = format!("axes to be given for the shape {shape:?} (such as \"tzyx\" or \"czyx\"), for the file names none");
+        let expected =
+            format!("axes to be given for the shape {shape:?} (such as \"tzyx\" or \"czyx\"), for the file names none");
         return Err(file.fault("axes", expected, axes.unwrap_or_else(|| "nothing".into())));
     };
     let outer = if order == "z" { vec![images] } else { outer };

@@ -57,7 +57,11 @@ pub(in crate::volume) fn open_folder(folder: &Path, options: &OpenOptions) -> Re
     if sizes[1] == 1 {
         sizes[1] = samples;
     } else if samples > 1 {
-        return Err(files[0].fault("page 0", "one sample per pixel where files are channels", format!("{samples} samples")));
+        return Err(files[0].fault(
+            "page 0",
+            "one sample per pixel where files are channels",
+            format!("{samples} samples"),
+        ));
     }
     if let Some(given) = options.axes.as_deref()
         && sizes[0] == 1
@@ -101,7 +105,8 @@ fn layout(folder: &Path, paths: &[PathBuf]) -> Result<([usize; 3], String)> {
     }
     let mark = |part: usize| -> Option<char> {
         let before = part.checked_sub(1).and_then(|part| pattern[part].as_deref()).unwrap_or_default().to_lowercase();
-        let word: String = before.chars().rev().take_while(char::is_ascii_alphabetic).collect::<Vec<_>>().into_iter().rev().collect();
+        let word: String =
+            before.chars().rev().take_while(char::is_ascii_alphabetic).collect::<Vec<_>>().into_iter().rev().collect();
         match word.as_str() {
             "t" | "time" | "timepoint" | "tp" => Some('t'),
             "c" | "ch" | "channel" => Some('c'),
@@ -112,7 +117,8 @@ fn layout(folder: &Path, paths: &[PathBuf]) -> Result<([usize; 3], String)> {
     let mut axes: Vec<Option<char>> = varying.iter().map(|&part| mark(part)).collect();
     // One number without a mark is z, where no other is.
     if !axes.contains(&Some('z'))
-        && let [only] = axes.iter().enumerate().filter(|(_, axis)| axis.is_none()).map(|(at, _)| at).collect::<Vec<_>>()[..]
+        && let [only] =
+            axes.iter().enumerate().filter(|(_, axis)| axis.is_none()).map(|(at, _)| at).collect::<Vec<_>>()[..]
     {
         axes[only] = Some('z');
     }
@@ -139,7 +145,13 @@ fn layout(folder: &Path, paths: &[PathBuf]) -> Result<([usize; 3], String)> {
         sizes["tcz".find(axis).unwrap_or(2)] = values.len();
     }
     if sizes.iter().product::<usize>() != names.len() {
-        let expected = format!("{} files for {} time points of {} channels of {} planes", sizes.iter().product::<usize>(), sizes[0], sizes[1], sizes[2]);
+        let expected = format!(
+            "{} files for {} time points of {} channels of {} planes",
+            sizes.iter().product::<usize>(),
+            sizes[0],
+            sizes[1],
+            sizes[2]
+        );
         return bad("planes", expected, format!("{} (missing planes, or the same number twice?)", names.len()));
     }
     Ok((sizes, order))

@@ -110,7 +110,11 @@ impl TiffFile {
         let mut seen = BTreeSet::new();
         while next != 0 {
             if !seen.insert(next) {
-                return Err(tiff.fault(&page_name(tiff.pages.len()), "a chain of pages that ends", "one that turns in a circle"));
+                return Err(tiff.fault(
+                    &page_name(tiff.pages.len()),
+                    "a chain of pages that ends",
+                    "one that turns in a circle",
+                ));
             }
             next = tiff.directory(next)?;
         }

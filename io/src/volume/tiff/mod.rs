@@ -17,10 +17,10 @@ use zensaibo_core::Result;
 use zensaibo_core::data::{Dtype, VolumeBlocks, VolumeInfo};
 
 use self::decode::Units;
-use self::describe::Plan;
-use self::ifd::page_name;
 pub(super) use self::decode::swap;
+use self::describe::Plan;
 pub(super) use self::folder::{holds_planes, open_folder};
+use self::ifd::page_name;
 pub(super) use self::ifd::{TiffFile, is_tiff};
 use super::OpenOptions;
 use super::cache::Piece;
@@ -90,7 +90,15 @@ fn volume(path: &Path, file: TiffFile, plan: Plan) -> Result<Arc<dyn VolumeBlock
         channels: plan.channels,
         chunk: [1, step[0], step[1]],
     };
-    let store = Pages { files, pages: plan.pages, sizes: plan.sizes, step, samples: first.samples, together, dtype: first.dtype };
+    let store = Pages {
+        files,
+        pages: plan.pages,
+        sizes: plan.sizes,
+        step,
+        samples: first.samples,
+        together,
+        dtype: first.dtype,
+    };
     Ok(Arc::new(Pieced::new(info, chunk, [0; 8], store)))
 }
 

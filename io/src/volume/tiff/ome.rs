@@ -27,7 +27,8 @@ fn children<'a>(node: Node<'a, 'a>, name: &'static str) -> impl Iterator<Item = 
 pub(super) fn plan(file: &mut TiffFile, series: Option<usize>) -> Result<Plan> {
     let text = file.about.description.clone();
     let path = file.path.clone();
-    let bad = |what: &str, expected: &str, found: String| Error::format(&path, format!("OME-XML, {what}"), expected, found);
+    let bad =
+        |what: &str, expected: &str, found: String| Error::format(&path, format!("OME-XML, {what}"), expected, found);
     let document = parse(&text).map_err(|error| bad("document", "well-formed XML", error.to_string()))?;
     let root = document.root_element();
     if let Some(only) = children(root, "BinaryOnly").next() {
@@ -43,14 +44,24 @@ pub(super) fn plan(file: &mut TiffFile, series: Option<usize>) -> Result<Plan> {
     let chosen = match (series, images.len()) {
         (_, 0) => return Err(bad("Image", "an image", "none".into())),
         (None, 1) => 0,
-        (None, _) => return Err(bad("Image", "one image, or `series` to choose one", format!("{} ({})", images.len(), names.join(", ")))),
+        (None, _) => {
+            return Err(bad(
+                "Image",
+                "one image, or `series` to choose one",
+                format!("{} ({})", images.len(), names.join(", ")),
+            ));
+        }
         (Some(at), count) if at < count => at,
         (Some(at), count) => return Err(Error::parameter("series", format!("0..{count} ({})", names.join(", ")), at)),
     };
     let pixels = children(images[chosen], "Pixels").next().ok_or_else(|| bad("Pixels", "an element", "none".into()))?;
     let size = |name: &'static str| {
         let found = pixels.attribute(name).unwrap_or("nothing");
-        found.parse::<usize>().ok().filter(|&n| n > 0 && n < 1 << 31).ok_or_else(|| bad(name, "a length of at least 1", found.to_string()))
+        found
+            .parse::<usize>()
+            .ok()
+            .filter(|&n| n > 0 && n < 1 << 31)
+            .ok_or_else(|| bad(name, "a length of at least 1", found.to_string()))
     };
     let [width, height] = [size("SizeX")?, size("SizeY")?];
     let sizes = [size("SizeT")?, size("SizeC")?, size("SizeZ")?];
@@ -74,16 +85,18 @@ pub(super) fn plan(file: &mut TiffFile, series: Option<usize>) -> Result<Plan> {
         let number = |name: &str| block.attribute(name).and_then(|text| text.parse::<usize>().ok());
         let uuid = children(*block, "UUID").next();
         let source = match uuid {
-            Some(node) if node.text().map(str::trim) != own_uuid.as_deref() || own_uuid.is_none() => match node.attribute("FileName") {
-                Some(name) if by_name.contains_key(name) => by_name[name],
-                Some(name) => {
-                    let beside = path.parent().unwrap_or(Path::new("")).join(name);
-                    files.push(TiffFile::open(&beside)?);
-                    by_name.insert(name.to_string(), files.len() as u32);
-                    files.len() as u32
+            Some(node) if node.text().map(str::trim) != own_uuid.as_deref() || own_uuid.is_none() => {
+                match node.attribute("FileName") {
+                    Some(name) if by_name.contains_key(name) => by_name[name],
+                    Some(name) => {
+                        let beside = path.parent().unwrap_or(Path::new("")).join(name);
+                        files.push(TiffFile::open(&beside)?);
+                        by_name.insert(name.to_string(), files.len() as u32);
+                        files.len() as u32
+                    }
+                    None => 0,
                 }
-                None => 0,
-            },
+            }
             _ => 0,
         };
         let from = [number("FirstT").unwrap_or(0), number("FirstC").unwrap_or(0), number("FirstZ").unwrap_or(0)];
@@ -99,11 +112,20 @@ pub(super) fn plan(file: &mut TiffFile, series: Option<usize>) -> Result<Plan> {
     if let Some((source, page)) = first_page.or(Some((0, 0))) {
         let holder = if source == 0 { &*file } else { &files[source as usize - 1] };
         let Some(page) = holder.pages.get(page as usize) else {
-            return Err(Error::format(&holder.path, format!("page {page}"), "a page that the OME-XML names", format!("{} pages", holder.pages.len())));
+            return Err(Error::format(
+                &holder.path,
+                format!("page {page}"),
+                "a page that the OME-XML names",
+                format!("{} pages", holder.pages.len()),
+            ));
         };
         samples = page.samples;
         if (page.height, page.width) != (height, width) {
-            return Err(bad("Pixels", &format!("{} x {} as its pages", page.height, page.width), format!("{height} x {width}")));
+            return Err(bad(
+                "Pixels",
+                &format!("{} x {} as its pages", page.height, page.width),
+                format!("{height} x {width}"),
+            ));
         }
     }
     if sizes[1] % samples != 0 {
@@ -153,9 +175,12 @@ pub(super) fn plan(file: &mut TiffFile, series: Option<usize>) -> Result<Plan> {
         let value = pixels.attribute(name)?.parse::<f64>().ok().filter(|x| x.is_finite())?;
         Some(value * micrometres(pixels.attribute(unit).unwrap_or("um"))?)
     };
-    let [z, y, x] =
-        [("PhysicalSizeZ", "PhysicalSizeZUnit"), ("PhysicalSizeY", "PhysicalSizeYUnit"), ("PhysicalSizeX", "PhysicalSizeXUnit")]
-            .map(|(name, unit)| length(name, unit));
+    let [z, y, x] = [
+        ("PhysicalSizeZ", "PhysicalSizeZUnit"),
+        ("PhysicalSizeY", "PhysicalSizeYUnit"),
+        ("PhysicalSizeX", "PhysicalSizeXUnit"),
+    ]
+    .map(|(name, unit)| length(name, unit));
     // A single plane has no distance to the next one.
     let z = if sizes[2] == 1 { z.or(y) } else { z };
     if let (Some(z), Some(y), Some(x)) = (z, y, x) {

@@ -74,6 +74,9 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
         if let Some(level) = options.level.filter(|&level| level > 0) {
             return Err(Error::parameter("level", "0 for a single array", level));
         }
+        if let Some(series) = options.series.filter(|&series| series > 0) {
+            return Err(Error::parameter("series", "0 for a single array", series));
+        }
         return store::open_array(path, options.axes.as_deref());
     }
     let group = group(path)?;
@@ -129,7 +132,12 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
             };
         }
         let present: Vec<String> = group.ome.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default();
-        return Err(Error::format(&group.file, "attributes", "`multiscales` of an OME-Zarr image", format!("{present:?}")));
+        return Err(Error::format(
+            &group.file,
+            "attributes",
+            "`multiscales` of an OME-Zarr image",
+            format!("{present:?}"),
+        ));
     }
     let chosen = options.series.unwrap_or(0);
     let Some(image) = images.get(chosen) else {
@@ -171,8 +179,13 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
         }
         return Err(Error::parameter("level", format!("0..{} in {}", datasets.len(), path.display()), level));
     };
-    let place = dataset["path"].as_str().ok_or_else(|| bad("multiscales/datasets/path", "a path", dataset["path"].to_string()))?;
-    if Path::new(place).components().any(|part| !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)) {
+    let place = dataset["path"]
+        .as_str()
+        .ok_or_else(|| bad("multiscales/datasets/path", "a path", dataset["path"].to_string()))?;
+    if Path::new(place)
+        .components()
+        .any(|part| !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
+    {
         return Err(bad("multiscales/datasets/path", "a path inside the image", place.into()));
     }
     let systems = list(&image["coordinateSystems"]);
@@ -183,7 +196,8 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
         let target = list(&dataset["coordinateTransformations"]).first().and_then(|step| system(&step["output"]));
         let own = systems.iter().find(|system| target.is_some() && system["name"].as_str() == target);
         let own = own.or(if target.is_none() { systems.first() } else { None });
-        let own = own.ok_or_else(|| bad("coordinateSystems", &format!("one named {target:?}"), "none of that name".into()))?;
+        let own =
+            own.ok_or_else(|| bad("coordinateSystems", &format!("one named {target:?}"), "none of that name".into()))?;
         list(&own["axes"]).iter().map(axis).collect()
     };
     let (array, rank) = store::open_level(&path.join(place))?;
@@ -205,7 +219,8 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
         steps.extend(list(&image["coordinateTransformations"]));
     }
     for step in steps {
-        apply(step, &mut scale, &mut shift, 0).map_err(|(expected, found)| bad("coordinateTransformations", &expected, found))?;
+        apply(step, &mut scale, &mut shift, 0)
+            .map_err(|(expected, found)| bad("coordinateTransformations", &expected, found))?;
     }
     let order: Vec<String> = axes.iter().map(|axis| axis.name.to_lowercase()).collect();
     let mut info = array.info(&order)?;

@@ -35,7 +35,13 @@ pub(super) fn along<T: Copy>(axes: &str, all: [T; 5]) -> Vec<T> {
 }
 
 /// Metadata of the array of one level.
-pub(super) fn array(info: &VolumeInfo, space: [usize; 3], chunk: [usize; 3], shard: [usize; 3], options: &OmeZarrOptions) -> Json {
+pub(super) fn array(
+    info: &VolumeInfo,
+    space: [usize; 3],
+    chunk: [usize; 3],
+    shard: [usize; 3],
+    options: &OmeZarrOptions,
+) -> Json {
     let five = |space: [usize; 3], t: usize, c: usize| along(&info.axes, [t, c, space[0], space[1], space[2]]);
     let shape = five(space, info.shape[0], info.shape[1]);
     let size = info.dtype.size();
@@ -94,7 +100,13 @@ pub(super) fn array(info: &VolumeInfo, space: [usize; 3], chunk: [usize; 3], sha
 }
 
 /// The attributes of an image, or of a label image.
-pub(super) fn attributes(name: &str, info: &VolumeInfo, levels: &[LevelPlan], options: &OmeZarrOptions, label: bool) -> Json {
+pub(super) fn attributes(
+    name: &str,
+    info: &VolumeInfo,
+    levels: &[LevelPlan],
+    options: &OmeZarrOptions,
+    label: bool,
+) -> Json {
     let axes: Vec<Json> = info
         .axes
         .chars()
@@ -102,7 +114,9 @@ pub(super) fn attributes(name: &str, info: &VolumeInfo, levels: &[LevelPlan], op
             't' if info.time_step.is_some() => json!({ "name": "t", "type": "time", "unit": "second" }),
             't' => json!({ "name": "t", "type": "time" }),
             'c' => json!({ "name": "c", "type": "channel" }),
-            axis if info.spacing.is_some() => json!({ "name": axis.to_string(), "type": "space", "unit": "micrometer" }),
+            axis if info.spacing.is_some() => {
+                json!({ "name": axis.to_string(), "type": "space", "unit": "micrometer" })
+            }
             axis => json!({ "name": axis.to_string(), "type": "space" }),
         })
         .collect();

@@ -127,7 +127,9 @@ fn mean<T: Voxel + Default>(source: &Grid<T>, step: [usize; 3], out: &mut Grid<T
                     if step[2] == 2 {
                         let pairs = row.chunks_exact(2);
                         let rest = pairs.remainder();
-                        sums.iter_mut().zip(pairs).for_each(|(sum, pair)| *sum = T::add(T::add(*sum, pair[0]), pair[1]));
+                        sums.iter_mut()
+                            .zip(pairs)
+                            .for_each(|(sum, pair)| *sum = T::add(T::add(*sum, pair[0]), pair[1]));
                         if let ([last], Some(sum)) = (rest, sums.last_mut()) {
                             *sum = T::add(*sum, *last);
                         }

@@ -98,10 +98,8 @@ pub(super) fn open_array(path: &Path, given: Option<&str>) -> Result<Arc<dyn Vol
 impl Level {
     /// The axis of (t, c, z, y, x) that each dimension is.
     fn dims(&self, order: &[String]) -> Result<Vec<usize>> {
-        let dims: Vec<usize> = order
-            .iter()
-            .filter_map(|name| if name.len() == 1 { "tczyx".find(name.as_str()) } else { None })
-            .collect();
+        let dims: Vec<usize> =
+            order.iter().filter_map(|name| if name.len() == 1 { "tczyx".find(name.as_str()) } else { None }).collect();
         let distinct = dims.iter().enumerate().all(|(at, dim)| !dims[..at].contains(dim));
         if dims.len() != order.len() || !distinct || !dims.contains(&3) || !dims.contains(&4) {
             let expected = "axes out of t, c, z, y and x, each once, y and x among them";
@@ -176,7 +174,12 @@ impl Store for Chunks {
         })?;
         let bytes = self.chunk.iter().product::<usize>() * self.level.dtype.size();
         if data.len() != bytes {
-            return Err(Error::format(&self.level.path, key, format!("{bytes} bytes"), format!("{} bytes", data.len())));
+            return Err(Error::format(
+                &self.level.path,
+                key,
+                format!("{bytes} bytes"),
+                format!("{} bytes", data.len()),
+            ));
         }
         let data = if self.dims.is_sorted() { data } else { self.turned(&data) };
         Ok(Piece { size: self.chunk, data: Some(data) })

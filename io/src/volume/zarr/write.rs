@@ -92,7 +92,13 @@ impl OmeZarrOptions {
                 return Err(Error::parameter(name, "lengths of 1 to 65536 along z, y and x", format!("{given:?}")));
             }
         }
-        let side = if shape[0] == 1 { 512 } else if shape[0] < 32 { 128 } else { 64 };
+        let side = if shape[0] == 1 {
+            512
+        } else if shape[0] < 32 {
+            128
+        } else {
+            64
+        };
         let chunk = self.chunk.unwrap_or([64, side, side]);
         let chunk: [usize; 3] = std::array::from_fn(|axis| chunk[axis].min(shape[axis]));
         if self.version == NgffVersion::V04 {
@@ -104,7 +110,11 @@ impl OmeZarrOptions {
         let whole: [usize; 3] = std::array::from_fn(|axis| shape[axis].next_multiple_of(chunk[axis]));
         let shard = match self.shard {
             Some(shard) if (0..3).any(|axis| shard[axis] % chunk[axis] != 0) => {
-                return Err(Error::parameter("shard", format!("multiples of the chunk {chunk:?}"), format!("{shard:?}")));
+                return Err(Error::parameter(
+                    "shard",
+                    format!("multiples of the chunk {chunk:?}"),
+                    format!("{shard:?}"),
+                ));
             }
             Some(shard) => shard,
             None => std::array::from_fn(|axis| [64, 512, 512][axis].max(chunk[axis]) / chunk[axis] * chunk[axis]),
@@ -168,7 +178,11 @@ impl OmeZarrWriter {
     /// are not whole numbers.
     pub fn create_labels(image: &Path, name: &str, info: &VolumeInfo, options: &OmeZarrOptions) -> Result<Self> {
         if name.is_empty() || name.starts_with('.') || name.starts_with("__") || name.contains(['/', '\\']) {
-            return Err(Error::parameter("name", "a name for the labels without slashes, not beginning with a dot", format!("{name:?}")));
+            return Err(Error::parameter(
+                "name",
+                "a name for the labels without slashes, not beginning with a dot",
+                format!("{name:?}"),
+            ));
         }
         if !info.dtype.is_integer() {
             return Err(Error::parameter("dtype", "whole numbers for labels", info.dtype.name()));
@@ -184,7 +198,12 @@ impl OmeZarrWriter {
         Self::begin(&folder.join(name), Some((image.to_path_buf(), name.to_string())), info, &options)
     }
 
-    fn begin(target: &Path, labels_of: Option<(PathBuf, String)>, info: &VolumeInfo, options: &OmeZarrOptions) -> Result<Self> {
+    fn begin(
+        target: &Path,
+        labels_of: Option<(PathBuf, String)>,
+        info: &VolumeInfo,
+        options: &OmeZarrOptions,
+    ) -> Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         check_target(target)?;
         if info.dtype == Dtype::F16 {
@@ -200,7 +219,12 @@ impl OmeZarrWriter {
         let temporary = target.parent().unwrap_or(Path::new("")).join(beside);
         let mut info = info.clone();
         // Every axis longer than one voxel has a name.
-        info.axes = "tczyx".chars().enumerate().filter(|&(at, axis)| at > 2 || info.shape[at] > 1 || info.axes.contains(axis)).map(|(_, axis)| axis).collect();
+        info.axes = "tczyx"
+            .chars()
+            .enumerate()
+            .filter(|&(at, axis)| at > 2 || info.shape[at] > 1 || info.axes.contains(axis))
+            .map(|(_, axis)| axis)
+            .collect();
         info.name = target.display().to_string();
         info.chunk = shard;
         let levels = levels(info.space(), spaced(&info), options.levels);
@@ -220,7 +244,15 @@ impl OmeZarrWriter {
             open_array(&temporary.join("0"))
         };
         match put_levels() {
-            Ok(base) => Ok(Self { target: target.to_path_buf(), labels_of, temporary, info, levels, base, options: options.clone() }),
+            Ok(base) => Ok(Self {
+                target: target.to_path_buf(),
+                labels_of,
+                temporary,
+                info,
+                levels,
+                base,
+                options: options.clone(),
+            }),
             Err(error) => {
                 let _ = fs::remove_dir_all(&temporary);
                 Err(error)
@@ -355,8 +387,11 @@ impl OmeZarrWriter {
         }
         let stage = ctx.stage(&format!("level {at}"), jobs.len() as u64);
         // What one shard comes from, as read and as numbers, and itself.
-        let each = (shard.iter().product::<usize>() * (2 * level.step.iter().product::<usize>() + 2) * self.info.dtype.size()) as u64;
-        let at_once = (self.options.memory.unwrap_or(DEFAULT_MEMORY) / each.max(1)).clamp(1, rayon::current_num_threads() as u64);
+        let each = (shard.iter().product::<usize>()
+            * (2 * level.step.iter().product::<usize>() + 2)
+            * self.info.dtype.size()) as u64;
+        let at_once =
+            (self.options.memory.unwrap_or(DEFAULT_MEMORY) / each.max(1)).clamp(1, rayon::current_num_threads() as u64);
         let shape = self.levels[at - 1].shape;
         let one = |&(frame, start): &(Frame, [usize; 3])| {
             ctx.check()?;
@@ -389,7 +424,15 @@ impl OmeZarrWriter {
     }
 
     /// Writes the shard that begins at `start`; `voxels` are those of `region`, which holds it.
-    fn put(&self, array: &Array<FilesystemStore>, shard: [usize; 3], frame: Frame, region: &Region, voxels: &[u8], start: [usize; 3]) -> Result<()> {
+    fn put(
+        &self,
+        array: &Array<FilesystemStore>,
+        shard: [usize; 3],
+        frame: Frame,
+        region: &Region,
+        voxels: &[u8],
+        start: [usize; 3],
+    ) -> Result<()> {
         let size = self.info.dtype.size();
         let end = region.end();
         let used: [usize; 3] = std::array::from_fn(|axis| shard[axis].min(end[axis] - start[axis]));
@@ -403,7 +446,8 @@ impl OmeZarrWriter {
             let line = used[2] * size;
             for z in 0..used[0] {
                 for y in 0..used[1] {
-                    let from = ((start[0] - region.start[0] + z) * region.size[1] + start[1] - region.start[1] + y) * region.size[2]
+                    let from = ((start[0] - region.start[0] + z) * region.size[1] + start[1] - region.start[1] + y)
+                        * region.size[2]
                         + start[2]
                         - region.start[2];
                     let to = (z * shard[1] + y) * shard[2];
