@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 use serde_json::json;
-use zarrs::array::{Array, ArrayBytes};
+use zarrs::array::{Array, ArrayBytes, CodecOptions};
 use zarrs::filesystem::FilesystemStore;
 use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks, VolumeInfo, VolumeSink};
 use zensaibo_core::{Ctx, Error, Result};
@@ -456,8 +456,10 @@ impl OmeZarrWriter {
             }
             ArrayBytes::new_flen(data)
         };
+        // The chunks of a shard one after another: their order in the file must not depend on the threads.
+        let options = CodecOptions::default().with_concurrent_target(1);
         array
-            .store_chunk(&place, bytes)
+            .store_chunk_opt(&place, bytes, &options)
             .map_err(|error| Error::io(&self.target, "write", std::io::Error::other(error.to_string())))
     }
 }
