@@ -11,6 +11,8 @@ pub trait Pixel: bytemuck::Pod + Send + Sync + PartialOrd + Default {
     fn from_f64(value: f64) -> Self;
     /// As f64 (exact below 2^53).
     fn to_f64(self) -> f64;
+    /// The values nearest to f32 voxels, saturating.
+    fn narrow(voxels: &[f32], out: &mut [Self]);
 }
 
 macro_rules! whole_pixel {
@@ -24,6 +26,14 @@ macro_rules! whole_pixel {
             #[inline]
             fn to_f64(self) -> f64 {
                 self as f64
+            }
+            fn narrow(voxels: &[f32], out: &mut [Self]) {
+                #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+fma", "x86_64+avx2+fma"))]
+                fn rounded(voxels: &[f32], out: &mut [$type]) {
+                    // An f32 rounds to the same whole number as the f64 of the same value.
+                    out.iter_mut().zip(voxels).for_each(|(out, &value)| *out = value.round_ties_even() as $type);
+                }
+                rounded(voxels, out);
             }
         })*
     };
@@ -40,6 +50,9 @@ impl Pixel for f32 {
     fn to_f64(self) -> f64 {
         f64::from(self)
     }
+    fn narrow(voxels: &[f32], out: &mut [Self]) {
+        out.copy_from_slice(voxels);
+    }
 }
 
 impl Pixel for f64 {
@@ -51,6 +64,9 @@ impl Pixel for f64 {
     #[inline]
     fn to_f64(self) -> f64 {
         self
+    }
+    fn narrow(voxels: &[f32], out: &mut [Self]) {
+        out.iter_mut().zip(voxels).for_each(|(out, &value)| *out = f64::from(value));
     }
 }
 
@@ -139,8 +155,17 @@ pub fn write_as(voxels: &[f32], dtype: Dtype) -> Result<Vec<u8>> {
         return Err(Error::data(DataFault::NotFinite, what, "numbers", format!("NaN at place {at} of a block")));
     }
     each_pixel!(dtype, T => {
-        let converted: Vec<T> = voxels.iter().map(|&value| <T as Pixel>::from_f64(f64::from(value))).collect();
-        Ok(bytemuck::cast_slice(&converted).to_vec())
+        let mut bytes = vec![0u8; voxels.len() * size_of::<T>()];
+        match bytemuck::try_cast_slice_mut::<u8, T>(&mut bytes) {
+            Ok(out) => T::narrow(voxels, out),
+            // Memory that is not aligned for the type: number by number.
+            Err(_) => bytes.chunks_exact_mut(size_of::<T>()).zip(voxels).for_each(|(out, &value)| {
+                let mut number = [T::default()];
+                T::narrow(&[value], &mut number);
+                out.copy_from_slice(bytemuck::cast_slice(&number));
+            }),
+        }
+        Ok(bytes)
     }, half => Err(Error::parameter("dtype", "a type other than float16", "float16")))
 }
 

@@ -11,6 +11,7 @@ mod convert;
 mod copy;
 mod map;
 mod plan;
+pub(crate) mod pool;
 mod read;
 mod sink;
 mod view;

@@ -6,7 +6,7 @@ use zensaibo_core::Result;
 use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks};
 
 use super::convert::{Pixel, each_pixel, to_f32};
-use super::{Border, convert};
+use super::{Border, convert, pool};
 
 thread_local! {
     /// Bytes of a region in the volume's own type; words, so that they are aligned for any of them.
@@ -29,7 +29,7 @@ fn with_scratch<R>(bytes: usize, job: impl FnOnce(&mut [u8]) -> R) -> R {
 /// Whatever the source returns.
 pub fn read_f32(source: &dyn VolumeBlocks, frame: Frame, region: &Region) -> Result<Grid<f32>> {
     let dtype = source.info().dtype;
-    let mut out = vec![0f32; region.len()];
+    let mut out = pool::take(region.len());
     if dtype == Dtype::F32 {
         source.read(frame, region, bytemuck::cast_slice_mut(&mut out))?;
     } else {
@@ -103,7 +103,10 @@ pub fn read_padded(
             })
             .collect()
     });
-    let mut out = Grid::filled(padded, 0f32);
+    let mut out = pool::take_grid(padded);
+    if border == Border::Zero {
+        out.data.fill(0.0);
+    }
     let before = places[2].iter().position(|place| *place == Some(0)).unwrap_or(0);
     // The stretch of x that is copied as it stands.
     let from = halo[2] - (region.start[2] - inside.start[2]);
@@ -121,5 +124,6 @@ pub fn read_padded(
             }
         }
     }
+    pool::give(inner.data);
     Ok(out)
 }

@@ -5,14 +5,14 @@ use zensaibo_core::options::Options;
 use zensaibo_core::{Error, Result};
 
 use super::LocalFilter;
+use super::separable::{Half, Kernel};
 use crate::blocks::Border;
 use crate::space::{Spacing, check_lengths};
 
 /// A Gaussian, cut off at a number of standard deviations as scipy.ndimage does (`truncate`, 4 by default).
 #[derive(Clone, Debug)]
 pub struct Gaussian {
-    /// One half of each kernel, from its centre outwards; z, y, x.
-    weights: [Vec<f32>; 3],
+    kernel: Kernel,
     border: Border,
 }
 
@@ -31,11 +31,7 @@ zensaibo_core::options! {
 impl GaussianOptions {
     fn check(&self) -> Result<()> {
         check_lengths("sigma", self.sigma)?;
-        if !(self.truncate > 0.0 && self.truncate <= 100.0) {
-            let expected = "a number of standard deviations above 0, at most 100";
-            return Err(Error::parameter("truncate", expected, self.truncate));
-        }
-        Ok(())
+        check_truncate(self.truncate)
     }
 }
 
@@ -47,16 +43,24 @@ impl Gaussian {
     pub fn new(options: &GaussianOptions, spacing: Spacing) -> Result<Self> {
         options.validate()?;
         let um = spacing.um();
-        let mut weights: [Vec<f32>; 3] = Default::default();
+        let mut smooth: [Half; 3] = Default::default();
         for axis in 0..3 {
-            weights[axis] = half_kernel(options.sigma[axis] / um[axis], options.truncate)?;
+            smooth[axis] = narrow(&half_kernel(options.sigma[axis] / um[axis], options.truncate)?);
         }
-        Ok(Self { weights, border: options.border })
+        Ok(Self { kernel: Kernel::Product { smooth }, border: options.border })
     }
 }
 
+/// Refuses a cut-off that no kernel has.
+pub(super) fn check_truncate(truncate: f64) -> Result<()> {
+    if !(truncate > 0.0 && truncate <= 100.0) {
+        return Err(Error::parameter("truncate", "a number of standard deviations above 0, at most 100", truncate));
+    }
+    Ok(())
+}
+
 /// Weights from the centre outwards for a standard deviation in voxels; the whole kernel sums to 1.
-fn half_kernel(sigma: f64, truncate: f64) -> Result<Vec<f32>> {
+pub(super) fn half_kernel(sigma: f64, truncate: f64) -> Result<Vec<f64>> {
     let radius = (truncate * sigma + 0.5) as usize;
     if radius > 10_000 {
         return Err(Error::parameter("sigma", "a kernel of at most 10000 voxels to each side", radius));
@@ -66,7 +70,12 @@ fn half_kernel(sigma: f64, truncate: f64) -> Result<Vec<f32>> {
     }
     let weights: Vec<f64> = (0..=radius).map(|at| (-0.5 * (at as f64 / sigma).powi(2)).exp()).collect();
     let total = weights[0] + 2.0 * weights[1..].iter().sum::<f64>();
-    Ok(weights.iter().map(|weight| (weight / total) as f32).collect())
+    Ok(weights.iter().map(|weight| weight / total).collect())
+}
+
+/// Weights as they are applied.
+pub(super) fn narrow(half: &[f64]) -> Half {
+    half.iter().map(|&weight| weight as f32).collect()
 }
 
 impl LocalFilter for Gaussian {
@@ -75,7 +84,7 @@ impl LocalFilter for Gaussian {
     }
 
     fn halo(&self) -> [usize; 3] {
-        std::array::from_fn(|axis| self.weights[axis].len() - 1)
+        self.kernel.radius()
     }
 
     fn border(&self) -> Border {
@@ -87,63 +96,7 @@ impl LocalFilter for Gaussian {
     }
 
     fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
-        (0..3).fold(padded, |grid, axis| symmetric(grid, axis, &self.weights[axis]))
-    }
-}
-
-/// Correlates with a symmetric kernel along one axis; the result is shorter by twice the radius.
-pub(crate) fn symmetric(grid: Grid<f32>, axis: usize, half: &[f32]) -> Grid<f32> {
-    let radius = half.len() - 1;
-    if radius == 0 && half[0] == 1.0 {
-        return grid;
-    }
-    let mut shape = grid.shape;
-    shape[axis] -= 2 * radius;
-    let mut out = Grid::filled(shape, 0f32);
-    let [_, height, width] = shape;
-    match axis {
-        2 => {
-            for z in 0..shape[0] {
-                for y in 0..height {
-                    weigh(grid.row(z, y), half, 1, out.row_mut(z, y));
-                }
-            }
-        }
-        // Along y and z whole stretches of lines are weighed at once: the step from one to the next is a line or a plane.
-        1 => {
-            let plane = grid.shape[1] * width;
-            for z in 0..shape[0] {
-                weigh(
-                    &grid.data[z * plane..(z + 1) * plane],
-                    half,
-                    width,
-                    &mut out.data[z * height * width..(z + 1) * height * width],
-                );
-            }
-        }
-        _ => weigh(&grid.data, half, height * width, &mut out.data),
-    }
-    out
-}
-
-/// `out[i] = half[0] * line[i + r*step] + sum_k half[k] * (line[i + (r-k)*step] + line[i + (r+k)*step])`.
-#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl+fma", "x86_64+avx2+fma"))]
-fn weigh(line: &[f32], half: &[f32], step: usize, out: &mut [f32]) {
-    const STRETCH: usize = 512;
-    let radius = half.len() - 1;
-    // A stretch of results stays in the first cache while all its neighbours are added, nearest last.
-    for (part, out) in out.chunks_mut(STRETCH).enumerate() {
-        let start = part * STRETCH + radius * step;
-        let n = out.len();
-        let centre = &line[start..start + n];
-        out.iter_mut().zip(centre).for_each(|(out, &value)| *out = half[0] * value);
-        for k in 1..=radius {
-            let weight = half[k];
-            let (before, after) = (&line[start - k * step..][..n], &line[start + k * step..][..n]);
-            for i in 0..n {
-                out[i] = weight.mul_add(before[i] + after[i], out[i]);
-            }
-        }
+        self.kernel.apply(padded)
     }
 }
 
@@ -157,7 +110,7 @@ mod tests {
 
     #[test]
     fn equals_the_triple_sum_and_does_not_depend_on_the_cuts() {
-        let shape = [9, 14, 23];
+        let shape = [9, 14, 150];
         let mut random = Stream::new(1, 0);
         let data = (0..shape.iter().product()).map(|_| random.uniform() as f32).collect();
         let volume = (VolumeInfo::plain("noise", shape, Dtype::F32), Grid { shape, data });
@@ -175,22 +128,20 @@ mod tests {
             out
         };
         let all = run(shape);
-        for block in [[1, 1, 1], [4, 5, 6], [9, 3, 23], [2, 14, 7]] {
+        for block in [[1, 1, 1], [4, 5, 6], [9, 3, 150], [2, 14, 71]] {
             assert_eq!(run(block), all);
         }
         let whole = Region::whole(shape);
         let padded = read_padded(&volume, Frame::default(), &whole, filter.halo(), Border::Reflect).unwrap();
         let halo = filter.halo();
+        let Kernel::Product { smooth } = &filter.kernel else { panic!() };
         let at = [4, 0, 22];
         let mut sum = 0.0f64;
         for z in 0..=2 * halo[0] {
             for y in 0..=2 * halo[1] {
                 for x in 0..=2 * halo[2] {
-                    let weight: f64 = [z, y, x]
-                        .iter()
-                        .enumerate()
-                        .map(|(a, &k)| f64::from(filter.weights[a][k.abs_diff(halo[a])]))
-                        .product();
+                    let weight: f64 =
+                        [z, y, x].iter().enumerate().map(|(a, &k)| f64::from(smooth[a][k.abs_diff(halo[a])])).product();
                     sum += weight * f64::from(padded.at(at[0] + z, at[1] + y, at[2] + x));
                 }
             }

@@ -4,14 +4,32 @@
 //! [`filter_volume`] does the rest: blocks, memory, threads, every time point and channel, number types. To add one: a
 //! file here with a struct whose fields are in voxels, made from micrometres by a constructor that takes a [`Spacing`](crate::space::Spacing).
 
+mod background;
+mod contrast;
+mod destripe;
+mod downsample;
+mod extreme;
+mod footprint;
 mod gaussian;
+mod laplace;
+mod median;
+mod morphology;
+mod separable;
 
+pub use background::{BackgroundFit, Line, SubtractBackgroundOptions, subtract_background};
+pub use contrast::{LocalContrast, LocalContrastOptions};
+pub use destripe::{Along, DestripeOptions, destripe};
+pub use downsample::{DownsampleOptions, ResampleOptions, downsample, downsampled, resample, resampled};
+pub use footprint::{Footprint, Form};
 pub use gaussian::{Gaussian, GaussianOptions};
+pub use laplace::{DifferenceOfGaussians, DifferenceOfGaussiansOptions, Laplacian, LaplacianOptions};
+pub use median::{Median, MedianOptions};
+pub use morphology::{Morphology, MorphologyOptions, Operation, RollingBall, RollingBallOptions};
 
-use zensaibo_core::data::{Grid, VolumeBlocks, VolumeSink};
-use zensaibo_core::{Ctx, Error, Result};
+use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeSink};
+use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::{Border, Plan, Work, map_blocks, read_padded, write_as};
+use crate::blocks::{Border, Plan, Work, map_blocks, pool, read_padded, write_as};
 
 /// A filter whose result at a voxel depends on a neighbourhood of fixed size.
 pub trait LocalFilter: Sync {
@@ -32,6 +50,20 @@ pub trait LocalFilter: Sync {
     /// The result for the inner part of a block that is padded by the halo. Must not depend on where the block lies:
     /// the sum for a voxel is taken in the same order wherever the block begins.
     fn apply(&self, padded: Grid<f32>) -> Grid<f32>;
+
+    /// [`LocalFilter::apply`] for filters that take long over a block: looks at `ctx` every few milliseconds.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    fn try_apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
+        Ok(self.apply(padded))
+    }
+
+    /// Whether NaN is refused, because the filter puts voxels in order.
+    fn orders(&self) -> bool {
+        false
+    }
 }
 
 /// Filters every frame of `source` into `sink`, which has the same shape and a number type of its own (whole numbers
@@ -65,12 +97,61 @@ pub fn filter_volume(
             filter.name(),
             ctx,
             |region| {
-                let result = filter.apply(read_padded(source, frame, region, halo, filter.border())?);
+                let padded = read_padded(source, frame, region, halo, filter.border())?;
+                if filter.orders() {
+                    refuse_nan(&padded.data, &info.name)?;
+                }
+                let result = filter.try_apply(padded, ctx)?;
                 debug_assert_eq!(result.shape, region.size);
-                sink.write(frame, region, &write_as(&result.data, out.dtype)?)
+                write_f32(sink, frame, region, &result.data)?;
+                pool::give(result.data);
+                Ok(())
             },
             |_, ()| Ok(()),
         )?;
     }
+    pool::clear();
     Ok(())
 }
+
+/// Writes f32 voxels in the number type of the sink.
+fn write_f32(sink: &dyn VolumeSink, frame: Frame, region: &Region, voxels: &[f32]) -> Result<()> {
+    match sink.info().dtype {
+        Dtype::F32 => sink.write(frame, region, bytemuck::cast_slice(voxels)),
+        dtype => sink.write(frame, region, &write_as(voxels, dtype)?),
+    }
+}
+
+/// Refuses NaN where voxels are put in order.
+fn refuse_nan(voxels: &[f32], name: &str) -> Result<()> {
+    // Whole stretches first: a search for the first one would not be vectorised.
+    for stretch in voxels.chunks(4096) {
+        if stretch.iter().fold(false, |any, value| any | value.is_nan()) {
+            return Err(Error::data(DataFault::NotFinite, name, "voxels without NaN", "NaN"));
+        }
+    }
+    Ok(())
+}
+
+/// The inner part of a padded block, `margin` away from its sides.
+fn inner_part(padded: &Grid<f32>, margin: [usize; 3]) -> Grid<f32> {
+    let shape: [usize; 3] = std::array::from_fn(|axis| padded.shape[axis] - 2 * margin[axis]);
+    let mut out = pool::take_grid(shape);
+    for z in 0..shape[0] {
+        for y in 0..shape[1] {
+            out.row_mut(z, y)
+                .copy_from_slice(&padded.row(z + margin[0], y + margin[1])[margin[2]..margin[2] + shape[2]]);
+        }
+    }
+    out
+}
+
+/// `a - b`, voxel by voxel.
+fn subtract(mut a: Grid<f32>, b: Grid<f32>) -> Grid<f32> {
+    a.data.iter_mut().zip(&b.data).for_each(|(a, b)| *a -= b);
+    pool::give(b.data);
+    a
+}
+
+#[cfg(test)]
+mod tests;
