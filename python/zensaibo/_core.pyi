@@ -424,3 +424,39 @@ def im_filter(
     threads: int | None = None,
     progress: Progress = None,
 ) -> Any: ...
+def im_destripe(
+    volume: Volume,
+    options: str,
+    spacing: tuple[float, float, float],
+    dtype: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def im_subtract_background(
+    signal: Volume,
+    background: Volume,
+    options: str,
+    spacing: tuple[float, float, float],
+    dtype: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, list[tuple[list[float], list[float], list[int], int, int]]]: ...
+def im_downsample(
+    volume: Volume,
+    options: str,
+    dtype: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, list[int], tuple[float, float, float] | None, tuple[float, float, float]]: ...
+def im_resample(
+    volume: Volume,
+    options: str,
+    spacing: tuple[float, float, float],
+    dtype: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, list[int], tuple[float, float, float] | None, tuple[float, float, float]]: ...

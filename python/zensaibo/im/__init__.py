@@ -4,11 +4,38 @@ Arrays are ordered (z, y, x), with time and channel before them where there are 
 micrometres. Wherever a volume is asked for, anything that `open` takes will do.
 """
 
-from ._filters import gaussian
+from ._background import BackgroundFit, destripe, local_contrast, rolling_ball, subtract_background
+from ._filters import (
+    closing,
+    difference_of_gaussians,
+    dilation,
+    erosion,
+    gaussian,
+    gaussian_laplace,
+    median,
+    opening,
+    white_tophat,
+)
+from ._resample import downsample, resample
 from ._volume import Volume, open
 
 __all__ = [
+    "BackgroundFit",
     "Volume",
+    "closing",
+    "destripe",
+    "difference_of_gaussians",
+    "dilation",
+    "downsample",
+    "erosion",
     "gaussian",
+    "gaussian_laplace",
+    "local_contrast",
+    "median",
     "open",
+    "opening",
+    "resample",
+    "rolling_ball",
+    "subtract_background",
+    "white_tophat",
 ]
