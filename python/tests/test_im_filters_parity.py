@@ -157,7 +157,7 @@ def test_nothing_depends_on_threads_memory_or_where_the_volume_lies():
     }
     for name, call in calls.items():
         one = call(array, threads=1)
-        for variant in (call(array, threads=2), call(array, threads=8, memory="3MB"), call(stored, threads=2)):
+        for variant in (call(array, threads=2), call(array, threads=8, memory="24MB"), call(stored, threads=2)):
             assert np.array_equal(one, variant), name
 
 
@@ -222,7 +222,7 @@ def test_bad_input_is_refused():
             call(array, (-1, 2, 2))
         with pytest.raises(ParameterError, match="reach"):
             call(array, 1, spacing=2)
-    with pytest.raises(ParameterError, match="form"):
+    with pytest.raises(ParameterError, match="box.*ball"):
         zs.im.median(array, 1, form="star")
     with pytest.raises(ParameterError, match="high_sigma"):
         zs.im.difference_of_gaussians(array, 2, 1)
@@ -251,6 +251,7 @@ def test_constant_and_tiny_volumes():
         expected = 0 if name == "white_tophat" else 7
         assert (getattr(zs.im, name)(flat, 2) == expected).all()
     assert (zs.im.local_contrast(flat, 2) == 0).all()
-    np.testing.assert_allclose(zs.im.gaussian_laplace(flat, 1), 0, atol=2e-6)
+    # The cut-off kernel does not sum to 0, here or in scipy.
+    np.testing.assert_allclose(zs.im.gaussian_laplace(flat, 1), ndi.gaussian_laplace(flat.astype(float), 1), atol=5e-6)
     assert zs.im.median(np.zeros((0, 4, 5), np.uint8), 1).shape == (0, 4, 5)
     assert zs.im.downsample(np.zeros((0, 4, 5), np.uint8)).shape == (0, 2, 3)

@@ -113,7 +113,8 @@ def local_contrast(
 
     Notes
     -----
-    The variance is that of the voxels less their own local means (Sage and Unser, IEEE Signal Process. Mag. 20(6), 43, 2003). Costs two
+    The variance is that of the voxels less their own local means (Sage and Unser, IEEE Signal Process. Mag. 20(6), 43,
+    2003). Costs two
     Gaussians.
     """
     return _filter(
@@ -237,7 +238,8 @@ def subtract_background(
     smooth
         Standard deviation in micrometres of a Gaussian over the background channel, which takes out its noise. 0 for none.
     saturation
-        Voxels of either channel at or above this are left out of the fit; by default the greatest number of 8- and 16-bit types.
+        Voxels of either channel at or above this are left out of the fit; by default the greatest number of 8- and
+        16-bit types.
     clip
         Set what falls below 0 to 0.
     return_fit

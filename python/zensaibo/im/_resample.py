@@ -51,7 +51,8 @@ def downsample(
 
     Notes
     -----
-    Equals ``skimage.measure.block_reduce(volume, factor, numpy.mean)`` where the factors divide the shape. Runs at the speed of memory.
+    Equals ``skimage.measure.block_reduce(volume, factor, numpy.mean)`` where the factors divide the shape. Runs at the
+    speed of memory.
     """
     volume = open(volume)
     factors = np.asarray(factor)
@@ -91,7 +92,8 @@ def resample(
     to
         Micrometres per voxel of the result, one number for all axes or one for each of z, y and x.
     antialias
-        Smooth an axis that becomes coarser by ratio r by a Gaussian with a standard deviation of (r - 1) / 2 voxels, so that fine
+        Smooth an axis that becomes coarser by ratio r by a Gaussian with a standard deviation of (r - 1) / 2 voxels, so
+        that fine
         structure does not come back as false coarse structure.
     spacing
         Micrometres per voxel of the volume; its own by default, and 1 where it has none.
@@ -103,7 +105,8 @@ def resample(
     Returns
     -------
     Volume
-        In memory, with spacing and origin that fit: the outer faces of the first voxels coincide. Its length along an axis is the old
+        In memory, with spacing and origin that fit: the outer faces of the first voxels coincide. Its length along an
+        axis is the old
         one times old spacing over new, rounded, at least 1.
 
     Raises
