@@ -114,8 +114,7 @@ def local_contrast(
     Notes
     -----
     The variance is that of the voxels less their own local means (Sage and Unser, IEEE Signal Process. Mag. 20(6), 43,
-    2003). Costs two
-    Gaussians.
+    2003). Costs two Gaussians.
     """
     return _filter(
         "local_contrast",

@@ -261,8 +261,7 @@ def median(
     Notes
     -----
     Equals ``scipy.ndimage.median_filter`` exactly. 3 x 3 x 3 voxels take 96 vectorised comparisons; others a sliding
-    histogram (Huang
-    et al., IEEE Trans. Acoust. Speech Signal Process. 27, 13, 1979), a time that grows with the square of the radius.
+    histogram (Huang et al., IEEE Trans. Acoust. Speech Signal Process. 27, 13, 1979), a time that grows with the square of the radius.
     """
     volume = open(volume)
     return _filter(

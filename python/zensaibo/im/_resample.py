@@ -93,8 +93,7 @@ def resample(
         Micrometres per voxel of the result, one number for all axes or one for each of z, y and x.
     antialias
         Smooth an axis that becomes coarser by ratio r by a Gaussian with a standard deviation of (r - 1) / 2 voxels, so
-        that fine
-        structure does not come back as false coarse structure.
+        that fine structure does not come back as false coarse structure.
     spacing
         Micrometres per voxel of the volume; its own by default, and 1 where it has none.
     dtype
@@ -106,8 +105,7 @@ def resample(
     -------
     Volume
         In memory, with spacing and origin that fit: the outer faces of the first voxels coincide. Its length along an
-        axis is the old
-        one times old spacing over new, rounded, at least 1.
+        axis is the old one times old spacing over new, rounded, at least 1.
 
     Raises
     ------
