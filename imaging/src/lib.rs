@@ -9,4 +9,5 @@
 
 pub mod blocks;
 pub mod filters;
+pub mod phantom;
 pub mod space;
