@@ -9,5 +9,6 @@
 
 pub mod blocks;
 pub mod filters;
+pub mod morphology;
 pub mod phantom;
 pub mod space;

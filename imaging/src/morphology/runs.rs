@@ -1,0 +1,181 @@
+//! Lines as runs of equal voxels, and which of them touch.
+
+use zensaibo_core::data::Dtype;
+
+use super::Connectivity;
+
+/// Consecutive foreground voxels of one line: `start..end` along x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run {
+    pub(super) start: u32,
+    pub(super) end: u32,
+}
+
+/// Lines of a block as runs, in raster order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Runs {
+    pub(super) runs: Vec<Run>,
+    /// The value of each run; empty where all foreground is one.
+    pub(super) values: Vec<u64>,
+    /// Where each line begins in `runs`, and where the last ends.
+    pub(super) lines: Vec<usize>,
+}
+
+impl Runs {
+    /// The runs of `voxels`, lines of `width` values of a type. Values are compared by their bits; all zeros of
+    /// floating types are background.
+    pub(super) fn of(voxels: &[u8], dtype: Dtype, width: usize, by_value: bool) -> Self {
+        let mut runs = Self { lines: vec![0], ..Self::default() };
+        let float = !dtype.is_integer() && dtype != Dtype::Bool;
+        match (dtype.size(), float) {
+            (1, _) => runs.fill::<u8>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
+            (2, false) => runs.fill::<u16>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
+            (4, false) => runs.fill::<u32>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
+            (8, false) => runs.fill::<u64>(bytemuck::cast_slice(voxels), width, by_value, |v| v, |v| v),
+            // -0 is 0: without its sign there is nothing left of it.
+            (2, true) => {
+                let positive = |v: u16| if v << 1 == 0 { 0 } else { v };
+                runs.fill::<u16>(bytemuck::cast_slice(voxels), width, by_value, positive, u64::from);
+            }
+            (4, true) => {
+                let positive = |v: u32| if v << 1 == 0 { 0 } else { v };
+                runs.fill::<u32>(bytemuck::cast_slice(voxels), width, by_value, positive, u64::from);
+            }
+            _ => {
+                let positive = |v: u64| if v << 1 == 0 { 0 } else { v };
+                runs.fill::<u64>(bytemuck::cast_slice(voxels), width, by_value, positive, |v| v);
+            }
+        }
+        runs
+    }
+
+    fn fill<T: bytemuck::Pod + PartialEq + Default>(
+        &mut self,
+        voxels: &[T],
+        width: usize,
+        by_value: bool,
+        clean: impl Fn(T) -> T + Copy,
+        widen: impl Fn(T) -> u64,
+    ) {
+        let zero = T::default();
+        // Whether a voxel differs from the one before it, padded so that eight are looked at in one word.
+        let mut changes = vec![0u8; width.next_multiple_of(8)];
+        for line in voxels.chunks_exact(width) {
+            if by_value {
+                changes[0] = u8::from(clean(line[0]) != zero);
+                for x in 1..width {
+                    changes[x] = u8::from(clean(line[x]) != clean(line[x - 1]));
+                }
+            } else {
+                changes[0] = u8::from(clean(line[0]) != zero);
+                for x in 1..width {
+                    changes[x] = u8::from((clean(line[x]) != zero) != (clean(line[x - 1]) != zero));
+                }
+            }
+            let mut open: Option<u32> = None;
+            for (at, eight) in changes.chunks_exact(8).enumerate() {
+                let mut word = u64::from_le_bytes([
+                    eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
+                ]);
+                while word != 0 {
+                    let x = (at * 8) as u32 + word.trailing_zeros() / 8;
+                    word &= word - 1;
+                    if let Some(start) = open.take() {
+                        self.runs.push(Run { start, end: x });
+                    }
+                    let value = clean(line[x as usize]);
+                    if value != zero {
+                        open = Some(x);
+                        if by_value {
+                            self.values.push(widen(value));
+                        }
+                    }
+                }
+            }
+            if let Some(start) = open {
+                self.runs.push(Run { start, end: width as u32 });
+            }
+            self.lines.push(self.runs.len());
+        }
+    }
+
+    /// Where the runs of one line lie.
+    #[inline]
+    pub(super) fn line(&self, line: usize) -> std::ops::Range<usize> {
+        self.lines[line]..self.lines[line + 1]
+    }
+}
+
+/// Calls `each(i, j)` for the runs `a[i]` and `b[j]` of two neighbouring lines that touch; `slack` is 1 where corners count.
+#[inline]
+pub(super) fn touching(a: &[Run], b: &[Run], slack: u32, mut each: impl FnMut(usize, usize)) {
+    let (mut i, mut j) = (0, 0);
+    while i < a.len() && j < b.len() {
+        if a[i].start < b[j].end + slack && b[j].start < a[i].end + slack {
+            each(i, j);
+        }
+        if a[i].end < b[j].end {
+            i += 1;
+        } else {
+            // Where runs follow without a gap, the next one touches across the common end.
+            if slack > 0 && a[i].end == b[j].end && i + 1 < a.len() && a[i + 1].start == b[j].end {
+                each(i + 1, j);
+            }
+            j += 1;
+        }
+    }
+}
+
+/// The lines before a line that its voxels touch: steps in z and y, and whether corners along x count.
+pub(super) fn earlier(connectivity: Connectivity) -> &'static [(isize, isize, u32)] {
+    match connectivity {
+        Connectivity::Faces => &[(0, -1, 0), (-1, 0, 0)],
+        Connectivity::Edges => &[(0, -1, 1), (-1, 0, 1), (-1, -1, 0), (-1, 1, 0)],
+        Connectivity::Corners => &[(0, -1, 1), (-1, 0, 1), (-1, -1, 1), (-1, 1, 1)],
+    }
+}
+
+/// Disjoint sets of numbers; the smallest of a set stands for it.
+#[derive(Default)]
+pub(super) struct Sets<I>(pub(super) Vec<I>);
+
+/// An index that a set may be made of.
+pub(super) trait Index: Copy + Ord {
+    fn at(self) -> usize;
+}
+
+impl Index for u32 {
+    #[inline]
+    fn at(self) -> usize {
+        self as usize
+    }
+}
+
+impl Index for u64 {
+    #[inline]
+    fn at(self) -> usize {
+        self as usize
+    }
+}
+
+impl<I: Index> Sets<I> {
+    #[inline]
+    pub(super) fn find(&mut self, mut i: I) -> I {
+        while self.0[i.at()] != i {
+            let up = self.0[self.0[i.at()].at()];
+            self.0[i.at()] = up;
+            i = up;
+        }
+        i
+    }
+
+    #[inline]
+    pub(super) fn join(&mut self, a: I, b: I) {
+        let (a, b) = (self.find(a), self.find(b));
+        if a < b {
+            self.0[b.at()] = a;
+        } else {
+            self.0[a.at()] = b;
+        }
+    }
+}
