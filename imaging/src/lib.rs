@@ -9,6 +9,7 @@
 
 pub mod blocks;
 pub mod filters;
+pub mod matching;
 pub mod measure;
 pub mod morphology;
 pub mod phantom;
