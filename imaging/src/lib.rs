@@ -13,4 +13,5 @@ pub mod matching;
 pub mod measure;
 pub mod morphology;
 pub mod phantom;
+pub mod segment;
 pub mod space;

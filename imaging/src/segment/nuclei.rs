@@ -1,0 +1,155 @@
+//! Nuclei of dense stains.
+
+use rayon::prelude::*;
+use zensaibo_core::data::{Dtype, Frame, Grid, VolumeBlocks, VolumeInfo};
+use zensaibo_core::options::Options;
+use zensaibo_core::{Ctx, DataFault, Error, Result};
+
+use super::NucleiOptions;
+use super::background::{Scales, noise};
+use super::basins::basins;
+use crate::blocks::{DEFAULT_MEMORY, GridSink, Plan, Work, map_blocks};
+use crate::measure::{RegionOptions, RegionTable, region_properties};
+use crate::morphology::{Components, LabelOptions};
+use crate::space::Spacing;
+
+/// Nuclei of one frame.
+#[derive(Clone, Debug)]
+pub struct Nuclei {
+    /// 0 for background, else the number of the nucleus, from 1 in raster order of first voxels.
+    pub labels: Grid<u32>,
+    /// One row for each nucleus: volume, axes, sphericity, intensity of every channel, touching border.
+    pub table: RegionTable,
+    /// Standard deviation of the noise between neighbouring voxels.
+    pub noise: f64,
+    /// Brightness above the background that a voxel had to have.
+    pub min_contrast: f64,
+}
+
+/// Finds the nuclei of one frame and measures them in all channels of its time point.
+///
+/// The volume is smoothed in blocks; the reliefs, the mask and the labels of the whole frame are then held in memory,
+/// 21 bytes per voxel. `memory` bounds the blocks. Nothing is random; same labels for any memory and any number of threads. No
+/// nucleus is dropped but by size and contrast; those at the border are kept and marked in the table.
+///
+/// Sizes and volumes are those of the contour at `contour_level` of each nucleus' own contrast after smoothing.
+///
+/// # Errors
+/// [`Error::Parameter`] for options out of range; [`Error::Data`] for NaN or infinity in the volume; [`Error::Limit`] for
+/// 2^32 voxels or more in a frame (cut it) and when no block fits `memory`; what the source returns.
+pub fn segment_nuclei(
+    volume: &dyn VolumeBlocks,
+    frame: Frame,
+    spacing: Spacing,
+    options: &NucleiOptions,
+    memory: Option<u64>,
+    ctx: &Ctx,
+) -> Result<Nuclei> {
+    options.validate()?;
+    let info = volume.info();
+    let shape = info.space();
+    let count: u64 = shape.iter().map(|&n| n as u64).product();
+    if count >= u64::from(u32::MAX) {
+        let needed = format!("{count} voxels in one frame");
+        return Err(Error::Limit { what: "segment_nuclei".into(), needed, limit: "2^32 - 2 voxels".into() });
+    }
+    let (mut summits, mut contrast) = (Grid::filled(shape, 0f32), Grid::filled(shape, 0f32));
+    let (mut deviation, mut min_contrast) = (0.0, options.min_contrast.unwrap_or(0.0));
+    if count > 0 {
+        let scales = Scales::new(options, spacing)?;
+        let (found, largest) = noise(volume, frame)?;
+        deviation = found;
+        // Rounding of single precision is no contrast either.
+        let least = options.noise_factor * deviation * scales.noise_left;
+        min_contrast = options.min_contrast.unwrap_or(least).max(1e-5 * largest);
+        let work = Work { halo: scales.halo(), bytes_per_voxel: 24, chunk: info.chunk, memory };
+        let plan = Plan::new(shape, &work)?;
+        map_blocks(
+            &plan,
+            "nuclei: smoothing",
+            ctx,
+            |region| scales.apply(volume, frame, region),
+            |region, reliefs| {
+                if reliefs.contrast.data.iter().chain(&reliefs.summits.data).any(|value| !value.is_finite()) {
+                    let found = format!("others near voxel {:?}", region.start);
+                    return Err(Error::data(DataFault::NotFinite, info.name.clone(), "finite voxels", found));
+                }
+                summits.paste(&reliefs.summits, region.start);
+                contrast.paste(&reliefs.contrast, region.start);
+                Ok(())
+            },
+        )?;
+    }
+    let stage = ctx.stage("nuclei: dividing", count);
+    let inside: Vec<bool> = contrast.data.par_iter().map(|&value| f64::from(value) > min_contrast).collect();
+    let mut labels = basins(&summits, &inside, options.merge_depth, ctx)?;
+    drop((summits, inside));
+    outline(&mut labels, &contrast.data, options.contour_level);
+    drop(contrast);
+    let labels = largest_pieces(Grid { shape, data: labels }, spacing, options, ctx)?;
+    stage.advance(count)?;
+    drop(stage);
+    let mut label_info = VolumeInfo::plain("nuclei", shape, Dtype::U32);
+    label_info.spacing = Some(spacing.um());
+    let labels = (label_info, labels);
+    let table = region_properties(
+        &labels,
+        Frame::default(),
+        Some((volume, frame.time)),
+        spacing,
+        &RegionOptions::default(),
+        memory,
+        ctx,
+    )?;
+    Ok(Nuclei { labels: labels.1, table, noise: deviation, min_contrast })
+}
+
+/// Keeps the voxels of each basin that reach a share of its greatest contrast.
+fn outline(labels: &mut [u32], contrast: &[f32], level: f64) {
+    let mut tops = vec![0f32; labels.par_iter().max().map_or(0, |&most| most as usize) + 1];
+    for (&label, &value) in labels.iter().zip(contrast) {
+        let top = &mut tops[label as usize];
+        *top = top.max(value);
+    }
+    labels.par_iter_mut().zip(contrast).for_each(|(label, &value)| {
+        if *label != 0 && f64::from(value) < level * f64::from(tops[*label as usize]) {
+            *label = 0;
+        }
+    });
+}
+
+/// Of each label its largest connected piece, where that is of the right size; numbered anew in raster order.
+fn largest_pieces(labels: Grid<u32>, spacing: Spacing, options: &NucleiOptions, ctx: &Ctx) -> Result<Grid<u32>> {
+    let shape = labels.shape;
+    let volume = (VolumeInfo::plain("basins", shape, Dtype::U32), labels);
+    let label = LabelOptions { by_value: true, ..LabelOptions::default() };
+    let found = Components::find(&volume, Frame::default(), &label, Some(DEFAULT_MEMORY), &ctx.silent())?;
+    let sink = GridSink::<u32>::new(VolumeInfo::plain("pieces", shape, Dtype::U32));
+    found.write(Frame::default(), &sink, &ctx.silent())?;
+    let mut pieces = sink.into_grid();
+    let labels = &volume.1;
+    // The label of each piece, and the largest piece of each label; of equal ones the first.
+    let mut owner = vec![0u32; found.count() as usize + 1];
+    pieces.data.iter().zip(&labels.data).for_each(|(&piece, &label)| owner[piece as usize] = label);
+    let mut largest = vec![0u32; labels.data.par_iter().max().map_or(0, |&most| most as usize) + 1];
+    let voxels = found.voxels();
+    for piece in 1..owner.len() as u32 {
+        let best = &mut largest[owner[piece as usize] as usize];
+        if *best == 0 || voxels[piece as usize - 1] > voxels[*best as usize - 1] {
+            *best = piece;
+        }
+    }
+    let ball = std::f64::consts::PI / 6.0 * options.diameter.powi(3);
+    let least = options.min_volume.unwrap_or(0.1 * ball);
+    let most = options.max_volume.unwrap_or(f64::INFINITY);
+    let (mut numbers, mut next) = (vec![0u32; owner.len()], 0);
+    for piece in 1..owner.len() {
+        let size = voxels[piece - 1] as f64 * spacing.volume();
+        if largest[owner[piece] as usize] == piece as u32 && (least..=most).contains(&size) {
+            next += 1;
+            numbers[piece] = next;
+        }
+    }
+    pieces.data.par_iter_mut().for_each(|piece| *piece = numbers[*piece as usize]);
+    Ok(pieces)
+}
