@@ -32,6 +32,7 @@ mod recipe;
 mod regress;
 mod run;
 mod scale;
+mod shapes;
 mod simulate;
 mod structure;
 mod umap;
@@ -79,6 +80,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         fate::register,
         volume::register,
         filters::register,
+        shapes::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

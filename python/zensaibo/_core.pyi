@@ -429,6 +429,19 @@ def im_destripe(
     options: str,
     spacing: tuple[float, float, float],
     dtype: str,
+def im_label(
+    volume: Volume,
+    options: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, list[int]]: ...
+def im_distance_transform(
+    volume: Volume,
+    options: str,
+    spacing: tuple[float, float, float],
+    wide: bool,
+    max_distance: float | None = None,
     memory: int | None = None,
     threads: int | None = None,
     progress: Progress = None,
@@ -460,3 +473,37 @@ def im_resample(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, list[int], tuple[float, float, float] | None, tuple[float, float, float]]: ...
+def im_watershed(
+    image: Volume,
+    markers: Volume,
+    mask: Volume | None,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def im_region_properties(
+    labels: Volume,
+    picture: Volume | None,
+    options: str,
+    spacing: tuple[float, float, float],
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> list[dict[str, Any]]: ...
+def im_segment_nuclei(
+    volume: Volume,
+    channel: int,
+    options: str,
+    spacing: tuple[float, float, float],
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, list[tuple[dict[str, Any], float, float]]]: ...
+def im_segmentation_scores(
+    truth: Volume,
+    found: Volume,
+    thresholds: list[float],
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[list[dict[str, Any]], float]: ...

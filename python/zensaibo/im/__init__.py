@@ -17,6 +17,9 @@ from ._filters import (
     white_tophat,
 )
 from ._resample import downsample, resample
+from ._filters import gaussian
+from ._nuclei import segment_nuclei
+from ._shapes import distance_transform, label, region_properties, watershed
 from ._volume import Volume, open
 
 __all__ = [
@@ -38,4 +41,11 @@ __all__ = [
     "rolling_ball",
     "subtract_background",
     "white_tophat",
+    "distance_transform",
+    "gaussian",
+    "label",
+    "open",
+    "region_properties",
+    "segment_nuclei",
+    "watershed",
 ]
