@@ -8,6 +8,8 @@
 //! Order is (z, y, x) everywhere; lengths are micrometres and become voxels in one place, [`space`].
 
 pub mod blocks;
+pub mod classify;
+pub mod detect;
 pub mod filters;
 pub mod matching;
 pub mod measure;

@@ -1,0 +1,346 @@
+//! Cells in a volume: where they are, how sure, how large, how bright.
+//!
+//! Two looks at the volume. The first ([`local`]) learns what is normal around each place: median, spread and noise of
+//! tiles of six soma diameters, and how much of the signal goes with a background channel, which is then taken off. The
+//! second goes over blocks with a halo: peaks of differences of Gaussians at two scales become candidates, each is described
+//! by numbers that do not change with gain, offset, mirroring or quarter turns, and a threshold in local noise or a
+//! [`CellClassifier`] decides. Of two cells that are too near each other the one that stands out less goes, in an order that
+//! the scores give and no block. A candidate belongs to the block that holds its voxel, and the halo covers all that it
+//! sees: every cell is found once, with the same bits, however the volume is cut.
+//!
+//! Differences of Gaussians: Lindeberg, Int. J. Comput. Vision 30, 1998.
+
+mod candidates;
+mod cells;
+mod features;
+mod local;
+mod measure;
+mod options;
+
+pub use cells::{Cells, DetectionReport};
+pub use options::DetectOptions;
+
+pub(crate) use candidates::{Peak, Scales};
+pub(crate) use cells::thin;
+pub(crate) use features::names as feature_names;
+
+use local::{LocalMap, Normal};
+use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
+use zensaibo_core::options::Options;
+use zensaibo_core::{Ctx, DataFault, Error, Result};
+
+use crate::blocks::{Border, Plan, Work, map_blocks, read_padded};
+use crate::classify::CellClassifier;
+use crate::space::Spacing;
+
+/// How a candidate's response compares with what is normal: the larger of the two scales, in local noise.
+///
+/// Local noise is what voxel noise leaves of itself after the filter, and a share of the spread of the tissue around.
+fn prominence(peak: &Peak, normal: &Normal, gain: [f32; 2]) -> f32 {
+    const TEXTURE: f32 = 0.15;
+    let one = |scale: usize| {
+        let noise = (normal.noise * gain[scale]).hypot(TEXTURE * normal.spread);
+        peak.response[scale] / noise.max(f32::MIN_POSITIVE)
+    };
+    one(0).max(one(1))
+}
+
+/// A candidate with all that is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub peak: Peak,
+    pub prominence: f32,
+    pub normal: Normal,
+    pub features: Vec<f32>,
+    pub measured: measure::Measured,
+}
+
+/// What the search is done with.
+pub(crate) struct Search<'a> {
+    pub signal: &'a dyn VolumeBlocks,
+    pub background: Option<&'a dyn VolumeBlocks>,
+    pub frame: Frame,
+    pub spacing: Spacing,
+    pub diameter: f64,
+    pub scales: Scales,
+    pub local: LocalMap,
+}
+
+impl<'a> Search<'a> {
+    /// Checks the volumes and takes the first look.
+    pub(crate) fn new(
+        signal: &'a dyn VolumeBlocks,
+        background: Option<&'a dyn VolumeBlocks>,
+        frame: Frame,
+        spacing: Spacing,
+        diameter: f64,
+        ctx: &Ctx,
+    ) -> Result<Self> {
+        let shape = signal.info().space();
+        signal.info().check(frame, &Region::whole(shape))?;
+        if let Some(background) = background
+            && background.info().space() != shape
+        {
+            let what = format!("background {}", background.info().name);
+            let expected = format!("the shape of the signal, {shape:?} (z, y, x)");
+            return Err(Error::data(DataFault::Shape, what, expected, format!("{:?}", background.info().space())));
+        }
+        for (axis, voxels) in ["z", "y", "x"].iter().zip(spacing.to_voxels(diameter)) {
+            if !(0.2..=200.0).contains(&voxels) {
+                let expected = format!("between 0.2 and 200 voxels along {axis}");
+                let found = format!("{diameter} um, {voxels:.3} voxels");
+                return Err(Error::parameter("soma_diameter", expected, found));
+            }
+        }
+        let scales = Scales::new(spacing, diameter)?;
+        let local = LocalMap::new(signal, background, frame, spacing, diameter, ctx)?;
+        Ok(Self { signal, background, frame, spacing, diameter, scales, local })
+    }
+
+    /// Voxels beyond a block that its cells depend on.
+    pub(crate) fn halo(&self) -> [usize; 3] {
+        let look = features::reach(self.spacing, self.diameter);
+        let far = features::NEIGHBOURS[features::NEIGHBOURS.len() - 1];
+        let neighbours = self.spacing.to_voxels(far * self.diameter).map(|r| r.ceil() as usize + 1);
+        let filter = self.scales.halo();
+        std::array::from_fn(|a| (neighbours[a] + filter[a]).max(look[a]))
+    }
+
+    /// The cut of the volume.
+    pub(crate) fn plan(&self, memory: Option<u64>) -> Result<Plan> {
+        let bytes_per_voxel = 24 + self.signal.info().dtype.size() + if self.background.is_some() { 8 } else { 0 };
+        let chunk = self.signal.info().chunk;
+        Plan::new(self.signal.info().space(), &Work { halo: self.halo(), bytes_per_voxel, chunk, memory })
+    }
+
+    /// The signal of a block with its halo, without what the background channel explains.
+    fn read(&self, region: &Region) -> Result<Grid<f32>> {
+        let halo = self.halo();
+        let mut grid = read_padded(self.signal, self.frame, region, halo, Border::Reflect)?;
+        if let Some(background) = self.background {
+            let other = read_padded(background, Frame::default(), region, halo, Border::Reflect)?;
+            let shape = self.signal.info().space();
+            let place = |a: usize, i: usize| {
+                let at = (region.start[a] + i) as isize - halo[a] as isize;
+                Border::Reflect.place(at, shape[a]).unwrap_or(0)
+            };
+            let mut i = 0;
+            for z in 0..grid.shape[0] {
+                for y in 0..grid.shape[1] {
+                    for x in 0..grid.shape[2] {
+                        let normal = self.local.at([place(0, z), place(1, y), place(2, x)]);
+                        grid.data[i] -= normal.slope * (other.data[i] - normal.background);
+                        i += 1;
+                    }
+                }
+            }
+        }
+        Ok(grid)
+    }
+
+    /// The candidates of a block, in raster order: those that `keep` lets pass, described where `describe` says so.
+    pub(crate) fn block(&self, region: &Region, keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync), describe: bool) -> Result<Vec<Candidate>> {
+        let (halo, filter) = (self.halo(), self.scales.halo());
+        let shape = self.signal.info().space();
+        let grid = self.read(region)?;
+        let trim: [usize; 3] = std::array::from_fn(|a| halo[a] - filter[a] - self.rim(a));
+        let seen = Region { start: trim, size: std::array::from_fn(|a| grid.shape[a] - 2 * trim[a]) };
+        let responses = self.scales.apply(grid.crop(&seen));
+        // Voxel of the volume at the first voxel of the responses; may lie before the volume.
+        let origin: [isize; 3] = std::array::from_fn(|a| region.start[a] as isize - self.rim(a) as isize);
+        let mut all: Vec<Peak> = Vec::new();
+        let mut fine: Vec<[f64; 3]> = Vec::new();
+        let near = 0.25 * self.diameter;
+        for scale in 0..2 {
+            let response = &responses.scale[scale];
+            let known = fine.len();
+            candidates::peaks(response, |[z, y, x], _| {
+                let at = [z, y, x];
+                let voxel: [isize; 3] = std::array::from_fn(|a| origin[a] + at[a] as isize);
+                if (0..3).any(|a| voxel[a] < 0 || voxel[a] >= shape[a] as isize) {
+                    return;
+                }
+                let voxel = voxel.map(|v| v as usize);
+                let um = self.spacing.point_um(voxel.map(|v| v as f64));
+                if scale == 1 {
+                    // A middle peak beside a fine one is the same cell.
+                    let from = fine[..known].partition_point(|p| p[0] < um[0] - near);
+                    let same = fine[from..known].iter().take_while(|p| p[0] <= um[0] + near);
+                    if same.into_iter().any(|p| square_distance(*p, um) <= near * near) {
+                        return;
+                    }
+                }
+                let index = response.index(z, y, x);
+                let steps = [response.shape[1] * response.shape[2], response.shape[2], 1];
+                let place = std::array::from_fn(|a| {
+                    let offset = candidates::parabola(
+                        response.data[index - steps[a]],
+                        response.data[index],
+                        response.data[index + steps[a]],
+                    );
+                    // A volume of one plane has no place between planes.
+                    voxel[a] as f64 + if shape[a] > 1 { offset } else { 0.0 }
+                });
+                let response = [responses.scale[0].data[index], responses.scale[1].data[index]];
+                if scale == 0 {
+                    fine.push(um);
+                }
+                all.push(Peak { voxel, place, response });
+            });
+        }
+        all.sort_by_key(|peak| peak.voxel);
+        let mut rated: Vec<(Peak, Normal, f32)> = Vec::with_capacity(all.len());
+        for peak in all {
+            let normal = self.local.at(peak.voxel);
+            let prominence = prominence(&peak, &normal, self.scales.gain);
+            if prominence >= FAINTEST {
+                rated.push((peak, normal, prominence));
+            }
+        }
+        let places: Vec<[f64; 3]> = rated.iter().map(|(peak, ..)| self.spacing.point_um(peak.voxel.map(|v| v as f64))).collect();
+        let around = features::Neighbourhood::new(self.spacing, self.diameter, grid.shape);
+        let mut out = Vec::new();
+        for (i, (peak, normal, prominence)) in rated.iter().enumerate() {
+            if !region.contains(peak.voxel) || !keep(peak, *prominence, normal) {
+                continue;
+            }
+            let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + halo[a]);
+            let mut row = Vec::new();
+            if describe {
+                around.describe(&grid, grid.index(at[0], at[1], at[2]), normal, peak.response, &mut row);
+                self.neighbours(i, &places, &rated, &mut row);
+            }
+            out.push(Candidate {
+                peak: *peak,
+                prominence: *prominence,
+                normal: *normal,
+                features: row,
+                measured: measure::measure(&grid, at, normal, self.spacing, self.diameter),
+            });
+        }
+        Ok(out)
+    }
+
+    /// Voxels around a block in which peaks count as neighbours, and one for the peak test.
+    fn rim(&self, axis: usize) -> usize {
+        let far = features::NEIGHBOURS[features::NEIGHBOURS.len() - 1] * self.diameter;
+        (far / self.spacing.um()[axis]).ceil() as usize + 1
+    }
+
+    /// What the candidates around number `i` tell of it.
+    fn neighbours(&self, i: usize, places: &[[f64; 3]], rated: &[(Peak, Normal, f32)], out: &mut Vec<f32>) {
+        let own = rated[i].2;
+        let radius = features::NEIGHBOURS.map(|r| r * self.diameter);
+        let (mut count, mut best) = ([0f32; 2], [0f32; 2]);
+        let mut stronger = radius[1];
+        // Places lie in raster order: those far along z end the search.
+        let mut visit = |j: usize| {
+            let along = (places[j][0] - places[i][0]).abs();
+            if along >= radius[1] {
+                return false;
+            }
+            let distance = square_distance(places[i], places[j]).sqrt();
+            for k in 0..2 {
+                if distance < radius[k] {
+                    count[k] += 1.0;
+                    best[k] = best[k].max(rated[j].2);
+                }
+            }
+            if rated[j].2 > own && distance < stronger {
+                stronger = distance;
+            }
+            true
+        };
+        for j in (0..i).rev() {
+            if !visit(j) {
+                break;
+            }
+        }
+        for j in i + 1..places.len() {
+            if !visit(j) {
+                break;
+            }
+        }
+        let rival = |k: usize| (best[k] / own).min(20.0);
+        out.extend([count[0], count[1], rival(0), rival(1), (stronger / self.diameter) as f32]);
+    }
+}
+
+/// Candidates that stand out less than this, in local noise, are no neighbours worth counting.
+const FAINTEST: f32 = 1.0;
+
+fn square_distance(a: [f64; 3], b: [f64; 3]) -> f64 {
+    (0..3).map(|axis| (a[axis] - b[axis]) * (a[axis] - b[axis])).sum()
+}
+
+/// Finds the cells of one channel, with or without a channel of background (autofluorescence of the same tissue, same
+/// shape) and with or without a classifier that decides what is a cell.
+///
+/// Time grows with the voxels (about three Gaussians) and the candidates; memory stays within `options.memory` but for
+/// the cells (about 100 bytes each) and the map of what is normal. Same bits for any memory and any number of threads. A volume
+/// without any contrast gives no cells and says so in the report.
+///
+/// # Errors
+/// [`Error::Parameter`] for options out of range and a diameter below 0.2 or above 200 voxels; [`Error::Data`] for an empty
+/// volume, NaN or infinity (with the first such voxel), or a background of another shape; [`Error::Limit`] when no block
+/// fits into the memory.
+pub fn detect_cells(
+    signal: &dyn VolumeBlocks,
+    background: Option<&dyn VolumeBlocks>,
+    spacing: Spacing,
+    classifier: Option<&CellClassifier>,
+    options: &DetectOptions,
+    ctx: &Ctx,
+) -> Result<Cells> {
+    options.validate()?;
+    let frame = Frame { time: options.time, channel: options.channel };
+    let search = Search::new(signal, background, frame, spacing, options.soma_diameter, ctx)?;
+    let shape = signal.info().space();
+    let mut cells = Cells::new(&search, classifier.is_some());
+    if search.local.all_flat() {
+        return Ok(cells);
+    }
+    let plan = search.plan(options.memory)?;
+    detect_in(&search, &plan, classifier, options, ctx, &mut cells)?;
+    cells.finish(spacing, shape, options);
+    Ok(cells)
+}
+
+/// The second look, on a given cut.
+fn detect_in(
+    search: &Search<'_>,
+    plan: &Plan,
+    classifier: Option<&CellClassifier>,
+    options: &DetectOptions,
+    ctx: &Ctx,
+    cells: &mut Cells,
+) -> Result<()> {
+    let least = classifier.map(|classifier| options.min_score.map_or(classifier.min_score(), |score| score as f32));
+    let keep = |_: &Peak, prominence: f32, _: &Normal| match classifier {
+        Some(classifier) => prominence >= classifier.gate(),
+        None => f64::from(prominence) >= options.threshold,
+    };
+    map_blocks(
+        plan,
+        "detect cells",
+        ctx,
+        |region| {
+            let found = search.block(region, &keep, classifier.is_some())?;
+            let seen = found.len() as u64;
+            let scored = found.into_iter().filter_map(|mut candidate| {
+                let features = std::mem::take(&mut candidate.features);
+                let score = classifier.map_or(candidate.prominence, |classifier| classifier.score(&features));
+                least.is_none_or(|least| score >= least).then_some((candidate, score))
+            });
+            Ok((seen, scored.collect::<Vec<_>>()))
+        },
+        |_, (seen, scored)| {
+            cells.report.candidates += seen;
+            scored.into_iter().for_each(|(candidate, score)| cells.push(search.spacing, candidate, score));
+            Ok(())
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;
