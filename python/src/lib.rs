@@ -7,6 +7,7 @@ mod aggregate;
 mod chromatin;
 mod combat;
 mod counts;
+mod detect;
 mod downsample;
 mod errors;
 mod fate;
@@ -81,6 +82,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         volume::register,
         filters::register,
         shapes::register,
+        detect::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

@@ -62,6 +62,8 @@ described! {
     zensaibo_imaging::filters::DestripeOptions,
     zensaibo_imaging::filters::DifferenceOfGaussiansOptions,
     zensaibo_imaging::filters::DownsampleOptions,
+    zensaibo_imaging::classify::TrainOptions,
+    zensaibo_imaging::detect::DetectOptions,
     zensaibo_imaging::filters::GaussianOptions,
     zensaibo_imaging::filters::LaplacianOptions,
     zensaibo_imaging::filters::LocalContrastOptions,

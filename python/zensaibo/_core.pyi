@@ -507,3 +507,23 @@ def im_segmentation_scores(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[list[dict[str, Any]], float]: ...
+
+def im_default_classifier() -> str: ...
+def im_check_classifier(name: str, text: str) -> None: ...
+def im_detect_cells(
+    signal: Volume,
+    background: Volume | None,
+    options: str,
+    spacing: tuple[float, float, float],
+    classifier: str | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def im_train_cell_classifier(
+    patches: list[tuple[Volume, Volume | None, Any, int]],
+    options: str,
+    spacing: tuple[float, float, float],
+    threads: int | None = None,
+    progress: Progress = None,
+) -> str: ...
+def im_match_points(found: Any, truth: Any, radius: float) -> tuple[list[int], list[int], list[float]]: ...

@@ -4,7 +4,7 @@ use zensaibo_core::Result;
 use zensaibo_core::data::Grid;
 
 use crate::blocks::Border;
-use crate::filters::{Gaussian, LocalFilter};
+use crate::filters::{Gaussian, GaussianOptions, LocalFilter};
 use crate::space::Spacing;
 
 /// Standard deviations of the three Gaussians as shares of the soma diameter; neighbours make the two scales.
@@ -40,7 +40,7 @@ impl Scales {
     pub(crate) fn new(spacing: Spacing, diameter: f64) -> Result<Self> {
         let step = |from: f64, to: f64| {
             let sigma = diameter * (to * to - from * from).sqrt();
-            Gaussian::new([sigma; 3], spacing, 3.0, Border::Reflect)
+            Gaussian::new(&GaussianOptions { sigma: [sigma; 3], truncate: 3.0, border: Border::Reflect }, spacing)
         };
         let steps = [step(0.0, SIGMA[0])?, step(SIGMA[0], SIGMA[1])?, step(SIGMA[1], SIGMA[2])?];
         let halos = [steps[0].halo(), steps[1].halo(), steps[2].halo()];

@@ -18,7 +18,7 @@ const MAD: f32 = 1.4826;
 
 /// What is normal at one place.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Normal {
+pub(crate) struct Normal {
     /// Median of the signal.
     pub median: f32,
     /// Its spread.

@@ -31,6 +31,15 @@ __all__ = [
     "dilation",
     "downsample",
     "erosion",
+from ._detect import CellClassifier, detect_cells, train_cell_classifier
+from ._filters import gaussian
+from ._points import read_points, write_points
+from ._volume import Volume, open
+
+__all__ = [
+    "CellClassifier",
+    "Volume",
+    "detect_cells",
     "gaussian",
     "gaussian_laplace",
     "local_contrast",
@@ -48,4 +57,7 @@ __all__ = [
     "region_properties",
     "segment_nuclei",
     "watershed",
+    "read_points",
+    "train_cell_classifier",
+    "write_points",
 ]

@@ -1,5 +1,6 @@
 """Scores of quality."""
 
+from ._detection import DetectionScores, detection_scores
 from ._knn_recall import Recall, knn_recall
 from ._layout import neighbor_preservation, trustworthiness
 from ._mixing import Kbet, clisi, ilisi, kbet, lisi, silhouette
@@ -7,10 +8,12 @@ from ._partition import adjusted_rand_index, modularity, normalized_mutual_infor
 from ._segmentation import segmentation_scores
 
 __all__ = [
+    "DetectionScores",
     "Kbet",
     "Recall",
     "adjusted_rand_index",
     "clisi",
+    "detection_scores",
     "ilisi",
     "kbet",
     "knn_recall",
