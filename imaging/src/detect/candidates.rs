@@ -107,44 +107,38 @@ fn inner(grid: Grid<f32>, halo: [usize; 3]) -> Grid<f32> {
     grid.crop(&zensaibo_core::data::Region { start: halo, size })
 }
 
-/// Peaks among 26 neighbours of a grid whose voxel (0, 0, 0) is voxel `origin` of a volume of `shape`, one voxel in
-/// from each side of the grid. A plateau counts once, at its first voxel that has no greater or earlier equal neighbour.
-pub(crate) fn peaks(grid: &Grid<f32>, mut found: impl FnMut([usize; 3], f32)) {
-    let [depth, height, width] = grid.shape;
-    if depth < 3 || height < 3 || width < 3 {
-        return;
-    }
-    for z in 1..depth - 1 {
-        for y in 1..height - 1 {
+/// Peaks among 26 neighbours of the part of a grid that lies in the volume (`inside`: first voxel and one past the last,
+/// z, y, x); what lies beyond is a mirror image and does not count. A voxel at the border of the grid itself is no peak
+/// unless the volume ends there. Of equal neighbours the first is the peak.
+pub(crate) fn peaks(grid: &Grid<f32>, inside: [[usize; 2]; 3], mut found: impl FnMut([usize; 3])) {
+    let shape = grid.shape;
+    let [zs, ys, xs] = inside;
+    let own: [[usize; 2]; 3] = std::array::from_fn(|a| [inside[a][0].max(1), inside[a][1].min(shape[a] - 1)]);
+    for z in own[0][0]..own[0][1] {
+        for y in own[1][0]..own[1][1] {
             let line = grid.row(z, y);
-            let mut x = 1;
-            while x < width - 1 {
+            for x in own[2][0]..own[2][1] {
                 let value = line[x];
-                if !(value > 0.0 && value >= line[x + 1] && value > line[x - 1]) {
-                    x += 1;
+                let after = x + 1 < xs[1] && line[x + 1] > value;
+                let before = x > xs[0] && line[x - 1] >= value;
+                if value <= 0.0 || value.is_nan() || after || before {
                     continue;
                 }
-                let mut peak = true;
-                'around: for dz in 0..3usize {
-                    for dy in 0..3usize {
-                        if dz == 1 && dy == 1 {
-                            continue;
+                let (first, last) = (xs[0].max(x - 1), xs[1].min(x + 2));
+                let higher = (zs[0].max(z - 1)..zs[1].min(z + 2)).any(|nz| {
+                    (ys[0].max(y - 1)..ys[1].min(y + 2)).any(|ny| {
+                        if nz == z && ny == y {
+                            return false;
                         }
-                        let other = &grid.row(z + dz - 1, y + dy - 1)[x - 1..x + 2];
                         // Equal neighbours that come before in raster order win.
-                        let before = dz * 3 + dy < 4;
-                        for &other in other {
-                            if other > value || (before && other == value) {
-                                peak = false;
-                                break 'around;
-                            }
-                        }
-                    }
+                        let earlier = (nz, ny) < (z, y);
+                        let other = &grid.row(nz, ny)[first..last];
+                        if earlier { other.iter().any(|&o| o >= value) } else { other.iter().any(|&o| o > value) }
+                    })
+                });
+                if !higher {
+                    found([z, y, x]);
                 }
-                if peak {
-                    found([z, y, x], value);
-                }
-                x += 1;
             }
         }
     }

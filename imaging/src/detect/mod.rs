@@ -148,19 +148,19 @@ impl<'a> Search<'a> {
         let responses = self.scales.apply(grid.crop(&seen));
         // Voxel of the volume at the first voxel of the responses; may lie before the volume.
         let origin: [isize; 3] = std::array::from_fn(|a| region.start[a] as isize - self.rim(a) as isize);
+        let size = responses.scale[0].shape;
+        let inside = std::array::from_fn(|a| {
+            [(-origin[a]).max(0) as usize, (shape[a] as isize - origin[a]).min(size[a] as isize) as usize]
+        });
         let mut all: Vec<Peak> = Vec::new();
         let mut fine: Vec<[f64; 3]> = Vec::new();
         let near = 0.25 * self.diameter;
         for scale in 0..2 {
             let response = &responses.scale[scale];
             let known = fine.len();
-            candidates::peaks(response, |[z, y, x], _| {
+            candidates::peaks(response, inside, |[z, y, x]| {
                 let at = [z, y, x];
-                let voxel: [isize; 3] = std::array::from_fn(|a| origin[a] + at[a] as isize);
-                if (0..3).any(|a| voxel[a] < 0 || voxel[a] >= shape[a] as isize) {
-                    return;
-                }
-                let voxel = voxel.map(|v| v as usize);
+                let voxel: [usize; 3] = std::array::from_fn(|a| (origin[a] + at[a] as isize) as usize);
                 let um = self.spacing.point_um(voxel.map(|v| v as f64));
                 if scale == 1 {
                     // A middle peak beside a fine one is the same cell.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, NotFiniteError, ParameterError, ShapeError
+from ..errors import DataError, NonFiniteError, ParameterError, ShapeError
 
 #: cellfinder's marker types.
 _TYPES = {"1": "artifact", "2": "cell"}
@@ -81,7 +81,7 @@ def write_points(path: str | PathLike[str], points: Any, *, spacing: Sequence[fl
     if points.ndim != 2 or points.shape[1] != 3:
         raise ShapeError(f"`points`: expected shape (n, 3), found {points.shape}")
     if not np.isfinite(points).all():
-        raise NotFiniteError(f"`points`: expected finite numbers, found NaN or infinity in row {np.argwhere(~np.isfinite(points))[0][0]}")
+        raise NonFiniteError(f"`points`: expected finite numbers, found NaN or infinity in row {np.argwhere(~np.isfinite(points))[0][0]}")
     voxels = points / um
     path = Path(path)
     number = next(key for key, name in _TYPES.items() if name == kind)
@@ -131,7 +131,7 @@ def _number(path: Path, place: str, text: str | None) -> float:
     except ValueError:
         raise DataError(f"{path}: {place}: expected a number, found {text!r}") from None
     if not np.isfinite(value):
-        raise NotFiniteError(f"{path}: {place}: expected a finite number, found {text!r}")
+        raise NonFiniteError(f"{path}: {place}: expected a finite number, found {text!r}")
     return value
 
 
