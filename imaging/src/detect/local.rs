@@ -170,15 +170,21 @@ fn look(
     if bad.is_some() {
         return Ok(Tile { normal: Normal::default(), saturated, bad });
     }
-    // A lattice that lies the same way seen from either end.
+    // A lattice and its mirror image, so that a turned volume gives the same sample.
     let size = region.size;
     let mut step = [1usize; 3];
     while (0..3).map(|a| size[a].div_ceil(step[a])).product::<usize>() > SAMPLE {
-        let widest = (0..3).max_by_key(|&a| (size[a].div_ceil(step[a]), a)).unwrap_or(2);
-        step[widest] += 1;
+        let widest = (0..3).map(|a| size[a].div_ceil(step[a])).max().unwrap_or(1);
+        for a in 0..3 {
+            step[a] += usize::from(size[a].div_ceil(step[a]) == widest);
+        }
     }
-    let places: [Vec<usize>; 3] =
-        std::array::from_fn(|a| ((size[a] - 1) % step[a] / 2..size[a]).step_by(step[a]).collect());
+    let places: [Vec<usize>; 3] = std::array::from_fn(|a| {
+        let mut all: Vec<usize> = (0..size[a]).step_by(step[a]).flat_map(|at| [at, size[a] - 1 - at]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    });
     let count = places.iter().map(Vec::len).product();
     let [mut own, mut apart] = [Vec::with_capacity(count), Vec::with_capacity(count)];
     let [mut own_other, mut apart_other] = [Vec::new(), Vec::new()];

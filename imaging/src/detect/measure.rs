@@ -18,7 +18,16 @@ pub(crate) struct Measured {
 
 /// The body: voxels that hang together with the centre (by faces), lie within 0.8 soma diameters of it and are brighter
 /// than half way from the local median to the centre. At least the centre itself.
-pub(crate) fn measure(grid: &Grid<f32>, at: [usize; 3], normal: &Normal, spacing: Spacing, diameter: f64) -> Measured {
+///
+/// `inside` says which voxels of the grid lie in the volume (first and one past the last): what is mirrored does not count.
+pub(crate) fn measure(
+    grid: &Grid<f32>,
+    at: [usize; 3],
+    inside: [[usize; 2]; 3],
+    normal: &Normal,
+    spacing: Spacing,
+    diameter: f64,
+) -> Measured {
     let um = spacing.um();
     let reach = spacing.to_voxels(0.8 * diameter).map(|r| r as usize);
     let side = reach.map(|r| 2 * r + 1);
@@ -29,7 +38,7 @@ pub(crate) fn measure(grid: &Grid<f32>, at: [usize; 3], normal: &Normal, spacing
     seen[first] = true;
     let mut stack = vec![reach];
     let (mut sum, mut count, mut peak) = (0f64, 0u32, centre);
-    // Raster order of the sum is not needed: whole bodies are walked the same way wherever a block begins.
+    // Whole bodies are walked the same way wherever a block begins, so the sum has the same bits.
     while let Some(place) = stack.pop() {
         let value = grid.at(at[0] + place[0] - reach[0], at[1] + place[1] - reach[1], at[2] + place[2] - reach[2]);
         sum += f64::from(value);
@@ -45,7 +54,8 @@ pub(crate) fn measure(grid: &Grid<f32>, at: [usize; 3], normal: &Normal, spacing
                 } else {
                     next[a] -= 1;
                 }
-                if next[a] >= side[a] {
+                let there = at[a] + next[a];
+                if next[a] >= side[a] || there < inside[a][0] + reach[a] || there >= inside[a][1] + reach[a] {
                     continue;
                 }
                 let index = (next[0] * side[1] + next[1]) * side[2] + next[2];

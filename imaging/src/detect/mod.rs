@@ -198,6 +198,10 @@ impl<'a> Search<'a> {
             }
         }
         let places: Vec<[f64; 3]> = rated.iter().map(|(peak, ..)| self.spacing.point_um(peak.voxel.map(|v| v as f64))).collect();
+        let real = std::array::from_fn(|a| {
+            let first = region.start[a] as isize - halo[a] as isize;
+            [(-first).max(0) as usize, (shape[a] as isize - first).min(grid.shape[a] as isize) as usize]
+        });
         let around = features::Neighbourhood::new(self.spacing, self.diameter, grid.shape);
         let mut out = Vec::new();
         for (i, (peak, normal, prominence)) in rated.iter().enumerate() {
@@ -215,7 +219,7 @@ impl<'a> Search<'a> {
                 prominence: *prominence,
                 normal: *normal,
                 features: row,
-                measured: measure::measure(&grid, at, normal, self.spacing, self.diameter),
+                measured: measure::measure(&grid, at, real, normal, self.spacing, self.diameter),
             });
         }
         Ok(out)
