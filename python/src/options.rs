@@ -63,6 +63,7 @@ described! {
     zensaibo_imaging::filters::DifferenceOfGaussiansOptions,
     zensaibo_imaging::filters::DownsampleOptions,
     zensaibo_imaging::classify::TrainOptions,
+    zensaibo_imaging::classify::TreesOptions,
     zensaibo_imaging::detect::DetectOptions,
     zensaibo_imaging::filters::GaussianOptions,
     zensaibo_imaging::filters::LaplacianOptions,

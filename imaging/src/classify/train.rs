@@ -23,7 +23,7 @@ options! {
         /// Share of the annotated cells that may be lost to the gate before the trees, 0 to 0.5. Larger is faster.
         pub gate_loss: f64 = 0.02,
         /// The trees.
-        pub trees: TreesOptions = TreesOptions::default(),
+        pub boosting: TreesOptions = TreesOptions::default(),
         /// Channel of the volumes, from 0.
         pub channel: usize = 0,
         /// Bytes of working memory; none for 2 GiB.
@@ -47,7 +47,7 @@ impl TrainOptions {
         if !(0.0..=0.5).contains(&self.gate_loss) {
             return Err(Error::parameter("gate_loss", "a share between 0 and 0.5", self.gate_loss));
         }
-        self.trees.validate()
+        self.boosting.validate()
     }
 }
 
@@ -107,12 +107,12 @@ pub fn train_cell_classifier(volumes: &[Annotated<'_>], options: &TrainOptions, 
     groups.sort_unstable();
     groups.dedup();
     let all: Vec<&Patch> = patches.iter().collect();
-    let trees = fit(&all, &options.trees, ctx)?;
+    let trees = fit(&all, &options.boosting, ctx)?;
     let mut judged: Vec<(&Patch, Vec<f32>)> = Vec::new();
     for &group in &groups {
         let others: Vec<&Patch> = patches.iter().filter(|patch| patch.group != group).collect();
         // A group whose others cannot teach is judged by what all teach.
-        let own = if groups.len() > 1 { fit(&others, &options.trees, ctx).ok() } else { None };
+        let own = if groups.len() > 1 { fit(&others, &options.boosting, ctx).ok() } else { None };
         ctx.check()?;
         let own = own.as_ref().unwrap_or(&trees);
         judged.extend(patches.iter().filter(|patch| patch.group == group).map(|patch| (patch, patch.scores(own))));

@@ -318,7 +318,7 @@ def train_cell_classifier(
         radius=radius,
         min_distance=min_distance,
         gate_loss=gate_loss,
-        trees=boosting,
+        boosting=boosting,
         channel=channel,
         memory=to_bytes(memory),
     )
