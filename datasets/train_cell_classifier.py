@@ -3,7 +3,8 @@
     ZENSAIBO_DATA=... python datasets/train_cell_classifier.py            # scores: leave one animal out, learning curve
     ZENSAIBO_DATA=... python datasets/train_cell_classifier.py --write    # and writes imaging/src/classify/default.json
 
-Data: cfos_lightsheet_patches (12 patches of 3 animals) and microglia_lightsheet_patches (2 of 1), see the data sets' DATA.md.
+Data: cfos_lightsheet_patches (12 patches of 3 animals), on which it is trained, and microglia_lightsheet_patches (2 of 1),
+on which it is only judged; see the data sets' DATA.md.
 Every score is nested: the animal that is judged has no part in the trees nor in the choice of the score threshold.
 """
 
@@ -85,7 +86,7 @@ def main() -> None:
     halves = [microglia[:1], microglia[1:]]
     both = sum(judge(train(cfos + halves[i]), halves[1 - i]) for i in range(2))
     print(f"microglia, trained on c-Fos and the other patch (same animal)\n         {line(both)}")
-    model = train(cfos + microglia)
+    model = train(cfos)
     print(model)
     if arguments.write:
         model.save(TARGET)

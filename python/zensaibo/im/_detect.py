@@ -41,7 +41,7 @@ class CellClassifier:
 
     @classmethod
     def default(cls) -> CellClassifier:
-        """The classifier that comes with zensaibo: c-Fos nuclei and microglia in cleared mouse brain."""
+        """The classifier that comes with zensaibo: c-Fos nuclei in cleared mouse brain."""
         return cls(_core.im_default_classifier())
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -129,7 +129,7 @@ def detect_cells(
     soma_diameter
         Diameter of a cell body in micrometres; every other length is a share of it.
     classifier
-        "default" (shipped, trained on c-Fos nuclei and microglia of cleared mouse brain), the path of a saved one, a
+        "default" (shipped, trained on c-Fos nuclei of cleared mouse brain), the path of a saved one, a
         `CellClassifier`, or None: then `threshold` decides.
     threshold
         How far a cell must stand out in local noise; without a classifier only.
