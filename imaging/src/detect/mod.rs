@@ -100,10 +100,8 @@ impl<'a> Search<'a> {
     /// Voxels beyond a block that its cells depend on.
     pub(crate) fn halo(&self) -> [usize; 3] {
         let look = features::reach(self.spacing, self.diameter);
-        let far = features::NEIGHBOURS[features::NEIGHBOURS.len() - 1];
-        let neighbours = self.spacing.to_voxels(far * self.diameter).map(|r| r.ceil() as usize + 1);
         let filter = self.scales.halo();
-        std::array::from_fn(|a| (neighbours[a] + filter[a]).max(look[a]))
+        std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
     }
 
     /// The cut of the volume.
@@ -154,7 +152,7 @@ impl<'a> Search<'a> {
         });
         let mut all: Vec<Peak> = Vec::new();
         let mut fine: Vec<[f64; 3]> = Vec::new();
-        let near = 0.25 * self.diameter;
+        let near = SAME * self.diameter;
         for scale in 0..2 {
             let response = &responses.scale[scale];
             let known = fine.len();
@@ -225,9 +223,10 @@ impl<'a> Search<'a> {
         Ok(out)
     }
 
-    /// Voxels around a block in which peaks count as neighbours, and one for the peak test.
+    /// Voxels around a block in which peaks count as neighbours, what decides whether those are peaks of their own, and
+    /// one for the peak test.
     fn rim(&self, axis: usize) -> usize {
-        let far = features::NEIGHBOURS[features::NEIGHBOURS.len() - 1] * self.diameter;
+        let far = (features::NEIGHBOURS[features::NEIGHBOURS.len() - 1] + SAME) * self.diameter;
         (far / self.spacing.um()[axis]).ceil() as usize + 1
     }
 
@@ -272,6 +271,9 @@ impl<'a> Search<'a> {
 
 /// Candidates that stand out less than this, in local noise, are no neighbours worth counting.
 const FAINTEST: f32 = 1.0;
+
+/// Peaks of the two scales nearer than this many soma diameters are one candidate.
+const SAME: f64 = 0.25;
 
 fn square_distance(a: [f64; 3], b: [f64; 3]) -> f64 {
     (0..3).map(|axis| (a[axis] - b[axis]) * (a[axis] - b[axis])).sum()

@@ -131,7 +131,7 @@ fn mirrors_and_quarter_turns_move_the_cells_and_nothing_else() {
     };
     same(turn(&|[z, y, x]| [shape[0] - 1 - z, y, x]), &|p| [far[0] - p[0], p[1], p[2]]);
     same(turn(&|[z, y, x]| [z, y, shape[2] - 1 - x]), &|p| [p[0], p[1], far[2] - p[2]]);
-    same(turn(&|[z, y, x]| [z, x, shape[1] - 1 - y]), &|p| [p[0], far[1] - p[2], p[1]]);
+    same(turn(&|[z, y, x]| [z, x, shape[1] - 1 - y]), &|p| [p[0], p[2], far[1] - p[1]]);
 }
 
 #[test]
