@@ -55,7 +55,17 @@ impl CellClassifier {
         trees: Trees,
     ) -> Self {
         let features = feature_names();
-        Self { format: FORMAT.into(), version: VERSION, features, spacing, soma_diameter, gate, min_score, validation, trees }
+        Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            features,
+            spacing,
+            soma_diameter,
+            gate,
+            min_score,
+            validation,
+            trees,
+        }
     }
 
     /// The classifier that comes with the program, trained by `datasets/train_cell_classifier.py`.
@@ -66,7 +76,8 @@ impl CellClassifier {
         static MODEL: OnceLock<std::result::Result<CellClassifier, String>> = OnceLock::new();
         MODEL
             .get_or_init(|| {
-                Self::from_json("the classifier of the program", include_str!("default.json")).map_err(|e| e.to_string())
+                Self::from_json("the classifier of the program", include_str!("default.json"))
+                    .map_err(|e| e.to_string())
             })
             .as_ref()
             .map_err(|message| Error::Internal(message.clone()))
@@ -77,11 +88,15 @@ impl CellClassifier {
     /// # Errors
     /// [`Error::Data`] for a text of another kind or version, or with features that this program does not compute.
     pub fn from_json(name: &str, text: &str) -> Result<Self> {
-        let wrong = |expected: String, found: String| Error::data(DataFault::Invalid, name.to_string(), expected, found);
+        let wrong =
+            |expected: String, found: String| Error::data(DataFault::Invalid, name.to_string(), expected, found);
         let model: Self =
             serde_json::from_str(text).map_err(|error| wrong("a cell classifier as JSON".into(), error.to_string()))?;
         if model.format != FORMAT || model.version != VERSION {
-            return Err(wrong(format!("{FORMAT}, version {VERSION}"), format!("{}, version {}", model.format, model.version)));
+            return Err(wrong(
+                format!("{FORMAT}, version {VERSION}"),
+                format!("{}, version {}", model.format, model.version),
+            ));
         }
         let names = feature_names();
         if model.features != names {

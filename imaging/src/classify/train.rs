@@ -88,10 +88,8 @@ pub fn train_cell_classifier(volumes: &[Annotated<'_>], options: &TrainOptions, 
     options.validate()?;
     let first = volumes.first().ok_or_else(|| Error::data(DataFault::Empty, "patches", "at least one volume", 0))?;
     let radius = options.radius.unwrap_or(0.8 * options.soma_diameter);
-    let mut patches = volumes
-        .iter()
-        .map(|volume| gather(volume, radius, options, ctx))
-        .collect::<Result<Vec<Patch>>>()?;
+    let mut patches =
+        volumes.iter().map(|volume| gather(volume, radius, options, ctx)).collect::<Result<Vec<Patch>>>()?;
     let mut faint: Vec<f32> = patches
         .iter()
         .flat_map(|patch| patch.prominence.iter().zip(&patch.is_cell).filter(|pair| *pair.1).map(|pair| *pair.0))

@@ -253,9 +253,8 @@ fn grow(
     let total = |rows: &[u32]| {
         rows.iter().fold([0f64; 2], |s, &row| [s[0] + slopes[row as usize][0], s[1] + slopes[row as usize][1]])
     };
-    let answer = |sums: [f64; 2]| {
-        Node::Answer((-options.learning_rate * sums[0] / (sums[1] + options.shrinkage + 1e-9)) as f32)
-    };
+    let answer =
+        |sums: [f64; 2]| Node::Answer((-options.learning_rate * sums[0] / (sums[1] + options.shrinkage + 1e-9)) as f32);
     let rows: Vec<u32> = (0..slopes.len() as u32).collect();
     let sums = total(&rows);
     let best = best_split(binned, slopes, chosen, &rows, sums, options);
@@ -324,7 +323,10 @@ mod tests {
         assert_eq!(trees, train(8));
         assert!(trees.check(3) && !trees.check(1));
         let (fresh, truth) = ring(6000);
-        let right = fresh[12000..].chunks(3).zip(&truth[4000..]).filter(|(row, truth)| (trees.probability(row) > 0.5) == **truth);
+        let right = fresh[12000..]
+            .chunks(3)
+            .zip(&truth[4000..])
+            .filter(|(row, truth)| (trees.probability(row) > 0.5) == **truth);
         assert!(right.count() > 1880);
         let text = serde_json::to_string(&trees).unwrap();
         assert_eq!(serde_json::from_str::<Trees>(&text).unwrap(), trees);

@@ -58,7 +58,8 @@ pub struct DetectionReport {
 impl Cells {
     pub(super) fn new(search: &Search<'_>, classified: bool) -> Self {
         let info = search.signal.info();
-        let saturated = if matches!(info.dtype, Dtype::F32 | Dtype::F64 | Dtype::F16) { 0 } else { search.local.saturated };
+        let saturated =
+            if matches!(info.dtype, Dtype::F32 | Dtype::F64 | Dtype::F16) { 0 } else { search.local.saturated };
         Self {
             report: DetectionReport {
                 voxels: info.space().iter().map(|&n| n as u64).product(),
@@ -109,9 +110,7 @@ impl Cells {
         self.report.too_near = (self.len() - order.len()) as u64;
         let zone = options.edge_zone * options.soma_diameter;
         let far: [f64; 3] = spacing.point_um(shape.map(|n| n as f64 - 1.0));
-        let edge = |centre: [f64; 3]| {
-            (0..3).any(|a| shape[a] > 1 && (centre[a] < zone || centre[a] > far[a] - zone))
-        };
+        let edge = |centre: [f64; 3]| (0..3).any(|a| shape[a] > 1 && (centre[a] < zone || centre[a] > far[a] - zone));
         let pick = |values: &[f32]| order.iter().map(|&i| values[i]).collect::<Vec<f32>>();
         let chosen = Self {
             edge: order.iter().map(|&i| edge(self.centre[i])).collect(),

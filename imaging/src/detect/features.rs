@@ -65,7 +65,14 @@ impl Neighbourhood {
     }
 
     /// The features that depend on the voxels around `centre`, a place in `grid`; appended to `out`.
-    pub(crate) fn describe(&self, grid: &Grid<f32>, centre: usize, normal: &Normal, response: [f32; 2], out: &mut Vec<f32>) {
+    pub(crate) fn describe(
+        &self,
+        grid: &Grid<f32>,
+        centre: usize,
+        normal: &Normal,
+        response: [f32; 2],
+        out: &mut Vec<f32>,
+    ) {
         let data = &grid.data;
         let scale = 1.0 / unit(normal);
         let value = |at: isize| (data[(centre as isize + at) as usize] - normal.median) * scale;

@@ -202,7 +202,11 @@ fn look(
             }
         }
         let centre = grid.at(at[0], at[1], at[2]);
-        if number == 0.0 { None } else { Some((centre - (sums[0] + sums[1] + sums[2]) / number) / (1.0 + 1.0 / number).sqrt()) }
+        if number == 0.0 {
+            None
+        } else {
+            Some((centre - (sums[0] + sums[1] + sums[2]) / number) / (1.0 + 1.0 / number).sqrt())
+        }
     };
     for &z in &places[0] {
         for &y in &places[1] {

@@ -137,7 +137,12 @@ impl<'a> Search<'a> {
     }
 
     /// The candidates of a block, in raster order: those that `keep` lets pass, described where `describe` says so.
-    pub(crate) fn block(&self, region: &Region, keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync), describe: bool) -> Result<Vec<Candidate>> {
+    pub(crate) fn block(
+        &self,
+        region: &Region,
+        keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync),
+        describe: bool,
+    ) -> Result<Vec<Candidate>> {
         let (halo, filter) = (self.halo(), self.scales.halo());
         let shape = self.signal.info().space();
         let grid = self.read(region)?;
@@ -195,7 +200,8 @@ impl<'a> Search<'a> {
                 rated.push((peak, normal, prominence));
             }
         }
-        let places: Vec<[f64; 3]> = rated.iter().map(|(peak, ..)| self.spacing.point_um(peak.voxel.map(|v| v as f64))).collect();
+        let places: Vec<[f64; 3]> =
+            rated.iter().map(|(peak, ..)| self.spacing.point_um(peak.voxel.map(|v| v as f64))).collect();
         let real = std::array::from_fn(|a| {
             let first = region.start[a] as isize - halo[a] as isize;
             [(-first).max(0) as usize, (shape[a] as isize - first).min(grid.shape[a] as isize) as usize]

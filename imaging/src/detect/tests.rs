@@ -7,7 +7,14 @@ use crate::classify::match_points;
 type Volume = (VolumeInfo, Grid<f32>);
 
 /// Blobs of `diameter` um on a noisy floor, at least `apart` um from each other.
-fn phantom(shape: [usize; 3], um: [f64; 3], diameter: f64, count: usize, apart: f64, seed: u64) -> (Volume, Vec<[f64; 3]>) {
+fn phantom(
+    shape: [usize; 3],
+    um: [f64; 3],
+    diameter: f64,
+    count: usize,
+    apart: f64,
+    seed: u64,
+) -> (Volume, Vec<[f64; 3]>) {
     let mut random = Stream::new(seed, 0);
     let far = [0, 1, 2].map(|a| (shape[a] - 1) as f64 * um[a]);
     let mut truth: Vec<[f64; 3]> = Vec::new();
@@ -158,7 +165,8 @@ fn odd_volumes_are_named_or_flagged() {
     let refuse = |volume: &Volume, background: Option<&dyn VolumeBlocks>, options: &DetectOptions| {
         detect_cells(volume, background, spacing, None, options, &Ctx::quiet()).unwrap_err().to_string()
     };
-    let make = |shape: [usize; 3], value: f32| (VolumeInfo::plain("odd", shape, Dtype::F32), Grid::filled(shape, value));
+    let make =
+        |shape: [usize; 3], value: f32| (VolumeInfo::plain("odd", shape, Dtype::F32), Grid::filled(shape, value));
     let constant = make([9, 30, 30], 7.0);
     let cells = run(&constant, um, &options);
     assert!(cells.is_empty() && cells.report.constant);
