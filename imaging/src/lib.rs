@@ -17,3 +17,4 @@ pub mod morphology;
 pub mod phantom;
 pub mod segment;
 pub mod space;
+pub mod track;

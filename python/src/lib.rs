@@ -36,6 +36,7 @@ mod scale;
 mod shapes;
 mod simulate;
 mod structure;
+mod track;
 mod umap;
 mod velocity;
 mod volume;
@@ -83,6 +84,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         filters::register,
         shapes::register,
         detect::register,
+        track::register,
     ];
     registers.iter().try_for_each(|register| register(module))
 }

@@ -78,6 +78,7 @@ described! {
     zensaibo_imaging::morphology::LabelOptions,
     zensaibo_imaging::segment::NucleiOptions,
     zensaibo_imaging::segment::WatershedOptions,
+    zensaibo_imaging::track::TrackOptions,
     zensaibo_core::velocity::TransitionOptions,
     zensaibo_core::velocity::VelocityEmbeddingOptions,
     zensaibo_core::velocity::VelocityGraphOptions,

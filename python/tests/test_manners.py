@@ -89,6 +89,7 @@ CARRIERS = {
     "detect_cells": [zs.im.detect_cells],
     "train_cell_classifier": [zs.im.train_cell_classifier],
     "boosted_trees": [zs.im.train_cell_classifier],
+    "im_track": [zs.im.track],
     "highly_variable_genes": [zs.arrays.highly_variable_genes],
     "normalize_total": [zs.arrays.size_factors, zs.arrays.normalize_total, zs.pp.normalize_total],
     "rank_genes_groups": [zs.arrays.rank_genes_groups],

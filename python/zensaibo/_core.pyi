@@ -527,3 +527,31 @@ def im_train_cell_classifier(
     progress: Progress = None,
 ) -> str: ...
 def im_match_points(found: Any, truth: Any, radius: float) -> tuple[list[int], list[int], list[float]]: ...
+def im_track(
+    offsets: list[int], points: Any, sizes: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def im_label_centres(
+    volume: Volume, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any, Any]: ...
+def im_match_labels(
+    reference: Volume, result: Volume, threads: int | None = None, progress: Progress = None
+) -> tuple[tuple[Any, Any, Any, Any], tuple[Any, Any, Any, Any], Any, float]: ...
+def im_match_points(
+    reference_times: Any,
+    reference: Any,
+    result_times: Any,
+    result: Any,
+    radius: float,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def ctc_scores(
+    reference_times: Any,
+    reference_tracks: Any,
+    reference_parents: Any,
+    result_times: Any,
+    result_tracks: Any,
+    result_parents: Any,
+    matches: Any,
+    tolerance: int,
+) -> dict[str, Any]: ...

@@ -20,6 +20,7 @@ from ._resample import downsample, resample
 from ._filters import gaussian
 from ._nuclei import segment_nuclei
 from ._shapes import distance_transform, label, region_properties, watershed
+from ._track import relabel_tracks, track
 from ._volume import Volume, open
 
 __all__ = [
@@ -60,4 +61,6 @@ __all__ = [
     "read_points",
     "train_cell_classifier",
     "write_points",
+    "relabel_tracks",
+    "track",
 ]
