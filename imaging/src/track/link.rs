@@ -347,7 +347,8 @@ impl Search<'_> {
             samples.iter().map(|(beside, moved)| tail(motion.judge(beside, *moved).0)).collect();
         let mut logs: Vec<f64> = samples.iter().map(|(beside, _)| motion.log(beside.known)).collect();
         let typical = quantile(&mut costs, self.options.quantile);
-        let typical = if typical > 0.0 { typical } else { tail(6.0) };
+        // Few links, or motion along one axis alone, say too little of the others.
+        let typical = typical.max(tail(6.0));
         let base = if logs.is_empty() { motion.log(0) } else { median(&mut logs) };
         (motion, self.options.unlinked * typical + base)
     }

@@ -161,8 +161,8 @@ fn what_is_empty_alone_or_identical_is_no_trouble() {
     assert!(tracked(&[vec![], vec![]], &speed(1.0)).is_empty());
     assert_eq!(tracked(&[vec![[1.0; 3]]], &speed(1.0)).len(), 1);
     // Many detections at one place.
-    let heap = tracked(&[vec![[0.0; 3]; 40], vec![[0.0; 3]; 40]], &speed(1.0));
-    assert_eq!((heap.len(), heap.track.len()), (40, 80));
+    let heap = tracked(&[vec![[0.0; 3]; 30], vec![[0.0; 3]; 30]], &speed(1.0));
+    assert_eq!((heap.len(), heap.track.len()), (30, 60));
     // A place far away does not need a grid up to there.
     assert_eq!(tracked(&[vec![[0.0; 3], [1e12; 3]], vec![[0.1; 3], [1e12; 3]]], &speed(1.0)).track, vec![1, 2, 1, 2]);
 }
