@@ -1,5 +1,6 @@
 //! Volumes: numpy memory, Python callables and files as `VolumeBlocks`, and what comes back as numpy arrays.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
@@ -8,6 +9,9 @@ use pyo3::types::PyTuple;
 use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, check_spacing};
 use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::blocks::{GridSink, View};
+use zensaibo_io::volume::{
+    Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, OpenOptions, open_volume_with, write_ome_zarr,
+};
 
 use crate::errors::to_python;
 use crate::run::run;
@@ -123,6 +127,25 @@ fn described(name: String, axes: &str, shape: &[usize], dtype: Dtype) -> Result<
     Ok(info)
 }
 
+/// Version and compression by their names.
+fn zarr_options(version: &str, compression: &str) -> Result<OmeZarrOptions> {
+    let version = match version {
+        "0.4" => NgffVersion::V04,
+        "0.5" => NgffVersion::V05,
+        _ => return Err(Error::parameter("version", "\"0.4\" or \"0.5\" of OME-Zarr", format!("{version:?}"))),
+    };
+    let compression = match compression {
+        "blosc-zstd" => Compression::BloscZstd,
+        "zstd" => Compression::Zstd,
+        "none" => Compression::None,
+        _ => {
+            let expected = "\"blosc-zstd\", \"zstd\" or \"none\"";
+            return Err(Error::parameter("compression", expected, format!("{compression:?}")));
+        }
+    };
+    Ok(OmeZarrOptions { version, compression, ..Default::default() })
+}
+
 #[pymethods]
 impl PyVolume {
     /// The bytes of a C-contiguous numpy array in this machine's byte order, borrowed.
@@ -160,6 +183,62 @@ impl PyVolume {
         let mut info = made.map_err(|error| to_python(py, error))?;
         info.chunk = chunk.map(|n| n.max(1));
         Ok(Self { source: Arc::new(Fetched { info, fetch }) })
+    }
+
+    /// A file or folder, by content.
+    #[staticmethod]
+    #[pyo3(signature = (path, spacing=None, orientation=None, axes=None, series=None, level=None))]
+    fn from_path(
+        py: Python<'_>,
+        path: PathBuf,
+        spacing: Option<[f64; 3]>,
+        orientation: Option<&str>,
+        axes: Option<String>,
+        series: Option<usize>,
+        level: Option<usize>,
+    ) -> PyResult<Self> {
+        let opened = orientation.map(str::parse::<Orientation>).transpose().and_then(|orientation| {
+            let options = OpenOptions { spacing, orientation, axes, series, level };
+            py.detach(|| open_volume_with(&path, &options))
+        });
+        Ok(Self { source: opened.map_err(|error| to_python(py, error))? })
+    }
+
+    /// Writes the volume as OME-Zarr, or as the labels `labels` of the OME-Zarr image at `path`.
+    #[pyo3(signature = (path, labels, mode, version, chunk, shard, compression, levels, memory=None, threads=None, progress=None))]
+    fn write(
+        &self,
+        py: Python<'_>,
+        path: PathBuf,
+        labels: Option<String>,
+        mode: bool,
+        version: &str,
+        chunk: Option<[usize; 3]>,
+        shard: Option<[usize; 3]>,
+        compression: &str,
+        levels: Option<usize>,
+        memory: Option<u64>,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let options = zarr_options(version, compression).map(|options| OmeZarrOptions {
+            chunk,
+            shard,
+            levels,
+            memory,
+            downsample: if mode { Downsample::Mode } else { Downsample::Mean },
+            ..options
+        });
+        let options = options.map_err(|error| to_python(py, error))?;
+        let source = self.source.clone();
+        run(py, threads, progress, |ctx| match &labels {
+            None => write_ome_zarr(&source, &path, &options, ctx),
+            Some(name) => {
+                let writer = OmeZarrWriter::create_labels(&path, name, source.info(), &options)?;
+                writer.copy_from(&source, ctx)?;
+                writer.finish(ctx)
+            }
+        })
     }
 
     /// The same voxels with other metadata.

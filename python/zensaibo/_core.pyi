@@ -383,6 +383,29 @@ class Volume:
     def from_callable(
         fetch: Callable[..., Any], name: str, dtype: str, axes: str, shape: list[int], chunk: list[int]
     ) -> Volume: ...
+    @staticmethod
+    def from_path(
+        path: str,
+        spacing: tuple[float, float, float] | None = None,
+        orientation: str | None = None,
+        axes: str | None = None,
+        series: int | None = None,
+        level: int | None = None,
+    ) -> Volume: ...
+    def write(
+        self,
+        path: str,
+        labels: str | None,
+        mode: bool,
+        version: str,
+        chunk: tuple[int, ...] | None,
+        shard: tuple[int, ...] | None,
+        compression: str,
+        levels: int | None,
+        memory: int | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> None: ...
     def described(
         self,
         spacing: tuple[float, float, float] | None = None,

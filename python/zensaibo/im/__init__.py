@@ -22,6 +22,7 @@ from ._nuclei import segment_nuclei
 from ._shapes import distance_transform, label, region_properties, watershed
 from ._track import relabel_tracks, track
 from ._volume import Volume, open
+from ._volume import Volume, open, write
 
 __all__ = [
     "BackgroundFit",
@@ -63,4 +64,5 @@ __all__ = [
     "write_points",
     "relabel_tracks",
     "track",
+    "write",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 
 from .. import _core
+from .._memory import to_bytes
 from .._progress import Progress, reporting
 from ..errors import ParameterError, ShapeError
 
@@ -145,13 +146,16 @@ def open(
     *,
     axes: str | None = None,
     time_step: float | None = None,
+    series: int | None = None,
+    level: int | None = None,
 ) -> Volume:
     """Opens a volume without reading it.
 
     Parameters
     ----------
     source
-        A `Volume`; a numpy array (used where it lies: do not change it meanwhile); anything with ``shape``, ``dtype``
+        The path of a file or folder, known by content: TIFF, BigTIFF, OME-TIFF, ImageJ hyperstacks, folders of planes (in
+        natural order), OME-Zarr 0.4, 0.5 and 0.6, plain Zarr, N5, Imaris, BDV (HDF5 or XML), NIfTI, NRRD, npy. Or a `Volume`; a numpy array (used where it lies: do not change it meanwhile); anything with ``shape``, ``dtype``
         and numpy's indexing, such as a dask or zarr array, which is read region by region.
     spacing
         Micrometres per voxel along z, y and x, or one number for all three. Goes before what the source says.
@@ -164,6 +168,10 @@ def open(
         number.
     time_step
         Seconds between time points. Goes before what the source says.
+    series
+        Which of several images of one file, from 0.
+    level
+        Level of a pyramid; 0, the default, is the finest.
 
     Returns
     -------
@@ -176,7 +184,15 @@ def open(
         triple of sides; a channel that is not there.
     zensaibo.errors.ShapeError
         An array of fewer than two or more than five axes, or of a number type that voxels do not have.
+    zensaibo.errors.FormatError, zensaibo.errors.FileError
+        A file that is damaged or cut short, planes that are missing or do not match, a format that is not known.
     """
+    if isinstance(source, (str, PathLike)):
+        given = None if spacing is None else _triple("spacing", spacing)
+        core = _core.Volume.from_path(fspath(source), given, orientation, axes, series, level)
+        source, axes = Volume(core), None
+    elif series is not None or level is not None:
+        raise ParameterError("parameters `series` and `level`: expected None unless `source` is a path")
     volume = source if isinstance(source, Volume) else _from_array(source, axes)
     if isinstance(source, Volume) and axes is not None and axes != source.axes:
         raise ParameterError(f"parameter `axes`: expected {source.axes!r}, the axes of the volume, found {axes!r}")
@@ -192,6 +208,78 @@ def open(
             )
         )
     return volume if channel is None else _channel(volume, channel)
+
+
+def write(
+    volume: Any,
+    path: str | PathLike[str],
+    *,
+    labels: bool = False,
+    name: str | None = None,
+    version: str = "0.5",
+    chunk: Sequence[int] | None = None,
+    shard: Sequence[int] | None = None,
+    levels: int | None = None,
+    compression: str = "blosc-zstd",
+    spacing: Sequence[float] | float | None = None,
+    memory: int | str | None = None,
+    threads: int | None = None,
+    progress: bool | Progress | None = None,
+) -> None:
+    """Writes a volume as OME-Zarr, with a pyramid, block by block. It appears whole or not at all.
+
+    Parameters
+    ----------
+    volume
+        Anything that `zensaibo.im.open` takes.
+    path
+        The folder to write, which should end in ".ome.zarr"; an OME-Zarr that is there is replaced.
+    labels
+        Whether voxels are labels (whole numbers): coarser levels then take the most frequent one instead of the mean.
+    name
+        With `labels`: writes them as ``labels/<name>`` of the OME-Zarr image at `path`, in its version.
+    version
+        "0.5" (Zarr v3, sharded) or "0.4" (Zarr v2).
+    chunk, shard
+        Voxels along z, y and x of a chunk, and of a shard (multiples of the chunk); chosen by shape.
+    levels
+        Levels of the pyramid; by default until no axis is longer than 256 voxels. Axes are halved until they are as
+        coarse as the coarsest.
+    compression
+        "blosc-zstd", "zstd" or "none".
+    spacing
+        Micrometres per voxel; that of the volume by default.
+    memory
+        Working memory in bytes or as text ("4GiB"); 1 GiB by default.
+    threads
+        Threads to use; all cores by default.
+    progress
+        True, False, a callable of (stage, done, total), or None for bars where somebody looks.
+
+    Raises
+    ------
+    zensaibo.errors.ParameterError
+        Options out of range, labels that are not whole numbers, something other than a Zarr at `path`.
+    zensaibo.errors.FileError
+        The disk is full, or nothing may be written there. What was there before stays.
+    """
+    source = open(volume, spacing)
+    if name is not None and not labels:
+        raise ParameterError("parameter `name`: expected None unless `labels` is True")
+    with reporting(progress) as callback:
+        source._core.write(
+            fspath(path),
+            name,
+            labels,
+            version,
+            None if chunk is None else tuple(chunk),
+            None if shard is None else tuple(shard),
+            compression,
+            levels,
+            to_bytes(memory),
+            threads,
+            callback,
+        )
 
 
 def _from_array(source: Any, axes: str | None) -> Volume:
