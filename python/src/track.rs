@@ -1,6 +1,8 @@
 //! Bindings of `zensaibo_imaging::track`.
 
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{
+    IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use zensaibo_core::options::Options;
@@ -98,7 +100,7 @@ fn signed(matches: &[Option<u32>]) -> Vec<i64> {
 #[pyfunction]
 #[pyo3(signature = (reference_times, reference, result_times, result, radius, threads=None, progress=None))]
 #[allow(clippy::too_many_arguments)] // two tables
-fn im_match_points<'py>(
+fn im_match_detections<'py>(
     py: Python<'py>,
     reference_times: PyReadonlyArray1<'py, i64>,
     reference: PyReadonlyArray2<'py, f64>,
@@ -133,8 +135,11 @@ fn ctc_scores<'py>(
         tracks: reference_tracks.as_slice()?,
         parents: reference_parents.as_slice()?,
     };
-    let result =
-        Graph { times: result_times.as_slice()?, tracks: result_tracks.as_slice()?, parents: result_parents.as_slice()? };
+    let result = Graph {
+        times: result_times.as_slice()?,
+        tracks: result_tracks.as_slice()?,
+        parents: result_parents.as_slice()?,
+    };
     let matches: Vec<Option<u32>> = matches.as_slice()?.iter().map(|&found| u32::try_from(found).ok()).collect();
     let Ctc {
         det,
@@ -189,6 +194,6 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(im_track, module)?)?;
     module.add_function(wrap_pyfunction!(im_label_centres, module)?)?;
     module.add_function(wrap_pyfunction!(im_match_labels, module)?)?;
-    module.add_function(wrap_pyfunction!(im_match_points, module)?)?;
+    module.add_function(wrap_pyfunction!(im_match_detections, module)?)?;
     module.add_function(wrap_pyfunction!(ctc_scores, module)?)
 }

@@ -559,7 +559,7 @@ def im_label_centres(
 def im_match_labels(
     reference: Volume, result: Volume, threads: int | None = None, progress: Progress = None
 ) -> tuple[tuple[Any, Any, Any, Any], tuple[Any, Any, Any, Any], Any, float]: ...
-def im_match_points(
+def im_match_detections(
     reference_times: Any,
     reference: Any,
     result_times: Any,

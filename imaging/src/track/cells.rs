@@ -21,7 +21,8 @@ impl Cells {
             }
         }
         let mut out = Self { low, side, sorted: Vec::new() };
-        out.sorted = points.iter().zip(0u32..).map(|(&point, at)| (key(out.cube(point).map(|c| c as u64)), at)).collect();
+        out.sorted =
+            points.iter().zip(0u32..).map(|(&point, at)| (key(out.cube(point).map(|c| c as u64)), at)).collect();
         out.sorted.sort_unstable();
         out
     }
@@ -32,13 +33,7 @@ impl Cells {
 
     /// Calls `found(point, squared distance)` for the points within a radius of a place; in no particular order, but
     /// always the same.
-    pub(super) fn within(
-        &self,
-        points: &[[f64; 3]],
-        centre: [f64; 3],
-        radius: f64,
-        mut found: impl FnMut(u32, f64),
-    ) {
+    pub(super) fn within(&self, points: &[[f64; 3]], centre: [f64; 3], radius: f64, mut found: impl FnMut(u32, f64)) {
         if self.sorted.is_empty() {
             return;
         }
@@ -122,9 +117,8 @@ mod tests {
                     let mut found = Vec::new();
                     cells.within(&points, centre, radius, |at, _| found.push(at));
                     found.sort_unstable();
-                    let all: Vec<u32> = (0..300u32)
-                        .filter(|&at| squared(points[at as usize], centre) <= radius * radius)
-                        .collect();
+                    let all: Vec<u32> =
+                        (0..300u32).filter(|&at| squared(points[at as usize], centre) <= radius * radius).collect();
                     assert_eq!(found, all);
                 }
             }

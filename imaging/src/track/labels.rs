@@ -61,10 +61,7 @@ pub fn label_centres(source: &dyn VolumeBlocks, ctx: &Ctx) -> Result<Vec<LabelCe
             Ok(LabelCentres {
                 labels: rows.iter().map(|row| row.0 as u64).collect(),
                 voxels: rows.iter().map(|row| row.1[0]).collect(),
-                centres: rows
-                    .iter()
-                    .map(|(_, [n, z, y, x])| [*z, *y, *x].map(|sum| sum as f64 / *n as f64))
-                    .collect(),
+                centres: rows.iter().map(|(_, [n, z, y, x])| [*z, *y, *x].map(|sum| sum as f64 / *n as f64)).collect(),
             })
         },
         |_, centres| {

@@ -97,12 +97,7 @@ pub(super) fn link(detections: &Detections<'_>, options: &TrackOptions, ctx: &Ct
 
 impl Links {
     fn none(n: usize) -> Self {
-        Self {
-            next: vec![NONE; n],
-            previous: vec![NONE; n],
-            squared: vec![0.0; n],
-            cost: vec![f64::INFINITY; n],
-        }
+        Self { next: vec![NONE; n], previous: vec![NONE; n], squared: vec![0.0; n], cost: vec![f64::INFINITY; n] }
     }
 }
 
@@ -172,8 +167,7 @@ impl Search<'_> {
             .collect();
         ctx.check()?;
         // Least change of velocity (squared) on either side of every candidate; infinite where there is none.
-        let mut changes: Vec<Vec<[f64; 2]>> =
-            ways.iter().map(|list| vec![[f64::INFINITY; 2]; list.len()]).collect();
+        let mut changes: Vec<Vec<[f64; 2]>> = ways.iter().map(|list| vec![[f64::INFINITY; 2]; list.len()]).collect();
         for t in 0..steps.saturating_sub(1) {
             let next = detections.range(t + 1).start;
             for i in detections.range(t) {
@@ -343,8 +337,7 @@ impl Search<'_> {
             }
         }
         let motion = Motion::fit(&samples, &shares, floor, self.options.max_speed);
-        let mut costs: Vec<f64> =
-            samples.iter().map(|(beside, moved)| tail(motion.judge(beside, *moved).0)).collect();
+        let mut costs: Vec<f64> = samples.iter().map(|(beside, moved)| tail(motion.judge(beside, *moved).0)).collect();
         let mut logs: Vec<f64> = samples.iter().map(|(beside, _)| motion.log(beside.known)).collect();
         let typical = quantile(&mut costs, self.options.quantile);
         // Few links, or motion along one axis alone, say too little of the others.

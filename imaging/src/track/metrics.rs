@@ -133,7 +133,12 @@ impl Lineage {
         ordered(name, graph.times)?;
         let n = graph.times.len();
         if graph.tracks.len() != n {
-            return Err(Error::data(DataFault::Shape, name, format!("{n} tracks, one per detection"), graph.tracks.len()));
+            return Err(Error::data(
+                DataFault::Shape,
+                name,
+                format!("{n} tracks, one per detection"),
+                graph.tracks.len(),
+            ));
         }
         let count = graph.parents.len();
         let mut out = Self {
@@ -191,12 +196,7 @@ impl Lineage {
 /// # Errors
 /// [`Error::Data`] for tables that are not ordered by time, tracks with two detections at a time or none, daughters that
 /// begin before their mother ends, matches out of range.
-pub fn ctc_scores(
-    reference: &Graph<'_>,
-    result: &Graph<'_>,
-    matches: &[Option<u32>],
-    tolerance: i64,
-) -> Result<Ctc> {
+pub fn ctc_scores(reference: &Graph<'_>, result: &Graph<'_>, matches: &[Option<u32>], tolerance: i64) -> Result<Ctc> {
     let (ours, theirs) = (Lineage::new("result", result)?, Lineage::new("reference", reference)?);
     let (n_reference, n_result) = (reference.times.len(), result.times.len());
     if matches.len() != n_reference {
@@ -216,10 +216,8 @@ pub fn ctc_scores(
         ..Ctc::default()
     };
     // Pairs matched one to one.
-    let unique: Vec<u32> = matches
-        .iter()
-        .map(|found| found.filter(|&at| covered[at as usize] == 1).unwrap_or(NONE))
-        .collect();
+    let unique: Vec<u32> =
+        matches.iter().map(|found| found.filter(|&at| covered[at as usize] == 1).unwrap_or(NONE)).collect();
     let mut back = vec![NONE; n_result];
     for (at, &found) in unique.iter().enumerate() {
         if found != NONE {
@@ -355,11 +353,7 @@ fn whole_tracks(
 
 /// SEG: mean over the reference objects of the Jaccard index with the result object that covers more than half of
 /// them, 0 where none does; and that object for each. Overlaps as (reference object, result object, voxels).
-pub fn seg(
-    reference_sizes: &[u64],
-    result_sizes: &[u64],
-    overlaps: &[(u32, u32, u64)],
-) -> (f64, Vec<Option<u32>>) {
+pub fn seg(reference_sizes: &[u64], result_sizes: &[u64], overlaps: &[(u32, u32, u64)]) -> (f64, Vec<Option<u32>>) {
     let mut found = vec![None; reference_sizes.len()];
     let mut sum = 0.0;
     for &(a, b, common) in overlaps {

@@ -78,7 +78,12 @@ impl Detections<'_> {
         }
         if let Some(sizes) = self.sizes {
             if sizes.len() != n {
-                return Err(Error::data(DataFault::Shape, "sizes", format!("{n}, one for each detection"), sizes.len()));
+                return Err(Error::data(
+                    DataFault::Shape,
+                    "sizes",
+                    format!("{n}, one for each detection"),
+                    sizes.len(),
+                ));
             }
             if let Some(at) = sizes.iter().position(|size| !(*size > 0.0 && size.is_finite())) {
                 let found = format!("{} for detection {at}", sizes[at]);

@@ -226,10 +226,8 @@ pub(super) fn drift_between(from: &[[f64; 3]], to: &[[f64; 3]], cells: (&Cells, 
     }
     let voted = best.2.map(|x| x as f64 * bin);
     let spread = |drift| {
-        let mut lengths: Vec<f64> = mutual(from, to, cells, drift, reach)
-            .iter()
-            .map(|d| d.iter().map(|x| x * x).sum::<f64>().sqrt())
-            .collect();
+        let mut lengths: Vec<f64> =
+            mutual(from, to, cells, drift, reach).iter().map(|d| d.iter().map(|x| x * x).sum::<f64>().sqrt()).collect();
         if lengths.len() < CROWD { f64::INFINITY } else { median(&mut lengths) }
     };
     let (still, still_spread) = refined(from, to, cells, [0.0; 3], reach, spread);

@@ -57,7 +57,11 @@ fn a_division_gives_two_new_tracks_with_the_mother() {
     let frames: Vec<Vec<[f64; 3]>> = (0..8)
         .map(|t| {
             let far = [0.0, 60.0, 0.3 * (t % 3) as f64];
-            if t < 4 { vec![[0.0, 0.0, 0.2 * (t % 2) as f64], far] } else { vec![[0.0, 4.0, 0.1], [0.0, -4.0, 0.0], far] }
+            if t < 4 {
+                vec![[0.0, 0.0, 0.2 * (t % 2) as f64], far]
+            } else {
+                vec![[0.0, 4.0, 0.1], [0.0, -4.0, 0.0], far]
+            }
         })
         .collect();
     let tracks = tracked(&frames, &speed(8.0));
@@ -73,8 +77,9 @@ fn a_common_drift_beyond_the_spacing_of_the_cells_is_taken_out() {
     let shake = [0.0, 5.0, -3.0, 4.0, 4.5, -5.0];
     let mut at = 0.0;
     let mut stream = Stream::new(9, 0);
-    let places: Vec<[f64; 3]> =
-        (0..60).map(|_| [0.0, f64::from(stream.next_u32() % 600) / 10.0, f64::from(stream.next_u32() % 600) / 10.0]).collect();
+    let places: Vec<[f64; 3]> = (0..60)
+        .map(|_| [0.0, f64::from(stream.next_u32() % 600) / 10.0, f64::from(stream.next_u32() % 600) / 10.0])
+        .collect();
     let frames: Vec<Vec<[f64; 3]>> = shake
         .iter()
         .map(|step| {
@@ -82,7 +87,8 @@ fn a_common_drift_beyond_the_spacing_of_the_cells_is_taken_out() {
             places.iter().map(|p| [p[0], p[1], p[2] + at]).collect()
         })
         .collect();
-    let right = |tracks: &Tracks| tracks.track.iter().enumerate().filter(|&(i, &track)| track as usize == i % 60 + 1).count();
+    let right =
+        |tracks: &Tracks| tracks.track.iter().enumerate().filter(|&(i, &track)| track as usize == i % 60 + 1).count();
     assert_eq!(right(&tracked(&frames, &speed(6.0))), 360);
     assert!(right(&tracked(&frames, &TrackOptions { drift: false, ..speed(6.0) })) < 330);
 }
@@ -133,7 +139,8 @@ fn a_fast_dense_swarm_is_followed_where_nearest_neighbours_fail() {
         let nearest = |from: &[f64; 3], to: &[[f64; 3]]| {
             (0..to.len()).min_by(|&a, &b| squared(*from, to[a]).total_cmp(&squared(*from, to[b]))).unwrap()
         };
-        right += (0..300).filter(|&i| nearest(&pair[0][i], &pair[1]) == i && nearest(&pair[1][i], &pair[0]) == i).count();
+        right +=
+            (0..300).filter(|&i| nearest(&pair[0][i], &pair[1]) == i && nearest(&pair[1][i], &pair[0]) == i).count();
     }
     let simple = right as f64 / (19.0 * 300.0);
     assert!(found > 0.97, "{found}");
@@ -278,8 +285,10 @@ impl VolumeBlocks for Held {
 
 #[test]
 fn centres_and_overlaps_of_labels() {
-    let reference = Held::new(2, [2, 2, 3], 1, vec![7, 7, 0, 0, 7, 0, 7, 0, 0, 0, 0, 2, 0, 0, 0, 3, 3, 3, 0, 0, 0, 0, 0, 0]);
-    let result = Held::new(2, [2, 2, 3], 1, vec![1, 1, 0, 0, 1, 0, 5, 0, 0, 0, 0, 9, 0, 4, 4, 0, 0, 4, 0, 0, 0, 0, 0, 0]);
+    let reference =
+        Held::new(2, [2, 2, 3], 1, vec![7, 7, 0, 0, 7, 0, 7, 0, 0, 0, 0, 2, 0, 0, 0, 3, 3, 3, 0, 0, 0, 0, 0, 0]);
+    let result =
+        Held::new(2, [2, 2, 3], 1, vec![1, 1, 0, 0, 1, 0, 5, 0, 0, 0, 0, 9, 0, 4, 4, 0, 0, 4, 0, 0, 0, 0, 0, 0]);
     let frames = label_centres(&reference, &Ctx::quiet()).unwrap();
     assert_eq!((&frames[0].labels[..], &frames[0].voxels[..]), (&[2, 7][..], &[1, 4][..]));
     assert_eq!(frames[0].centres, vec![[1.0, 1.0, 2.0], [0.25, 0.25, 0.5]]);

@@ -57,8 +57,8 @@ from ._wnn import Wnn, wnn
 __all__ = [
     "Aggregated",
     "Agreement",
-    "Combat",
     "Branchings",
+    "Combat",
     "Diffmap",
     "Dsb",
     "Fates",

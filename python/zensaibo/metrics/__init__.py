@@ -1,7 +1,7 @@
 """Scores of quality."""
 
-from ._detection import DetectionScores, detection_scores
 from ._ctc import ctc_scores
+from ._detection import DetectionScores, detection_scores
 from ._knn_recall import Recall, knn_recall
 from ._layout import neighbor_preservation, trustworthiness
 from ._mixing import Kbet, clisi, ilisi, kbet, lisi, silhouette
@@ -14,8 +14,8 @@ __all__ = [
     "Recall",
     "adjusted_rand_index",
     "clisi",
-    "detection_scores",
     "ctc_scores",
+    "detection_scores",
     "ilisi",
     "kbet",
     "knn_recall",

@@ -103,7 +103,7 @@ def _of_tables(
         places.append((times[order], np.ascontiguousarray(_points(table, f"`{name}`")[order] * scale)))
         tracks, parents = (np.asarray(table[column]).astype(np.int64)[order] for column in ("track", "parent"))
         graphs.append(_graph(name, tracks, tracks, parents))
-    matches = _core.im_match_points(*places[0], *places[1], radius, threads, callback)
+    matches = _core.im_match_detections(*places[0], *places[1], radius, threads, callback)
     return _scores(places[0][0], graphs[0], places[1][0], graphs[1], matches, tolerance)
 
 
