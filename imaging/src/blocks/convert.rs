@@ -155,7 +155,7 @@ pub fn write_as(voxels: &[f32], dtype: Dtype) -> Result<Vec<u8>> {
         return Err(Error::data(DataFault::NotFinite, what, "numbers", format!("NaN at place {at} of a block")));
     }
     each_pixel!(dtype, T => {
-        let mut bytes = vec![0u8; voxels.len() * size_of::<T>()];
+        let mut bytes = vec![0u8; voxels.len() * dtype.size()];
         match bytemuck::try_cast_slice_mut::<u8, T>(&mut bytes) {
             Ok(out) => T::narrow(voxels, out),
             // Memory that is not aligned for the type: number by number.
