@@ -73,7 +73,7 @@ fn a_division_gives_two_new_tracks_with_the_mother() {
 
 #[test]
 fn a_common_drift_beyond_the_spacing_of_the_cells_is_taken_out() {
-    // A regular lattice, 6 apart, shaken by 5: without the drift the nearest is the wrong one.
+    // Scattered cells shaken by up to 5, their usual distance.
     let shake = [0.0, 5.0, -3.0, 4.0, 4.5, -5.0];
     let mut at = 0.0;
     let mut stream = Stream::new(9, 0);
@@ -90,7 +90,11 @@ fn a_common_drift_beyond_the_spacing_of_the_cells_is_taken_out() {
     let right =
         |tracks: &Tracks| tracks.track.iter().enumerate().filter(|&(i, &track)| track as usize == i % 60 + 1).count();
     assert_eq!(right(&tracked(&frames, &speed(6.0))), 360);
-    assert!(right(&tracked(&frames, &TrackOptions { drift: false, ..speed(6.0) })) < 330);
+    let cells = |t: usize| super::cells::Cells::new(&frames[t], 6.0);
+    for (t, step) in shake.iter().enumerate().skip(1) {
+        let found = super::motion::drift_between(&frames[t - 1], &frames[t], (&cells(t - 1), &cells(t)), 6.0);
+        assert!(squared(found, [0.0, 0.0, *step]) < 1e-18, "{found:?}");
+    }
 }
 
 /// Cells that fly on nearly straight, faster than their spacing allows for nearest neighbours: frames, and for each
