@@ -64,7 +64,7 @@ def test_finds_planted_cells_and_says_what_they_are(sample: tuple[np.ndarray, np
 def test_types_threads_and_memory_change_nothing(sample: tuple[np.ndarray, np.ndarray], dtype: type) -> None:
     volume = (sample[0] // 4).astype(dtype)
     first = detect(volume.astype(np.uint16), threads=1)
-    for other in (detect(volume, threads=2), detect(volume, threads=8, memory="24MiB")):
+    for other in (detect(volume, threads=2), detect(volume, threads=8, memory="60MiB")):
         np.testing.assert_array_equal(first.obsm["spatial"], other.obsm["spatial"])
         for column in ("score", "volume", "mean_intensity", "edge"):
             np.testing.assert_array_equal(first.obs[column], other.obs[column])

@@ -82,4 +82,5 @@ def test_the_real_crops_open():
         assert volume.shape == shape and volume.dtype == np.uint16
         np.testing.assert_array_equal(np.asarray(volume), tifffile.imread(path))
     volume = zs.im.open(data_path("allen_ccf_mouse_atlas/average_template_100.nii.gz"))
-    assert volume.shape == (132, 80, 114) and volume.spacing == pytest.approx((100, 100, 100))
+    # NIfTI's first axis runs fastest: it is our x.
+    assert volume.shape == (114, 80, 132) and volume.spacing == pytest.approx((100, 100, 100))

@@ -312,7 +312,9 @@ mod tests {
     fn learns_a_ring_the_same_for_any_threads() {
         let (rows, classes) = ring(4000);
         let weights = vec![1.0; classes.len()];
-        let options = TreesOptions { min_rows: 10, shrinkage: 1.0, features: 1.0, leaves: 8, ..Default::default() };
+        // scikit-learn's histogram trees with these settings have 1,932 of 2,000 right.
+        let options =
+            TreesOptions { trees: 200, min_rows: 10, shrinkage: 1.0, features: 1.0, leaves: 8, ..Default::default() };
         let train = |threads| {
             zensaibo_core::parallel::with_threads(Some(threads), || {
                 Trees::train(&rows, 3, &classes, &weights, &options, &Ctx::quiet())
@@ -327,7 +329,8 @@ mod tests {
             .chunks(3)
             .zip(&truth[4000..])
             .filter(|(row, truth)| (trees.probability(row) > 0.5) == **truth);
-        assert!(right.count() > 1880);
+        let right = right.count();
+        assert!(right > 1880, "{right}");
         let text = serde_json::to_string(&trees).unwrap();
         assert_eq!(serde_json::from_str::<Trees>(&text).unwrap(), trees);
     }

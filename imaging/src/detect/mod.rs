@@ -181,8 +181,8 @@ impl<'a> Search<'a> {
                         response.data[index],
                         response.data[index + steps[a]],
                     );
-                    // A volume of one plane has no place between planes.
-                    voxel[a] as f64 + if shape[a] > 1 { offset } else { 0.0 }
+                    // No centre lies beyond those of the outermost voxels: rounded, it is a voxel of the volume.
+                    (voxel[a] as f64 + offset).clamp(0.0, (shape[a] - 1) as f64)
                 });
                 let response = [responses.scale[0].data[index], responses.scale[1].data[index]];
                 if scale == 0 {
