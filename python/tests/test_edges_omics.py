@@ -19,7 +19,15 @@ import zensaibo as zs
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
-matplotlib.rcParams["figure.dpi"] = 20
+
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _coarse_pictures():
+    """Pictures that nobody looks at cost less when they are small."""
+    with matplotlib.rc_context({"figure.dpi": 20}):
+        yield
+
 
 CELLS, GENES, DIMS = 80, 60, 5
 EDGES = ("no cells", "one cell", "one gene", "one group", "constant", "nan", "inf")
@@ -349,6 +357,9 @@ CASES = {
         w.X.toarray() + 10, design(w), [0, 1], min_count=0.01, min_total_count=0.01
     ),
     "arrays.pseudotime": lambda w: zs.arrays.pseudotime(
+        w.obsp["connectivities"], w.obsm["X_diffmap"], w.uns["diffmap_evals"], root=0, n_dcs=3
+    ),
+    "arrays.dpt_branchings": lambda w: zs.arrays.dpt_branchings(
         w.obsp["connectivities"], w.obsm["X_diffmap"], w.uns["diffmap_evals"], root=0, n_dcs=3
     ),
     "arrays.qc_metrics": lambda w: zs.arrays.qc_metrics(w.X, percent_top=(1,)),

@@ -81,8 +81,12 @@ def test_the_wrong_modality(cells):
     cells.layers["spliced"] = cells.X.copy()
     with pytest.raises(errors.MissingKeyError, match="`unspliced`.*needs both"):
         zs.pp.moments(cells)
+
+
+def test_a_modality_that_is_not_there(cells):
+    mudata = pytest.importorskip("mudata", reason="mudata is not installed")
     with pytest.raises(errors.MissingKeyError, match="`prot` not found in mdata.mod; present: rna"):
-        zs.pp.wnn(TwoModalities(rna=cells), {"rna": "X_pca", "prot": "X"})
+        zs.pp.wnn(mudata.MuData({"rna": cells}), {"rna": "X_pca", "prot": "X"})
 
 
 COUNTERS = {

@@ -217,6 +217,10 @@ def dpt_branchings(
     vectors, values = _map(vectors, values)
     if not np.isfinite(min_group_size):
         raise ParameterError(f"parameter `min_group_size`: expected a number of at least 0, found {min_group_size}")
+    if not isinstance(allow_kendall_tau_shift, (bool, np.bool_)):
+        raise ParameterError(
+            f"parameter `allow_kendall_tau_shift`: expected True or False, found {allow_kendall_tau_shift!r}"
+        )
     options = to_json(
         n_dcs=_whole("n_dcs", n_dcs),
         n_branchings=_whole("n_branchings", n_branchings),

@@ -116,9 +116,12 @@ def embedding_density(
         else:
             wanted = [group] if isinstance(group, str) else [str(g) for g in group]
         absent = [g for g in wanted if g not in present_groups]
-        if absent or not wanted:
+        if not wanted:
+            there = ", ".join(present_groups) or "none at all"
+            raise ParameterError(f"parameter `group`: expected groups of {covariate!r} ({there}), found none")
+        if absent:
             raise MissingKeyError(
-                f"key `{absent[0] if absent else ''}` not found in adata.obs[{covariate!r}]; present: {', '.join(present_groups)}"
+                f"key `{absent[0]}` not found in adata.obs[{covariate!r}]; present: {', '.join(present_groups)}"
             )
         text = column.astype(str).to_numpy()
         panels = [(g, text == g) for g in wanted]
