@@ -460,8 +460,9 @@ def test_every_public_function_has_a_case():
         for name in module.__all__
         if inspect.isfunction(getattr(module, name))
     }
-    # Volumes have edges of their own: test_pl_volume.py.
-    assert public - {"pl.volume"} == {name.split()[0] for name in CASES}
+    # Volumes, cells and tracks have edges of their own: test_pl_volume.py, test_im_*.py.
+    imaging = {"pl.volume", *(f"metrics.{name}_scores" for name in ("detection", "segmentation", "ctc"))}
+    assert public - imaging == {name.split()[0] for name in CASES}
     assert {name for name, _ in NOT_A_NUMBER} <= set(CASES)
 
 

@@ -173,9 +173,6 @@ def diffmap(
 def pseudotime(
     graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> Any: ...
-def dpt_branchings(
-    graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
-) -> tuple[Any, Any, Any, Any]: ...
 def paga(
     graph: Any, labels: Any, groups: int, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any, Any]: ...
@@ -375,7 +372,9 @@ def gene_set_means(
 def pearson_residuals(
     matrix: Any, options_json: str, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...
-
+def dpt_branchings(
+    graph: Any, vectors: Any, values: Any, root: int, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any, Any]: ...
 class Volume:
     @staticmethod
     def from_array(bytes: Any, dtype: str, axes: str, shape: list[int]) -> Volume: ...
@@ -452,19 +451,6 @@ def im_destripe(
     options: str,
     spacing: tuple[float, float, float],
     dtype: str,
-def im_label(
-    volume: Volume,
-    options: str,
-    memory: int | None = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[Any, list[int]]: ...
-def im_distance_transform(
-    volume: Volume,
-    options: str,
-    spacing: tuple[float, float, float],
-    wide: bool,
-    max_distance: float | None = None,
     memory: int | None = None,
     threads: int | None = None,
     progress: Progress = None,
@@ -496,6 +482,51 @@ def im_resample(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, list[int], tuple[float, float, float] | None, tuple[float, float, float]]: ...
+def im_default_classifier() -> str: ...
+def im_check_classifier(name: str, text: str) -> None: ...
+def im_detect_cells(
+    signal: Volume,
+    background: Volume | None,
+    options: str,
+    spacing: tuple[float, float, float],
+    classifier: str | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def im_train_cell_classifier(
+    patches: list[tuple[Volume, Volume | None, Any, int]],
+    options: str,
+    spacing: tuple[float, float, float],
+    threads: int | None = None,
+    progress: Progress = None,
+) -> str: ...
+def im_match_detections(
+    reference_times: Any,
+    reference: Any,
+    result_times: Any,
+    result: Any,
+    radius: float,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def im_match_points(found: Any, truth: Any, radius: float) -> tuple[list[int], list[int], list[float]]: ...
+def im_label(
+    volume: Volume,
+    options: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, list[int]]: ...
+def im_distance_transform(
+    volume: Volume,
+    options: str,
+    spacing: tuple[float, float, float],
+    wide: bool,
+    max_distance: float | None = None,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
 def im_watershed(
     image: Volume,
     markers: Volume,
@@ -530,26 +561,6 @@ def im_segmentation_scores(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[list[dict[str, Any]], float]: ...
-
-def im_default_classifier() -> str: ...
-def im_check_classifier(name: str, text: str) -> None: ...
-def im_detect_cells(
-    signal: Volume,
-    background: Volume | None,
-    options: str,
-    spacing: tuple[float, float, float],
-    classifier: str | None = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> dict[str, Any]: ...
-def im_train_cell_classifier(
-    patches: list[tuple[Volume, Volume | None, Any, int]],
-    options: str,
-    spacing: tuple[float, float, float],
-    threads: int | None = None,
-    progress: Progress = None,
-) -> str: ...
-def im_match_points(found: Any, truth: Any, radius: float) -> tuple[list[int], list[int], list[float]]: ...
 def im_track(
     offsets: list[int], points: Any, sizes: Any, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any]: ...
@@ -559,15 +570,6 @@ def im_label_centres(
 def im_match_labels(
     reference: Volume, result: Volume, threads: int | None = None, progress: Progress = None
 ) -> tuple[tuple[Any, Any, Any, Any], tuple[Any, Any, Any, Any], Any, float]: ...
-def im_match_detections(
-    reference_times: Any,
-    reference: Any,
-    result_times: Any,
-    result: Any,
-    radius: float,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> Any: ...
 def ctc_scores(
     reference_times: Any,
     reference_tracks: Any,

@@ -152,6 +152,7 @@ def track(
     with reporting(progress) as callback:
         label = None
         rows = None
+        volume: np.ndarray | None
         whole = hasattr(detections_by_time, "columns")
         if _volume_like(detections_by_time):
             if sizes is not None:

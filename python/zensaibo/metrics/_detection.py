@@ -118,4 +118,5 @@ def _edge(points: np.ndarray, extent: Sequence[float] | None, zone: float) -> np
         return np.zeros(len(points), dtype=bool)
     far = np.asarray(extent, dtype=np.float64)
     # A volume of one plane has no border along that axis.
-    return (((points < zone) | (points > far - zone)) & (far > 0)).any(axis=1)
+    near = ((points < zone) | (points > far - zone)) & (far > 0)
+    return np.asarray(near.any(axis=1))
