@@ -282,7 +282,7 @@ fn planted_branches_are_found_and_ordered() {
         let length = 60;
         let root = length; // the end of the first arm
         let found = split_arms(length, noise, root, &splits(1));
-        let arm_of = |cell: usize| (cell + length - 1) / length; // 0 is the middle
+        let arm_of = |cell: usize| cell.div_ceil(length); // 0 is the middle
         let n_groups = found.tips.len();
         assert!(n_groups == 3 || n_groups == 4, "{n_groups}");
         // The outer five sixths of each arm are one group, and no two arms share it.

@@ -133,6 +133,7 @@ fn half(bits: u16) -> f32 {
 }
 
 /// Voxels of any type as f32: exact up to 16 bits and for whole numbers below 2^24, else the nearest.
+#[allow(clippy::unnecessary_cast)] // one of the types that the macro goes through is f32
 pub fn to_f32(dtype: Dtype, voxels: &[u8], out: &mut [f32]) {
     each_pixel!(dtype, T => {
         let voxels: &[T] = bytemuck::cast_slice(voxels);

@@ -56,7 +56,7 @@ pub fn read_as<T: Pixel>(source: &dyn VolumeBlocks, frame: Frame, region: &Regio
             source.read(frame, region, bytes)?;
             each_pixel!(dtype, S => {
                 let voxels: &[S] = bytemuck::cast_slice(bytes);
-                out.iter_mut().zip(voxels).for_each(|(out, &value)| *out = T::from_f64(value as f64));
+                out.iter_mut().zip(voxels).for_each(|(out, &value)| *out = T::from_f64(value.to_f64()));
             }, half => {
                 let mut floats = vec![0f32; region.len()];
                 convert::to_f32(dtype, bytes, &mut floats);

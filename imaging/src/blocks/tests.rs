@@ -73,7 +73,7 @@ fn plans_cover_once_and_keep_within_memory() {
 fn blocks_begin_at_chunks() {
     let work = Work { halo: [2; 3], bytes_per_voxel: 8, chunk: [16, 64, 64], memory: Some(8 << 20) };
     let plan = Plan::new([100, 1000, 1000], &work).unwrap();
-    assert!((0..3).all(|axis| plan.block()[axis] % work.chunk[axis] == 0));
+    assert!((0..3).all(|axis| plan.block()[axis].is_multiple_of(work.chunk[axis])));
 }
 
 #[test]

@@ -59,9 +59,9 @@ impl Crofton {
 
     /// Weights of the boundaries around each voxel of one inner line of a block that is padded by one voxel; 0 where all
     /// of a stretch is background.
-    pub(super) fn line<L: Copy + PartialEq + Default>(&self, padded: &Grid<L>, z: usize, y: usize, out: &mut [u32])
+    pub(super) fn line<L>(&self, padded: &Grid<L>, z: usize, y: usize, out: &mut [u32])
     where
-        L: Weigh,
+        L: Copy + PartialEq + Default + Weigh,
     {
         const STRETCH: usize = 64;
         out.fill(0);

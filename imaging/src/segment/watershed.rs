@@ -170,7 +170,7 @@ fn flood(
             }
             state.data[next] = number;
             age += 1;
-            if age % 65536 == 0 {
+            if age.is_multiple_of(65536) {
                 ctx.check()?;
             }
             heap.push(Reverse((ranks.data[next], age, next as u32)));

@@ -183,10 +183,10 @@ impl Join<'_> {
                 for (k, &a) in alone.iter().enumerate() {
                     for &b in &alone[k + 1..] {
                         // One end and two beginnings are saved.
-                        if let Some(cost) = self.division(t, i, a, b, sisters) {
-                            if cost < 1.5 * self.linked.unlinked {
-                                found.push((cost, i, a, b));
-                            }
+                        if let Some(cost) = self.division(t, i, a, b, sisters)
+                            && cost < 1.5 * self.linked.unlinked
+                        {
+                            found.push((cost, i, a, b));
                         }
                     }
                 }

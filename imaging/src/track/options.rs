@@ -30,10 +30,10 @@ impl TrackOptions {
         if !(self.max_speed > 0.0 && self.max_speed.is_finite()) {
             return Err(Error::parameter("max_speed", "a finite distance above 0", self.max_speed));
         }
-        if let Some(distance) = self.max_division_distance {
-            if !(distance > 0.0 && distance.is_finite()) {
-                return Err(Error::parameter("max_division_distance", "a finite distance above 0, or none", distance));
-            }
+        if let Some(distance) = self.max_division_distance
+            && !(distance > 0.0 && distance.is_finite())
+        {
+            return Err(Error::parameter("max_division_distance", "a finite distance above 0, or none", distance));
         }
         if self.max_gap > 1000 {
             return Err(Error::parameter("max_gap", "at most 1000 time points", self.max_gap));

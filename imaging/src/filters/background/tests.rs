@@ -19,7 +19,7 @@ fn tissue(shape: [usize; 3], slope: impl Fn(usize) -> f64, offset: f64) -> (Chan
         let (z, y, x) = (i / (shape[1] * shape[2]), i / shape[2] % shape[1], i % shape[2]);
         300.0 + 120.0 * ((y as f64) / 5.0).sin() + 90.0 * ((x as f64) / 7.0).cos() + 5.0 * z as f64
     };
-    let background = channel("background", shape, |i| glow(i));
+    let background = channel("background", shape, glow);
     let mut cells = Vec::new();
     let signal = channel("signal", shape, |i| {
         let cell = random.uniform() < 0.1;

@@ -475,7 +475,9 @@ impl VolumeSink for OmeZarrWriter {
             return Err(Error::Internal(format!("{} bytes for a region of {} voxels", voxels.len(), region.len())));
         }
         let (shape, shard, end) = (self.info.space(), self.info.chunk, region.end());
-        if (0..3).any(|a| region.start[a] % shard[a] != 0 || (end[a] % shard[a] != 0 && end[a] != shape[a])) {
+        if (0..3).any(|a| {
+            !region.start[a].is_multiple_of(shard[a]) || (!end[a].is_multiple_of(shard[a]) && end[a] != shape[a])
+        }) {
             let expected = format!("a beginning and an end at multiples of {shard:?} or at the end of the volume");
             return Err(Error::parameter("region", expected, format!("{:?}..{end:?}", region.start)));
         }
@@ -510,7 +512,10 @@ pub fn write_ome_zarr(source: &dyn VolumeBlocks, path: &Path, options: &OmeZarrO
     writer.finish(ctx)
 }
 
-/// Opens one level of what was written, for tests and reports.
+/// What is known of each level of an OME-Zarr, finest first.
+///
+/// # Errors
+/// As opening it.
 pub fn pyramid_levels(path: &Path) -> Result<Vec<VolumeInfo>> {
     let count = level_paths(path)?.len();
     (0..count)
