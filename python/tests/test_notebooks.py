@@ -221,3 +221,18 @@ def test_velocities_of_neighbours_agree_more_than_by_chance(real):
     assert np.isfinite(adata.obsm["velocity_umap"]).all() and found["fitted"].sum() >= 20
     assert 0.05 < found["share"] < 0.2
     assert adata.obs["agreement"].mean() > found["by_chance"].mean() + 0.1
+
+
+def test_drawn_cells_are_found_in_a_volume(made_here):
+    found = run(notebook("01_cells_in_a_volume"))
+    scores = zs.metrics.detection_scores(found["cells"], found["truth"], radius=8.0)
+    assert scores.f1 > 0.95, scores
+    assert (made_here / "cells.h5ad").exists()
+
+
+@pytest.mark.parametrize("real", ["cellfinder_crops"], indirect=True)
+def test_cells_of_a_real_brain_are_found(real):
+    cells = run(notebook("01_cells_in_a_volume"))["cells"]
+    assert 700 < cells.n_obs < 2500
+    # Most lie in the labelled layer, left of 600 um.
+    assert (cells.obsm["spatial"][:, 0] < 600).mean() > 0.6
