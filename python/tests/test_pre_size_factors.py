@@ -1,6 +1,7 @@
 """Pooled and spike-in size factors, TPM: known truth, a slow version of the equations, real mixtures of RNA."""
 
 import gzip
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
@@ -54,6 +55,15 @@ def test_equals_dense_least_squares_on_real_counts(paul15):
     ours, theirs = found.factors[kept], slowly(counts, sizes)[kept]
     np.testing.assert_allclose(ours / ours.mean(), theirs / theirs.mean(), rtol=1e-5)
     assert found.n_genes[0] > 200 and found.replaced.mean() < 0.02
+
+
+def test_as_scran():
+    """calculateSumFactors of one cluster to 1e-9; of two, whose common scale is a median of ratios, to 1e-3."""
+    golden = np.load(Path(__file__).parent / "golden" / "r" / "pooled.npz")
+    for name, clusters, tolerance in (("one_cluster", None, 1e-9), ("two_clusters", golden["kind"], 1e-3)):
+        found = zs.arrays.pooled_size_factors(golden["counts"].astype("f4"), clusters=clusters).factors
+        theirs = golden[name]
+        np.testing.assert_allclose(found / found.mean(), theirs / theirs.mean(), rtol=tolerance)
 
 
 def test_known_factors_are_found_and_clusters_share_a_scale():
