@@ -1,9 +1,10 @@
 //! Extreme eigenpairs of a large symmetric matrix, by thick-restart Lanczos iteration in f64.
 //!
-//! It serves where the filter of [`super::filter`] would take long. A basis of up to m orthonormal vectors is grown one
-//! product at a time, each new vector made orthogonal to its two predecessors first, then to all others. When the basis
-//! is full, its best approximations (Ritz vectors) are kept and it grows again from there (Wu and Simon 2000,
-//! Thick-restart Lanczos method, SIAM J. Matrix Anal. Appl. 22, 602).
+//! A basis of up to m orthonormal vectors is grown one product at a time. When it is full, its best approximations (Ritz
+//! vectors) are kept and it grows again from there (Wu and Simon 2000, Thick-restart Lanczos method, SIAM J. Matrix Anal.
+//! Appl. 22, 602). A new vector is made orthogonal to its two predecessors; to the others only when the recurrence of
+//! their inner products says that rounding has let them lean on each other by more than [`LEAN`] (Simon 1984, The
+//! Lanczos algorithm with partial reorthogonalization, Math. Comp. 42, 115).
 //!
 //! The basis lies row by row: a row of all basis vectors fits a few cache lines, so that projections and rotations
 //! stream through memory once. Sums are taken over pieces of rows, in order.
@@ -13,7 +14,6 @@ use ndarray::ArrayView2;
 use rayon::prelude::*;
 use zensaibo_linalg::symmetric_eigen;
 
-use super::filter::{self, Block};
 use crate::progress::Stage;
 use crate::random::Stream;
 use crate::{Ctx, Error, Result};
@@ -24,6 +24,10 @@ pub(crate) const PIECE: usize = 2048;
 const DENSE: usize = 300;
 /// Residual |A x - value x| of the unit vectors that are returned, relative to the largest |value|.
 pub(super) const TOLERANCE: f64 = 1e-10;
+/// Largest inner product of two unit vectors of a basis that is let stand.
+const LEAN: f64 = 1e-10;
+/// Numbers below which a task is not worth its hand-over.
+const TASK: usize = 1 << 16;
 /// Residual at which the look for missed eigenvalues ends.
 const LOOSE: f64 = 1e-6;
 /// Products after which to give up.
@@ -48,7 +52,7 @@ pub(crate) struct Eigenpairs {
 /// The `count` eigenpairs with the eigenvalues largest in magnitude, `known` among them: orthonormal eigenvectors of
 /// eigenvalue 1, the largest there is. `count` lies below the number of rows.
 pub(crate) fn largest(
-    matrix: &impl Block,
+    matrix: &impl Symmetric,
     known: Vec<Vec<f64>>,
     count: usize,
     seed: u64,
@@ -59,24 +63,6 @@ pub(crate) fn largest(
     if n <= DENSE.max(2 * count + 30) {
         return dense(matrix, &known, count, ctx);
     }
-    if known.len() < count
-        && let Some(found) = filter::largest(matrix, &known, count, seed, stage, ctx)?
-    {
-        return Ok(found);
-    }
-    restarted(matrix, known, count, seed, stage, ctx)
-}
-
-/// As [`largest`], by Lanczos iteration.
-pub(super) fn restarted(
-    matrix: &impl Symmetric,
-    known: Vec<Vec<f64>>,
-    count: usize,
-    seed: u64,
-    stage: &Stage<'_>,
-    ctx: &Ctx,
-) -> Result<Eigenpairs> {
-    let n = matrix.len();
     let mut found: Vec<(f64, Vec<f64>)> = known.into_iter().map(|vector| (1.0, vector)).collect();
     let mut products = 0;
     let mut attempt = 0;
@@ -140,7 +126,7 @@ fn dense(matrix: &impl Symmetric, known: &[Vec<f64>], count: usize, ctx: &Ctx) -
 /// Whether the space orthogonal to all `found` holds an eigenvalue larger than the `count`-th of them.
 ///
 /// A Ritz value is never larger than the largest eigenvalue, so one that exceeds it answers at once; otherwise the
-/// search goes on until the largest is known to [`LOOSE`].
+/// search goes on until the largest is known well enough to lie below, or to [`LOOSE`].
 fn missed(
     matrix: &impl Symmetric,
     found: &[(f64, Vec<f64>)],
@@ -160,7 +146,8 @@ fn missed(
         if values[0].abs() > least * (1.0 + 1e-9) + 1e-12 {
             return Ok(true);
         }
-        if left * rotation[(m - 1) * m].abs() <= LOOSE || m < 3 || *products >= 2 * PRODUCTS {
+        let known_to = (0.25 * (least - values[0].abs())).max(LOOSE);
+        if left * rotation[(m - 1) * m].abs() <= known_to || m < 3 || *products >= 2 * PRODUCTS {
             return Ok(false);
         }
         basis.restart(&values, &rotation, m / 2);
@@ -224,6 +211,58 @@ impl Locked {
     }
 }
 
+/// Estimates of the inner products of the newest vectors with all before them.
+struct Leaning {
+    /// What rounding alone leaves.
+    rounding: f64,
+    /// Of the newest vector but one, and of the newest.
+    before: Vec<f64>,
+    newest: Vec<f64>,
+    /// Whether the next vector is to be cleaned whatever its estimates.
+    again: bool,
+}
+
+impl Leaning {
+    fn new(n: usize) -> Self {
+        Self { rounding: f64::EPSILON * (n as f64).sqrt(), before: Vec::new(), newest: Vec::new(), again: false }
+    }
+
+    /// Forgets: the newest vector was made orthogonal to all others.
+    fn clear(&mut self) {
+        self.before.clear();
+        self.newest.clear();
+        self.again = false;
+    }
+
+    /// Goes on to the vector that follows from the `basis` by the recurrence with its diagonal entry `own`, `tie` to the
+    /// last but one and `length`; whether that vector is to be cleaned.
+    fn next(&mut self, basis: &Basis<'_>, own: f64, tie: f64, length: f64) -> bool {
+        let (newest, width) = (basis.filled - 1, basis.width);
+        self.before.resize(newest, self.rounding);
+        self.newest.resize(newest, self.rounding);
+        // Inner products of the newest with itself (1) and of the one before with the newest take part too.
+        let mut leaning = vec![0f64; newest];
+        let length = length.max(f64::MIN_POSITIVE);
+        for (other, leaning) in leaning.iter_mut().enumerate() {
+            let ties = &basis.projected[other * width..other * width + newest];
+            let image: f64 = ties.iter().zip(&self.newest).map(|(tie, lean)| tie * lean).sum();
+            // The tie of the vector just before to the newest is the recurrence's own and cancels.
+            let before = if other + 1 == newest { self.rounding } else { self.before[other] };
+            let sum = image - own * self.newest[other] - tie * before;
+            *leaning = (sum + self.rounding.copysign(sum)) / length;
+        }
+        self.before = std::mem::replace(&mut self.newest, leaning);
+        let clean = self.again || self.newest.iter().any(|lean| lean.is_nan() || lean.abs() > LEAN);
+        self.again = clean && !self.again;
+        clean
+    }
+
+    /// The newest vector was cleaned.
+    fn cleaned(&mut self) {
+        self.newest.fill(self.rounding);
+    }
+}
+
 /// An orthonormal basis that grows.
 struct Basis<'a> {
     n: usize,
@@ -279,10 +318,7 @@ impl<'a> Basis<'a> {
     fn orthogonalise(&self, w: &mut [f64], times: usize) -> Vec<f64> {
         let mut along = vec![0f64; self.filled];
         for _ in 0..times {
-            if self.locked.width > 0 {
-                let part = project(&self.locked.rows, self.locked.width, self.locked.width, w);
-                subtract(&self.locked.rows, self.locked.width, &part, w);
-            }
+            self.settle(w);
             if self.filled > 0 {
                 let part = project(&self.rows, self.width, self.filled, w);
                 subtract(&self.rows, self.width, &part, w);
@@ -292,30 +328,55 @@ impl<'a> Basis<'a> {
         along
     }
 
+    /// Takes the locked vectors out of `w`.
+    fn settle(&self, w: &mut [f64]) {
+        if self.locked.width > 0 {
+            let part = project(&self.locked.rows, self.locked.width, self.locked.width, w);
+            subtract(&self.locked.rows, self.locked.width, &part, w);
+        }
+    }
+
+    /// Takes `tie` x `last` out of `w` and what then lies along the newest vector; returns how much that was.
+    fn three_terms(&self, w: &mut [f64], last: &[f64], tie: f64) -> f64 {
+        subtract_scaled(w, last, tie);
+        let own = inner(w, &self.next);
+        subtract_scaled(w, &self.next, own);
+        own
+    }
+
     /// Fills the basis; returns the length of what the last product leaves over.
     fn grow(&mut self, matrix: &impl Symmetric, products: &mut usize, ctx: &Ctx) -> Result<f64> {
         let mut w = vec![0f64; self.n];
         // The vector before `next` and the length that ties them, where nothing else does.
         let mut before: Option<(Vec<f64>, f64)> = None;
+        let mut leaning = Leaning::new(self.n);
         loop {
             let (column, width) = (self.filled, self.width);
             let next = &self.next;
-            self.rows.par_chunks_mut(PIECE * width).zip(next.par_chunks(PIECE)).for_each(|(rows, next)| {
+            let pairs = self.rows.par_chunks_mut(PIECE * width).zip(next.par_chunks(PIECE)).with_min_len(pieces(1));
+            pairs.for_each(|(rows, next)| {
                 rows.iter_mut().skip(column).step_by(width).zip(next).for_each(|(out, &x)| *out = x);
             });
             self.filled += 1;
             matrix.apply(&self.next, &mut w, ctx)?;
             *products += 1;
-            // What the recurrence of three terms takes out leaves only rounding to one further pass.
+            let full = column + 1 == width;
             let along = match &before {
-                None => self.orthogonalise(&mut w, 2),
+                None => {
+                    leaning.clear();
+                    self.orthogonalise(&mut w, 2)
+                }
                 Some((last, tie)) => {
-                    subtract_scaled(&mut w, last, *tie);
-                    let own = inner(&w, &self.next);
-                    subtract_scaled(&mut w, &self.next, own);
-                    let mut along = self.orthogonalise(&mut w, 1);
-                    along[column - 1] += tie;
-                    along[column] += own;
+                    let mut along = vec![0f64; column + 1];
+                    along[column - 1] = *tie;
+                    along[column] = self.three_terms(&mut w, last, *tie);
+                    self.settle(&mut w);
+                    let length = norm(&w);
+                    // Two vectors in a row are cleaned, or the recurrence would carry the first one's lean on.
+                    if leaning.next(self, along[column], *tie, length) || full {
+                        self.orthogonalise(&mut w, 1);
+                        leaning.cleaned();
+                    }
                     along
                 }
             };
@@ -380,11 +441,17 @@ fn view(square: &[f64], n: usize) -> Result<ArrayView2<'_, f64>> {
     ArrayView2::from_shape((n, n), square).map_err(|error| Error::Internal(error.to_string()))
 }
 
+/// Pieces of rows of `width` that make a task.
+fn pieces(width: usize) -> usize {
+    (TASK / (PIECE * width)).max(1)
+}
+
 /// Products of `w` with the first `filled` columns of rows of `width`.
 fn project(rows: &[f64], width: usize, filled: usize, w: &[f64]) -> Vec<f64> {
     let parts: Vec<Vec<f64>> = rows
         .par_chunks(PIECE * width)
         .zip(w.par_chunks(PIECE))
+        .with_min_len(pieces(width))
         .map(|(rows, w)| {
             let mut sum = vec![0f64; filled];
             project_rows(rows, width, w, &mut sum);
@@ -409,7 +476,8 @@ fn project_rows(rows: &[f64], width: usize, w: &[f64], sum: &mut [f64]) {
 
 /// `w` -= rows x `along`.
 fn subtract(rows: &[f64], width: usize, along: &[f64], w: &mut [f64]) {
-    w.par_chunks_mut(PIECE).zip(rows.par_chunks(PIECE * width)).for_each(|(w, rows)| {
+    let pairs = w.par_chunks_mut(PIECE).zip(rows.par_chunks(PIECE * width)).with_min_len(pieces(width));
+    pairs.for_each(|(w, rows)| {
         subtract_rows(rows, width, along, w);
     });
 }
@@ -455,7 +523,7 @@ fn norm(x: &[f64]) -> f64 {
 /// Inner product, in pieces summed in order.
 fn inner(x: &[f64], y: &[f64]) -> f64 {
     let piece = |(x, y): (&[f64], &[f64])| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-    x.par_chunks(PIECE).zip(y.par_chunks(PIECE)).map(piece).collect::<Vec<f64>>().iter().sum()
+    x.par_chunks(PIECE).zip(y.par_chunks(PIECE)).with_min_len(pieces(1)).map(piece).collect::<Vec<f64>>().iter().sum()
 }
 
 /// `w` -= factor x `x`.

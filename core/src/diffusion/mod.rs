@@ -2,7 +2,7 @@
 //!
 //! From a symmetric graph `W` of n cells: the kernel `K = D^-1 W D^-1` that no longer knows how densely cells were
 //! sampled, its random walk made symmetric, `T = Z^-1/2 K Z^-1/2` ([`transitions`]), and the eigenvectors of `T` with
-//! the largest eigenvalues ([`diffmap`], by filtered subspace iteration, [`filter`]). Distances along the walk, summed
+//! the largest eigenvalues ([`diffmap`], by restarted Lanczos iteration, [`lanczos`]). Distances along the walk, summed
 //! over its length, from one root cell are its pseudotime ([`pseudotime`]); where distances from several tips cease to
 //! run together the cells branch ([`branchings`]).
 //!
@@ -13,7 +13,6 @@
 mod branching;
 mod concordance;
 mod distances;
-mod filter;
 mod lanczos;
 mod options;
 mod pseudotime;
@@ -55,10 +54,9 @@ pub struct Diffmap {
 /// an edge of positive weight. The eigenvalues largest in magnitude are found, in f64, to a residual of 1e-10; a graph
 /// of c parts has the eigenvalue 1 c times, once for each part.
 ///
-/// Random start from `seed`, which changes rounding only; the same bits for any number of threads. Subspace iteration
-/// with a Chebyshev filter: 100 to 200 products of the matrix with some `n_comps` + 8 vectors at once are usual. Where
-/// eigenvalues lie so close that it would take more than 600, Lanczos iteration takes over. Memory: 24 (`n_comps` + 16)
-/// bytes per cell.
+/// Random start from `seed`, which changes rounding only; the same bits for any number of threads. Lanczos iteration
+/// with partial reorthogonalisation: some hundred products of the matrix with a vector are usual, more where
+/// eigenvalues lie close. Memory: 8 (2 `n_comps` + 30) bytes per cell.
 ///
 /// # Errors
 /// [`crate::Error::Parameter`] for options out of range; [`crate::Error::Data`] for fewer than 2 cells or a cell without

@@ -1,15 +1,10 @@
 //! The symmetric transition matrix of a graph.
 
-use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::filter::Block;
 use super::lanczos::{PIECE, Symmetric};
 use crate::graph::Graph;
 use crate::{Ctx, DataFault, Error, Result};
-
-/// Rows per parallel piece of a product with a block.
-const BLOCK_PIECE: usize = 256;
 
 /// `T = Z^-1/2 K Z^-1/2` with `K = D^-1 W D^-1`, as `S W S`: the weights of the graph and a diagonal in f64.
 pub(crate) struct Transitions<'a> {
@@ -87,25 +82,6 @@ impl Symmetric for Transitions<'_> {
     }
 }
 
-impl Block for Transitions<'_> {
-    fn apply_block(
-        &self,
-        width: usize,
-        factor: f64,
-        x: &[f64],
-        subtract: bool,
-        out: &mut [f64],
-        ctx: &Ctx,
-    ) -> Result<()> {
-        out.par_chunks_mut(BLOCK_PIECE * width).enumerate().try_for_each(|(piece, out)| {
-            ctx.check()?;
-            let keep = if subtract { -1.0 } else { 0.0 };
-            block_rows(self.graph, &self.scale, piece * BLOCK_PIECE, width, (factor, keep), x, out);
-            Ok(())
-        })
-    }
-}
-
 /// Sum of weight x value, four sums side by side in a fixed order.
 fn dot(others: &[u32], weights: &[f32], x: &[f64]) -> f64 {
     let mut sums = [0f64; 4];
@@ -120,55 +96,4 @@ fn dot(others: &[u32], weights: &[f32], x: &[f64]) -> f64 {
         sums[lane] += f64::from(weight) * x[other as usize];
     }
     (sums[0] + sums[2]) + (sums[1] + sums[3])
-}
-
-/// `out` = factor T x + keep `out` for some rows, from row `first` on.
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
-fn block_rows(
-    graph: &Graph,
-    scale: &[f64],
-    first: usize,
-    width: usize,
-    (factor, keep): (f64, f64),
-    x: &[f64],
-    out: &mut [f64],
-) {
-    for (offset, out) in out.chunks_exact_mut(width).enumerate() {
-        let cell = first + offset;
-        let row = graph.row(cell);
-        let factor = factor * scale[cell];
-        let mut from = 0;
-        while from < width {
-            match width - from {
-                8 => columns::<8>(row, scale, (width, from), (factor, keep), x, out),
-                16 => columns::<16>(row, scale, (width, from), (factor, keep), x, out),
-                24 => columns::<24>(row, scale, (width, from), (factor, keep), x, out),
-                _ => columns::<32>(row, scale, (width, from), (factor, keep), x, out),
-            }
-            from += (width - from).min(32);
-        }
-    }
-}
-
-/// `C` columns of one row, from column `from` on.
-#[inline(always)]
-fn columns<const C: usize>(
-    (others, weights): (&[u32], &[f32]),
-    scale: &[f64],
-    (width, from): (usize, usize),
-    (factor, keep): (f64, f64),
-    x: &[f64],
-    out: &mut [f64],
-) {
-    let mut sums = [0f64; C];
-    for (&other, &weight) in others.iter().zip(weights) {
-        let weight = f64::from(weight) * scale[other as usize];
-        let x = &x[other as usize * width + from..][..C];
-        for column in 0..C {
-            sums[column] += weight * x[column];
-        }
-    }
-    for (out, sum) in out[from..from + C].iter_mut().zip(sums) {
-        *out = factor * sum + keep * *out;
-    }
 }

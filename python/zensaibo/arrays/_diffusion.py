@@ -73,8 +73,8 @@ def diffmap(
 
     Notes
     -----
-    Chebyshev-filtered subspace iteration in float64 (Lanczos iteration where eigenvalues lie very close), residual
-    1e-10. Memory: 24 (n_comps + 16) bytes per cell.
+    Restarted Lanczos iteration with partial reorthogonalisation in float64, residual 1e-10. Memory: 8 (2 n_comps + 30)
+    bytes per cell.
     Reference: Coifman and Lafon 2006, Appl. Comput. Harmon. Anal. 21, 5.
     """
     options = to_json(n_comps=_whole("n_comps", n_comps), seed=_whole("seed", seed))
