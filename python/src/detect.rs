@@ -5,8 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use zensaibo_core::Result;
 use zensaibo_core::options::Options;
-use zensaibo_imaging::classify::{Annotated, CellClassifier, TrainOptions, match_points, train_cell_classifier};
+use zensaibo_imaging::classify::{Annotated, CellClassifier, TrainOptions, train_cell_classifier};
 use zensaibo_imaging::detect::{DetectOptions, detect_cells};
+use zensaibo_imaging::matching::match_points;
 use zensaibo_imaging::space::Spacing;
 
 use crate::errors::to_python;

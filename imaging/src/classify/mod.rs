@@ -5,12 +5,10 @@
 //! that the trees in question have not seen. A [`CellClassifier`] is a small JSON text that names its features, spacing, soma
 //! diameter and version; [`CellClassifier::default_model`] comes with the program.
 
-mod matching;
 mod model;
 mod train;
 mod trees;
 
-pub use matching::{Matching, match_points};
 pub use model::{CellClassifier, Validation};
 pub use train::{Annotated, TrainOptions, train_cell_classifier};
 pub use trees::{Trees, TreesOptions};

@@ -4,8 +4,9 @@ use zensaibo_core::data::{Frame, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result, options};
 
-use super::{CellClassifier, Trees, TreesOptions, Validation, match_points};
+use super::{CellClassifier, Trees, TreesOptions, Validation};
 use crate::detect::{Candidate, Search, thin};
+use crate::matching::match_points;
 use crate::space::Spacing;
 
 /// Candidates that stand out less than this, in local noise, are not looked at.

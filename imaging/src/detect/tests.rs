@@ -2,7 +2,7 @@ use zensaibo_core::data::{Dtype, VolumeInfo};
 use zensaibo_core::random::Stream;
 
 use super::*;
-use crate::classify::match_points;
+use crate::matching::match_points;
 
 type Volume = (VolumeInfo, Grid<f32>);
 

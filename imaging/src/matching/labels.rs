@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use zensaibo_core::data::{Dtype, Frame, VolumeBlocks};
+use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use super::largest_matching;
@@ -48,8 +48,8 @@ impl Overlaps {
     /// Counts what two volumes of labels share; 0 is background. Same result for any memory and any number of threads.
     ///
     /// # Errors
-    /// [`Error::Data`] for extents that differ and labels that are not whole numbers; [`Error::Limit`] when no block fits
-    /// `memory`; what the sources return.
+    /// [`Error::Data`] for extents that differ, labels that are not whole numbers or below 0; [`Error::Limit`] when no block
+    /// fits `memory`; what the sources return.
     pub fn count(
         truth: &dyn VolumeBlocks,
         truth_frame: Frame,
@@ -64,12 +64,8 @@ impl Overlaps {
                 (format!("{shape:?} voxels as the truth has"), format!("{:?}", found.info().space()));
             return Err(Error::data(DataFault::Shape, "labels found", expected, other));
         }
-        for (what, volume) in [("true labels", truth), ("labels found", found)] {
-            let dtype = volume.info().dtype;
-            if matches!(dtype, Dtype::F16 | Dtype::F32 | Dtype::F64) {
-                return Err(Error::data(DataFault::Invalid, what, "whole numbers", dtype.name()));
-            }
-        }
+        check_labels("true labels", truth)?;
+        check_labels("labels found", found)?;
         let mut pairs: HashMap<(u64, u64), u64> = HashMap::new();
         if !shape.contains(&0) {
             let plan =
@@ -79,17 +75,10 @@ impl Overlaps {
                 "overlaps",
                 ctx,
                 |region| {
-                    let a = read_as::<u64>(truth, truth_frame, region)?;
-                    let b = read_as::<u64>(found, found_frame, region)?;
-                    let mut pairs: HashMap<(u64, u64), u64> = HashMap::new();
-                    let mut at = 0;
-                    while at < a.len() {
-                        let (pair, start) = ((a.data[at], b.data[at]), at);
-                        while at < a.len() && (a.data[at], b.data[at]) == pair {
-                            at += 1;
-                        }
-                        *pairs.entry(pair).or_default() += (at - start) as u64;
-                    }
+                    let a = read_labels(truth, truth_frame, region)?;
+                    let b = read_labels(found, found_frame, region)?;
+                    let mut pairs = HashMap::new();
+                    add_pairs(&a, &b, &mut pairs);
                     Ok(pairs.into_iter().collect::<Vec<_>>())
                 },
                 |_, part| {
@@ -98,13 +87,13 @@ impl Overlaps {
                 },
             )?;
         }
-        let mut pairs: Vec<((u64, u64), u64)> = pairs.into_iter().collect();
-        pairs.sort_unstable();
-        Ok(Self::of(&pairs))
+        Ok(Self::of(pairs))
     }
 
-    /// From sorted pairs of labels and their voxels.
-    fn of(pairs: &[((u64, u64), u64)]) -> Self {
+    /// From pairs of labels (true, found) and the voxels that bear both.
+    pub(crate) fn of(pairs: HashMap<(u64, u64), u64>) -> Self {
+        let mut pairs: Vec<((u64, u64), u64)> = pairs.into_iter().collect();
+        pairs.sort_unstable();
         let sizes = |side: fn(&(u64, u64)) -> u64| {
             let mut sizes: Vec<(u64, u64)> =
                 pairs.iter().map(|(pair, n)| (side(pair), *n)).filter(|&(label, _)| label != 0).collect();
@@ -140,26 +129,23 @@ impl Overlaps {
         if !(threshold > 0.0 && threshold <= 1.0) {
             return Err(Error::parameter("threshold", "an intersection over union above 0 and at most 1", threshold));
         }
+        // What a pair lacks of agreeing wholly is its cost.
         let mut wanted: Vec<Vec<(f64, u32)>> = vec![Vec::new(); self.truth.len()];
         for shared in &self.shared {
             let iou = self.iou(shared);
             if iou >= threshold {
-                wanted[shared.0 as usize].push((iou, shared.1));
+                wanted[shared.0 as usize].push((-iou, shared.1));
             }
         }
-        let edges: Vec<Vec<u32>> = wanted
-            .iter_mut()
-            .map(|wanted| {
-                wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-                wanted.iter().map(|&(_, j)| j).collect()
-            })
-            .collect();
-        let partners = largest_matching(&edges, self.found.len());
+        for wanted in &mut wanted {
+            wanted.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        }
+        let partners = largest_matching(&wanted, self.found.len());
         let (mut pairs, mut sum) = (0u64, 0.0);
-        for (i, partner) in partners.iter().enumerate() {
+        for (wanted, partner) in wanted.iter().zip(partners) {
             if let Some(partner) = partner {
                 pairs += 1;
-                sum += wanted[i].iter().find(|(_, j)| j == partner).map_or(0.0, |&(iou, _)| iou);
+                sum -= wanted.iter().find(|(_, j)| *j == partner).map_or(0.0, |&(cost, _)| cost);
             }
         }
         let (truth, found) = (self.truth.len() as u64, self.found.len() as u64);
@@ -181,11 +167,68 @@ impl Overlaps {
         })
     }
 
-    /// SEG of the Cell Tracking Challenge: for each true object the IoU with the object found that covers more than half
-    /// of it, 0 without one; the mean over true objects, 0 where there is none.
+    /// For each true object the object found that covers more than half of it, and their IoU.
+    pub fn covering(&self) -> Vec<Option<(u32, f64)>> {
+        let mut out = vec![None; self.truth.len()];
+        for shared in &self.shared {
+            if 2 * shared.2 > self.truth[shared.0 as usize].1 {
+                out[shared.0 as usize] = Some((shared.1, self.iou(shared)));
+            }
+        }
+        out
+    }
+
+    /// SEG of this frame alone: see [`seg`].
     pub fn seg(&self) -> f64 {
-        let covered = self.shared.iter().filter(|s| 2 * s.2 > self.truth[s.0 as usize].1);
-        let sum: f64 = covered.map(|shared| self.iou(shared)).sum();
-        if self.truth.is_empty() { 0.0 } else { sum / self.truth.len() as f64 }
+        seg(std::slice::from_ref(self))
+    }
+}
+
+/// SEG of the Cell Tracking Challenge over frames: for each true object the IoU with the object found that covers more
+/// than half of it, 0 without one; the mean over true objects, NaN where there is none.
+pub fn seg(frames: &[Overlaps]) -> f64 {
+    let sum: f64 = frames.iter().flat_map(Overlaps::covering).flatten().map(|(_, iou)| iou).sum();
+    sum / frames.iter().map(|frame| frame.truth.len()).sum::<usize>() as f64
+}
+
+/// Adds to the voxels of each pair of labels, in stretches where neither changes.
+pub(crate) fn add_pairs(a: &[u64], b: &[u64], pairs: &mut HashMap<(u64, u64), u64>) {
+    let (mut at, n) = (0, a.len().min(b.len()));
+    while at < n {
+        let (pair, start) = ((a[at], b[at]), at);
+        while at < n && (a[at], b[at]) == pair {
+            at += 1;
+        }
+        *pairs.entry(pair).or_default() += (at - start) as u64;
+    }
+}
+
+/// Refuses volumes of numbers that are not whole.
+pub(crate) fn check_labels(what: &str, volume: &dyn VolumeBlocks) -> Result<()> {
+    let dtype = volume.info().dtype;
+    if matches!(dtype, Dtype::F16 | Dtype::F32 | Dtype::F64) {
+        return Err(Error::data(DataFault::Invalid, what, "labels of a whole number type", dtype.name()));
+    }
+    Ok(())
+}
+
+/// Labels of a region, exactly; those below 0 or beyond the largest `i64` are refused.
+pub(crate) fn read_labels(source: &dyn VolumeBlocks, frame: Frame, region: &Region) -> Result<Vec<u64>> {
+    let refuse = |label: String| {
+        let what = format!("{}, time point {}", source.info().name, frame.time);
+        Error::data(DataFault::Invalid, what, "labels from 0 to 2^63 - 1", label)
+    };
+    if source.info().dtype == Dtype::U64 {
+        let labels = read_as::<u64>(source, frame, region)?.data;
+        return match labels.iter().find(|&&label| label > i64::MAX as u64) {
+            None => Ok(labels),
+            Some(label) => Err(refuse(label.to_string())),
+        };
+    }
+    // Every other type fits.
+    let labels = read_as::<i64>(source, frame, region)?.data;
+    match labels.iter().find(|&&label| label < 0) {
+        None => Ok(labels.into_iter().map(|label| label as u64).collect()),
+        Some(label) => Err(refuse(label.to_string())),
     }
 }

@@ -1,5 +1,7 @@
 //! Micrometres and voxels: the one place where one becomes the other.
 
+pub(crate) mod near;
+
 use zensaibo_core::data::check_spacing;
 use zensaibo_core::{Error, Result};
 

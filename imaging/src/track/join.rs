@@ -6,10 +6,10 @@
 use zensaibo_core::{Ctx, Result};
 
 use super::assign::{Edge, assign};
-use super::cells::{median, minus, plus, squared};
 use super::link::{Linked, size_cost};
 use super::motion::{Beside, tail};
 use super::{Detections, NONE, TrackOptions};
+use crate::space::near::{median, minus, plus, squared};
 
 /// Cost of each time point without a detection inside a track.
 const MISSED: f64 = 2.0;

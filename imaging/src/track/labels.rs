@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks};
+use zensaibo_core::data::{Frame, Region, VolumeBlocks};
 use zensaibo_core::parallel::ordered_reduce;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::read_as;
+use crate::matching::{Overlaps, add_pairs, check_labels, read_labels, seg};
 
 /// Labels of one time point, in rising order.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,7 +27,7 @@ pub struct LabelCentres {
 /// # Errors
 /// [`Error::Data`] for voxels that are not whole numbers, negative labels, several channels; what the source returns.
 pub fn label_centres(source: &dyn VolumeBlocks, ctx: &Ctx) -> Result<Vec<LabelCentres>> {
-    check(source, "labels")?;
+    check("labels", source)?;
     let times = source.info().shape[0];
     let mut out = Vec::with_capacity(times);
     let stage = ctx.stage("labels", times as u64);
@@ -35,7 +35,7 @@ pub fn label_centres(source: &dyn VolumeBlocks, ctx: &Ctx) -> Result<Vec<LabelCe
         times,
         ctx,
         |time| {
-            let mut sums: HashMap<i64, [u64; 4]> = HashMap::new();
+            let mut sums: HashMap<u64, [u64; 4]> = HashMap::new();
             slabs(source, time, ctx, |region, voxels| {
                 let [_, height, width] = region.size;
                 for (line, run) in voxels.chunks_exact(width.max(1)).enumerate() {
@@ -55,11 +55,11 @@ pub fn label_centres(source: &dyn VolumeBlocks, ctx: &Ctx) -> Result<Vec<LabelCe
                 }
                 Ok(())
             })?;
-            let mut rows: Vec<(i64, [u64; 4])> = sums.into_iter().collect();
+            let mut rows: Vec<(u64, [u64; 4])> = sums.into_iter().collect();
             rows.sort_unstable_by_key(|row| row.0);
             stage.advance(1)?;
             Ok(LabelCentres {
-                labels: rows.iter().map(|row| row.0 as u64).collect(),
+                labels: rows.iter().map(|row| row.0).collect(),
                 voxels: rows.iter().map(|row| row.1[0]).collect(),
                 centres: rows.iter().map(|(_, [n, z, y, x])| [*z, *y, *x].map(|sum| sum as f64 / *n as f64)).collect(),
             })
@@ -72,18 +72,13 @@ pub fn label_centres(source: &dyn VolumeBlocks, ctx: &Ctx) -> Result<Vec<LabelCe
     Ok(out)
 }
 
-/// Overlaps of the labels of two volumes at each time point: (reference, result, voxels in common), neither 0, in
-/// rising order.
+/// What the labels of two volumes share at each time point.
 ///
 /// # Errors
 /// As [`label_centres`]; [`Error::Data`] for volumes of different shape.
-pub fn label_overlaps(
-    reference: &dyn VolumeBlocks,
-    result: &dyn VolumeBlocks,
-    ctx: &Ctx,
-) -> Result<Vec<Vec<(u64, u64, u64)>>> {
-    check(reference, "reference labels")?;
-    check(result, "result labels")?;
+pub fn label_overlaps(reference: &dyn VolumeBlocks, result: &dyn VolumeBlocks, ctx: &Ctx) -> Result<Vec<Overlaps>> {
+    check("reference labels", reference)?;
+    check("result labels", result)?;
     let shape = reference.info().shape;
     if result.info().shape != shape {
         let expected = format!("shape {shape:?} (t, c, z, y, x), that of the reference");
@@ -94,32 +89,16 @@ pub fn label_overlaps(
         shape[0],
         ctx,
         |time| {
-            let mut counts: HashMap<(i64, i64), u64> = HashMap::new();
+            let mut pairs = HashMap::new();
             slabs(reference, time, ctx, |region, voxels| {
-                let other = labels_of(result, time, region)?;
-                let mut last = ((0, 0), 0u64);
-                for pair in voxels.iter().copied().zip(other) {
-                    if pair == last.0 {
-                        last.1 += 1;
-                        continue;
-                    }
-                    if last.1 > 0 && last.0.0 != 0 && last.0.1 != 0 {
-                        *counts.entry(last.0).or_default() += last.1;
-                    }
-                    last = (pair, 1);
-                }
-                if last.1 > 0 && last.0.0 != 0 && last.0.1 != 0 {
-                    *counts.entry(last.0).or_default() += last.1;
-                }
+                let other = read_labels(result, Frame { time, channel: 0 }, region)?;
+                add_pairs(voxels, &other, &mut pairs);
                 Ok(())
             })?;
-            let mut rows: Vec<(u64, u64, u64)> =
-                counts.into_iter().map(|((a, b), n)| (a as u64, b as u64, n)).collect();
-            rows.sort_unstable();
-            Ok(rows)
+            Ok(Overlaps::of(pairs))
         },
-        |_, rows| {
-            out.push(rows);
+        |_, overlaps| {
+            out.push(overlaps);
             Ok(())
         },
     )?;
@@ -152,28 +131,18 @@ pub fn match_labels(reference: &dyn VolumeBlocks, result: &dyn VolumeBlocks, ctx
         let needed = count(&reference).max(count(&result)).to_string();
         return Err(Error::Limit { what: "labels over time".into(), needed, limit: u32::MAX.to_string() });
     }
-    let sizes = |side: &[LabelCentres]| side.iter().flat_map(|frame| frame.voxels.clone()).collect::<Vec<u64>>();
-    let mut numbered = Vec::new();
-    let (mut a, mut b) = (0, 0);
-    for (time, rows) in overlaps.iter().enumerate() {
-        let (ours, theirs) = (&reference[time].labels, &result[time].labels);
-        for (x, y, common) in rows {
-            let place = |labels: &[u64], label: u64| labels.partition_point(|&other| other < label);
-            numbered.push(((a + place(ours, *x)) as u32, (b + place(theirs, *y)) as u32, *common));
-        }
-        (a, b) = (a + ours.len(), b + theirs.len());
+    let (mut matches, mut before) = (Vec::new(), 0u32);
+    for frame in &overlaps {
+        matches.extend(frame.covering().into_iter().map(|found| found.map(|(at, _)| before + at)));
+        before += frame.found.len() as u32;
     }
-    let (seg, matches) = super::metrics::seg(&sizes(&reference), &sizes(&result), &numbered);
-    Ok(LabelMatches { reference, result, matches, seg })
+    Ok(LabelMatches { reference, result, matches, seg: seg(&overlaps) })
 }
 
-fn check(source: &dyn VolumeBlocks, what: &str) -> Result<()> {
-    let info = source.info();
-    if matches!(info.dtype, Dtype::F16 | Dtype::F32 | Dtype::F64) {
-        return Err(Error::data(DataFault::Invalid, what, "labels of a whole number type", info.dtype.name()));
-    }
-    if info.shape[1] != 1 {
-        return Err(Error::data(DataFault::Shape, what, "one channel", info.shape[1]));
+fn check(what: &str, source: &dyn VolumeBlocks) -> Result<()> {
+    check_labels(what, source)?;
+    if source.info().shape[1] != 1 {
+        return Err(Error::data(DataFault::Shape, what, "one channel", source.info().shape[1]));
     }
     Ok(())
 }
@@ -186,7 +155,7 @@ fn slabs(
     source: &dyn VolumeBlocks,
     time: usize,
     ctx: &Ctx,
-    mut each: impl FnMut(&Region, &[i64]) -> Result<()>,
+    mut each: impl FnMut(&Region, &[u64]) -> Result<()>,
 ) -> Result<()> {
     let space = source.info().space();
     if space.contains(&0) {
@@ -199,27 +168,8 @@ fn slabs(
     while z < space[0] {
         ctx.check()?;
         let region = Region { start: [z, 0, 0], size: [depth.min(space[0] - z), space[1], space[2]] };
-        each(&region, &labels_of(source, time, &region)?)?;
+        each(&region, &read_labels(source, Frame { time, channel: 0 }, &region)?)?;
         z += depth;
     }
     Ok(())
-}
-
-/// Labels of a region.
-fn labels_of(source: &dyn VolumeBlocks, time: usize, region: &Region) -> Result<Vec<i64>> {
-    let frame = Frame { time, channel: 0 };
-    let voxels: Vec<i64> = if source.info().dtype == Dtype::U64 {
-        // Labels beyond the largest i64 become negative, and are refused with them.
-        read_as::<u64>(source, frame, region)?.data.into_iter().map(|label| label as i64).collect()
-    } else {
-        read_as::<i64>(source, frame, region)?.data
-    };
-    match voxels.iter().find(|&&label| label < 0) {
-        None => Ok(voxels),
-        Some(&label) => {
-            let what = format!("{}, time point {time}", source.info().name);
-            let found = if source.info().dtype == Dtype::U64 { (label as u64).to_string() } else { label.to_string() };
-            Err(Error::data(DataFault::Invalid, what, "labels from 0 to 2^63 - 1", found))
-        }
-    }
 }

@@ -4,9 +4,9 @@ use rayon::prelude::*;
 use zensaibo_core::{Ctx, Result};
 
 use super::assign::{Edge, assign};
-use super::cells::{Cells, median, minus, plus, quantile, squared};
 use super::motion::{Beside, Motion, drift_between, flow, mutual, scale, share, tail};
 use super::{Detections, NONE, TrackOptions};
+use crate::space::near::{Cells, median, minus, plus, quantile, squared};
 
 /// Links looked at from one detection, the most likely ones.
 const CANDIDATES: usize = 32;

@@ -6,8 +6,8 @@
 
 use zensaibo_core::{DataFault, Error, Result};
 
-use super::assign::{Edge, NONE, assign};
-use super::cells::Cells;
+use super::assign::NONE;
+use crate::matching::{check_points, check_radius, pairs_within};
 
 const SPLIT: f64 = 5.0;
 const MISSED: f64 = 10.0;
@@ -62,8 +62,8 @@ pub struct Ctc {
     pub track_fractions: f64,
 }
 
-/// One-to-one matches of points within a radius, most and then nearest first: for each reference point the index of
-/// its match. Both lists ordered by time.
+/// One-to-one matches of points of the same time within a radius, as [`crate::matching::match_points`] makes them: for
+/// each reference point the index of its match. Both lists ordered by time.
 ///
 /// # Errors
 /// [`Error::Parameter`] for a radius that is not above 0; [`Error::Data`] for places that are not finite.
@@ -72,18 +72,13 @@ pub fn match_points(
     result: (&[i64], &[[f64; 3]]),
     radius: f64,
 ) -> Result<Vec<Option<u32>>> {
-    if !(radius > 0.0 && radius.is_finite()) {
-        return Err(Error::parameter("radius", "a finite distance above 0", radius));
-    }
+    check_radius(radius)?;
     for (name, (times, points)) in [("reference", reference), ("result", result)] {
         ordered(name, times)?;
         if times.len() != points.len() {
             return Err(Error::data(DataFault::Shape, name, format!("{} points", times.len()), points.len()));
         }
-        if let Some(at) = points.iter().position(|point| point.iter().any(|x| !x.is_finite())) {
-            let found = format!("{:?} in row {at}", points[at]);
-            return Err(Error::data(DataFault::NotFinite, name, "finite coordinates", found));
-        }
+        check_points(name, points)?;
     }
     let mut out = vec![None; reference.0.len()];
     let mut begin = 0;
@@ -92,18 +87,8 @@ pub fn match_points(
         let end = begin + reference.0[begin..].partition_point(|&t| t == time);
         let first = result.0.partition_point(|&t| t < time);
         let last = result.0.partition_point(|&t| t <= time);
-        let candidates = &result.1[first..last];
-        let cells = Cells::new(candidates, radius);
-        let mut edges = Vec::new();
-        for row in begin..end {
-            cells.within(candidates, reference.1[row], radius, |column, squared| {
-                // So dear is a match foregone that no saving of distance pays for it.
-                let cost = squared / (radius * radius) - 2.0 - 2.0 * (end - begin) as f64;
-                edges.push(Edge { row: (row - begin) as u32, column, cost });
-            });
-        }
-        for (row, edge) in assign(end - begin, candidates.len(), &edges).into_iter().enumerate() {
-            out[begin + row] = edge.map(|at| first as u32 + edges[at].column);
+        for (found, row, _) in pairs_within(&result.1[first..last], &reference.1[begin..end], radius) {
+            out[begin + row] = Some((first + found) as u32);
         }
         begin = end;
     }
@@ -349,21 +334,4 @@ fn whole_tracks(
     let count = |lineage: &Lineage| lineage.ends.iter().filter(|ends| ends.0 != NONE).count() as f64;
     out.complete_tracks = 2.0 * complete as f64 / (count(theirs) + count(ours));
     out.track_fractions = if seen == 0 { 0.0 } else { sum / seen as f64 };
-}
-
-/// SEG: mean over the reference objects of the Jaccard index with the result object that covers more than half of
-/// them, 0 where none does; and that object for each. Overlaps as (reference object, result object, voxels).
-pub fn seg(reference_sizes: &[u64], result_sizes: &[u64], overlaps: &[(u32, u32, u64)]) -> (f64, Vec<Option<u32>>) {
-    let mut found = vec![None; reference_sizes.len()];
-    let mut sum = 0.0;
-    for &(a, b, common) in overlaps {
-        let (Some(&size), Some(&other)) = (reference_sizes.get(a as usize), result_sizes.get(b as usize)) else {
-            continue;
-        };
-        if 2 * common > size {
-            found[a as usize] = Some(b);
-            sum += common as f64 / (size + other - common) as f64;
-        }
-    }
-    (sum / reference_sizes.len() as f64, found)
 }

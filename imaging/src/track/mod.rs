@@ -10,7 +10,6 @@
 //! result has the same bits for any number of threads.
 
 mod assign;
-mod cells;
 mod join;
 mod labels;
 mod lineage;
@@ -24,7 +23,7 @@ mod tests;
 pub use assign::{Edge, assign};
 pub use labels::{LabelCentres, LabelMatches, label_centres, label_overlaps, match_labels};
 pub use lineage::Tracks;
-pub use metrics::{Ctc, Graph, ctc_scores, match_points, seg};
+pub use metrics::{Ctc, Graph, ctc_scores, match_points};
 pub use options::TrackOptions;
 
 use assign::NONE;

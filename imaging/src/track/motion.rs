@@ -7,8 +7,8 @@
 //! velocities are: the weights come from a least-squares fit to the links so far. Every subset of what may be known has
 //! weights and a variance of its own.
 
-use super::cells::{Cells, median, minus, plus, quantile};
 use super::{Detections, NONE};
+use crate::space::near::{Cells, median, minus, plus, quantile};
 
 /// Flow around, one and two displacements before, one and two after.
 pub(super) const FEATURES: usize = 5;

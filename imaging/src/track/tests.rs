@@ -3,9 +3,8 @@ use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks, VolumeInfo};
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
-use super::cells::squared;
-use super::metrics::seg;
 use super::*;
+use crate::space::near::squared;
 
 const NO: u32 = u32::MAX;
 
@@ -90,7 +89,7 @@ fn a_common_drift_beyond_the_spacing_of_the_cells_is_taken_out() {
     let right =
         |tracks: &Tracks| tracks.track.iter().enumerate().filter(|&(i, &track)| track as usize == i % 60 + 1).count();
     assert_eq!(right(&tracked(&frames, &speed(6.0))), 360);
-    let cells = |t: usize| super::cells::Cells::new(&frames[t], 6.0);
+    let cells = |t: usize| crate::space::near::Cells::new(&frames[t], 6.0);
     for (t, step) in shake.iter().enumerate().skip(1) {
         let found = super::motion::drift_between(&frames[t - 1], &frames[t], (&cells(t - 1), &cells(t)), 6.0);
         assert!(squared(found, [0.0, 0.0, *step]) < 1e-18, "{found:?}");
@@ -247,14 +246,6 @@ fn points_match_most_first_then_nearest() {
     assert!(match_points((&[], &[]), (&[], &[]), 0.0).is_err());
 }
 
-#[test]
-fn seg_by_hand() {
-    // 10 of 10 with 5 too many; exactly half does not count; 6 of 10.
-    let (mean, found) = seg(&[10, 10, 10], &[15, 5, 6], &[(0, 0, 10), (1, 1, 5), (2, 2, 6)]);
-    assert_eq!(found, vec![Some(0), None, Some(2)]);
-    assert!((mean - (10.0 / 15.0 + 0.6) / 3.0).abs() < 1e-15);
-}
-
 /// Label volumes in memory.
 struct Held(VolumeInfo, Vec<u16>);
 
@@ -297,7 +288,10 @@ fn centres_and_overlaps_of_labels() {
     assert_eq!((&frames[0].labels[..], &frames[0].voxels[..]), (&[2, 7][..], &[1, 4][..]));
     assert_eq!(frames[0].centres, vec![[1.0, 1.0, 2.0], [0.25, 0.25, 0.5]]);
     let overlaps = label_overlaps(&reference, &result, &Ctx::quiet()).unwrap();
-    assert_eq!(overlaps, vec![vec![(2, 9, 1), (7, 1, 3), (7, 5, 1)], vec![(3, 4, 1)]]);
+    assert_eq!(overlaps[0].truth, vec![(2, 1), (7, 4)]);
+    assert_eq!(overlaps[0].found, vec![(1, 3), (5, 1), (9, 1)]);
+    assert_eq!(overlaps[0].shared, vec![(0, 2, 1), (1, 0, 3), (1, 1, 1)]);
+    assert_eq!(overlaps[1].shared, vec![(0, 0, 1)]);
     let found = match_labels(&reference, &result, &Ctx::quiet()).unwrap();
     // 2 by 9, 7 by 1 (3 of 4), 3 by none (1 of 3).
     assert_eq!(found.matches, vec![Some(2), Some(0), None]);

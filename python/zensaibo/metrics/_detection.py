@@ -71,7 +71,7 @@ def detection_scores(
 
     Notes
     -----
-    Maximum cardinality matching (Hopcroft and Karp 1973) started from the nearest pairs.
+    The nearest pairs are made first; then augmenting paths (Berge 1957) make as many as there can be.
     """
     found, truth = _points("found", found), _points("truth", truth)
     if not (np.isfinite(edge_zone) and edge_zone >= 0):

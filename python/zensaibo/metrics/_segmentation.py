@@ -34,17 +34,16 @@ def segmentation_scores(
         Intersections over union from which a pair of objects counts, each above 0 and at most 1.
     memory
         Working memory in bytes or as text ("4GiB"); 2 GiB by default.
-    threads
-        Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
-    progress
-        True, False, a callable of (stage, done, total), or None for bars where somebody looks.
+    threads, progress
+        As in `zensaibo.im.gaussian`; same result for any `threads` and any `memory`.
 
     Returns
     -------
     pandas.DataFrame, one row for each threshold
         `true_positives`, `false_positives`, `false_negatives` (of the most one-to-one pairs), `precision`, `recall`, `f1`,
         `average_precision` (TP / (TP + FP + FN), as StarDist and Cellpose define it), `mean_iou` of the pairs,
-        `panoptic_quality`; index `threshold`. ``attrs["seg"]`` is SEG of the Cell Tracking Challenge.
+        `panoptic_quality`; index `threshold`. ``attrs["seg"]`` is SEG of the Cell Tracking Challenge, NaN without a
+        true object.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-//! Points of one time point in a grid of cubes, for all within a radius and for the nearest few.
+//! Points of one set in a grid of cubes, for all within a radius and for the nearest few.
 
 /// Points sorted by the cube in which they lie.
-pub(super) struct Cells {
+pub(crate) struct Cells {
     low: [f64; 3],
     side: f64,
     /// Key of the cube (x fastest) and point, sorted.
@@ -13,7 +13,7 @@ const LIMIT: u64 = 1 << 20;
 
 impl Cells {
     /// Cubes of a side, which is best about the radius that will be asked for.
-    pub(super) fn new(points: &[[f64; 3]], side: f64) -> Self {
+    pub(crate) fn new(points: &[[f64; 3]], side: f64) -> Self {
         let mut low = [f64::INFINITY; 3];
         for point in points {
             for axis in 0..3 {
@@ -33,7 +33,7 @@ impl Cells {
 
     /// Calls `found(point, squared distance)` for the points within a radius of a place; in no particular order, but
     /// always the same.
-    pub(super) fn within(&self, points: &[[f64; 3]], centre: [f64; 3], radius: f64, mut found: impl FnMut(u32, f64)) {
+    pub(crate) fn within(&self, points: &[[f64; 3]], centre: [f64; 3], radius: f64, mut found: impl FnMut(u32, f64)) {
         if self.sorted.is_empty() {
             return;
         }
@@ -54,7 +54,7 @@ impl Cells {
     }
 
     /// The nearest within a radius: ties go to the lower number.
-    pub(super) fn nearest(&self, points: &[[f64; 3]], centre: [f64; 3], radius: f64) -> Option<u32> {
+    pub(crate) fn nearest(&self, points: &[[f64; 3]], centre: [f64; 3], radius: f64) -> Option<u32> {
         let mut best = (f64::INFINITY, u32::MAX);
         self.within(points, centre, radius, |at, squared| {
             if (squared, at) < best {
@@ -70,27 +70,27 @@ fn key(cube: [u64; 3]) -> u64 {
 }
 
 /// Squared distance of two places.
-pub(super) fn squared(a: [f64; 3], b: [f64; 3]) -> f64 {
+pub(crate) fn squared(a: [f64; 3], b: [f64; 3]) -> f64 {
     (0..3).map(|axis| (a[axis] - b[axis]).powi(2)).sum()
 }
 
 /// `a - b`.
-pub(super) fn minus(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+pub(crate) fn minus(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|axis| a[axis] - b[axis])
 }
 
 /// `a + b`.
-pub(super) fn plus(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+pub(crate) fn plus(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|axis| a[axis] + b[axis])
 }
 
 /// The middle of unsorted values (the mean of the two middle ones of an even number); 0 for none.
-pub(super) fn median(values: &mut [f64]) -> f64 {
+pub(crate) fn median(values: &mut [f64]) -> f64 {
     quantile(values, 0.5)
 }
 
 /// A quantile of unsorted values, between neighbours where it falls between them; 0 for none.
-pub(super) fn quantile(values: &mut [f64], share: f64) -> f64 {
+pub(crate) fn quantile(values: &mut [f64], share: f64) -> f64 {
     if values.is_empty() {
         return 0.0;
     }
