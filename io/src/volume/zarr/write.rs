@@ -171,7 +171,9 @@ impl OmeZarrWriter {
         Self::begin(path, None, info, options)
     }
 
-    /// Begins a label image `labels/<name>` of the OME-Zarr image at `image`, in that image's version.
+    /// Begins a label image `labels/<name>` of the OME-Zarr image at `image`, in that image's version. Labels without a
+    /// spacing that have the image's extent lie where the image lies: its spacing, origin and orientation are taken. Unless
+    /// `options` say otherwise there are as many levels as the image has.
     ///
     /// # Errors
     /// As [`create`](Self::create); [`Error::Format`] when `image` is no OME-Zarr image; [`Error::Data`] when its voxels
@@ -187,15 +189,23 @@ impl OmeZarrWriter {
         if !info.dtype.is_integer() {
             return Err(Error::parameter("dtype", "whole numbers for labels", info.dtype.name()));
         }
-        if level_paths(image)?.is_empty() {
+        let known = pyramid_levels(image)?;
+        let Some(first) = known.first() else {
             return Err(Error::format(image, "multiscales", "an OME-Zarr image", "none"));
+        };
+        let mut info = info.clone();
+        if info.spacing.is_none() && info.space() == first.space() {
+            (info.spacing, info.origin) = (first.spacing, first.origin);
+            info.orientation = info.orientation.or(first.orientation);
+            info.time_step = info.time_step.or(first.time_step);
         }
         let (_, v3) = ome_block(image)?;
         let version = if v3 { NgffVersion::V05 } else { NgffVersion::V04 };
-        let options = OmeZarrOptions { version, downsample: Downsample::Mode, ..options.clone() };
+        let levels = options.levels.or(Some(known.len()));
+        let options = OmeZarrOptions { version, levels, downsample: Downsample::Mode, ..options.clone() };
         let folder = image.join("labels");
         fs::create_dir_all(&folder).map_err(|error| Error::io(&folder, "write", error))?;
-        Self::begin(&folder.join(name), Some((image.to_path_buf(), name.to_string())), info, &options)
+        Self::begin(&folder.join(name), Some((image.to_path_buf(), name.to_string())), &info, &options)
     }
 
     fn begin(
