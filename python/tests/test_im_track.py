@@ -113,6 +113,37 @@ def test_divisions_are_found():
     assert (born.value_counts() == 2).all()
 
 
+def with_mistakes(truth, missed, false, seed=0):
+    """Frames of a table, with detections missed and false ones among them."""
+    rng = np.random.default_rng(seed)
+    seen = truth[rng.random(len(truth)) >= missed]
+    low, high = truth[["z", "y", "x"]].min(), truth[["z", "y", "x"]].max()
+    frames = []
+    for t in range(int(truth["t"].max()) + 1):
+        points = seen[seen["t"] == t][["z", "y", "x"]].to_numpy(float)
+        stray = rng.uniform(low, high, (rng.poisson(false * len(points)), 3))
+        frames.append(np.vstack([points + rng.normal(0, 0.3, points.shape), stray]))
+    return frames
+
+
+@pytest.mark.parametrize(("cells", "mistakes", "precision"), [(60, 0.03, 0.85), (200, 0.03, 0.85), (200, 0.08, 0.7), (400, 0.08, 0.6)])
+def test_divisions_are_not_made_of_mistakes(cells, mistakes, precision):
+    truth = dividing(n=cells)
+    found = zs.im.track(with_mistakes(truth, mistakes, mistakes), max_speed=8)
+    scores = zs.metrics.ctc_scores(truth, found, radius=1.5, tolerance=1)
+    print(f"{cells} cells, {mistakes:.0%} missed and false:", {k: scores[k] for k in scores if k.startswith("division")})
+    assert scores["division_precision"] > precision and scores["division_recall"] > 0.5
+
+
+def test_where_nothing_divides_hardly_a_division_is_found():
+    for seed in range(3):
+        truth = dividing(n=200, share=0.0, seed=seed)
+        found = zs.im.track(with_mistakes(truth, 0.08, 0.08, seed), max_speed=8)
+        born = found[found["parent"] > 0]["parent"].nunique()
+        print(f"seed {seed}: {born} divisions in {found['track'].nunique()} tracks")
+        assert born <= 5
+
+
 def test_missed_detections_are_bridged():
     truth = dividing(share=0.0)
     rng = np.random.default_rng(3)

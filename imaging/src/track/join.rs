@@ -8,6 +8,7 @@ use zensaibo_core::{Ctx, Result};
 use super::assign::{Edge, assign};
 use super::link::{Linked, size_cost};
 use super::motion::{Beside, tail};
+use super::reverse::{Backwards, limit};
 use super::{Detections, NONE, TrackOptions};
 use crate::space::near::{median, minus, plus, squared};
 
@@ -24,6 +25,7 @@ const FLEETING: f64 = 4.0;
 const KNOWN: usize = 8;
 
 /// What the second stage finds.
+#[derive(Default)]
 pub(super) struct Joined {
     /// For each detection the one after it in its track, gaps bridged.
     pub(super) next: Vec<u32>,
@@ -48,19 +50,24 @@ struct Sisters {
 /// Closes gaps and finds divisions.
 pub(super) fn join(detections: &Detections<'_>, linked: &Linked, options: &TrackOptions, ctx: &Ctx) -> Result<Joined> {
     let join = Join { detections, linked, options };
+    if !options.divisions {
+        return Ok(join.round(None, 0.0).0);
+    }
+    let backwards = Backwards::new(detections, linked, options);
+    let mirrored = backwards.detections();
+    let mirror = Join { detections: &mirrored, linked: &backwards.linked, options };
+    // The usual distance of sisters is learned from the divisions that the round before believed.
     let mut sisters = None;
-    // The usual distance of sisters is learned from the divisions of the first round.
-    let mut joined = join.round(sisters)?;
-    for _ in 0..2 {
+    let mut joined = Joined::default();
+    for _ in 0..3 {
         ctx.check()?;
-        if !options.divisions {
-            break;
-        }
+        let (found, costs) = join.round(sisters, 0.0);
+        let limit = limit(costs, mirror.round(sisters, 0.0).1);
+        joined = if limit < 0.0 { join.round(sisters, limit).0 } else { found };
         sisters = join.sisters(&joined);
         if sisters.is_none() {
             break;
         }
-        joined = join.round(sisters)?;
     }
     Ok(joined)
 }
@@ -72,13 +79,15 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
-    fn round(&self, sisters: Option<Sisters>) -> Result<Joined> {
+    /// Gaps and divisions, and what each division costs less than no division; none that costs `limit` or more is made.
+    fn round(&self, sisters: Option<Sisters>, limit: f64) -> (Joined, Vec<f64>) {
         let n = self.detections.points.len();
         let mut next = self.linked.links.next.clone();
         let mut previous = self.linked.links.previous.clone();
         let mut mother = vec![NONE; n];
+        let mut costs = Vec::new();
         if self.options.divisions {
-            self.both_lost(sisters, &next, &previous, &mut mother);
+            self.both_lost(sisters, limit, (&next, &previous), &mut mother, &mut costs);
         }
         // Rows: detections as mother or as end. Columns: beginnings.
         let (mut edges, mut ways) = (Vec::new(), Vec::new());
@@ -94,7 +103,11 @@ impl Join<'_> {
                     }
                 };
                 if self.options.divisions {
-                    self.mothers(t, start, sisters, &next, &mut offer);
+                    self.mothers(t, start, sisters, &next, &mut |row, cost, way| {
+                        if cost < limit {
+                            offer(row, cost, way);
+                        }
+                    });
                 }
                 self.ends(t, start, &next, &mother, &mut offer);
             }
@@ -106,6 +119,7 @@ impl Join<'_> {
                     previous[to as usize] = from;
                 }
                 Way::Division { mother: from, second } => {
+                    costs.push(edges[at].cost);
                     mother[second as usize] = from;
                     mother[next[from as usize] as usize] = from;
                 }
@@ -117,7 +131,7 @@ impl Join<'_> {
                 next[mother[detection] as usize] = NONE;
             }
         }
-        Ok(Joined { next, mother })
+        (Joined { next, mother }, costs)
     }
 
     /// What is known of detection `i` of time `t` without what comes after.
@@ -166,7 +180,14 @@ impl Join<'_> {
     }
 
     /// Mothers whose two daughters both stand alone: cheapest first, each cell once.
-    fn both_lost(&self, sisters: Option<Sisters>, next: &[u32], previous: &[u32], mother: &mut [u32]) {
+    fn both_lost(
+        &self,
+        sisters: Option<Sisters>,
+        limit: f64,
+        (next, previous): (&[u32], &[u32]),
+        mother: &mut [u32],
+        costs: &mut Vec<f64>,
+    ) {
         let gate = self.options.division_distance();
         let mut found: Vec<(f64, usize, usize, usize)> = Vec::new();
         for t in 0..self.detections.times().saturating_sub(1) {
@@ -183,9 +204,8 @@ impl Join<'_> {
                 for (k, &a) in alone.iter().enumerate() {
                     for &b in &alone[k + 1..] {
                         // One end and two beginnings are saved.
-                        if let Some(cost) = self.division(t, i, a, b, sisters)
-                            && cost < 1.5 * self.linked.unlinked
-                        {
+                        let cost = self.division(t, i, a, b, sisters).map(|cost| cost - 1.5 * self.linked.unlinked);
+                        if let Some(cost) = cost.filter(|&cost| cost < limit) {
                             found.push((cost, i, a, b));
                         }
                     }
@@ -194,9 +214,10 @@ impl Join<'_> {
         }
         found.sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then((x.1, x.2, x.3).cmp(&(y.1, y.2, y.3))));
         let mut used = std::collections::HashSet::new();
-        for (_, i, a, b) in found {
+        for (cost, i, a, b) in found {
             if !used.contains(&i) && mother[a] == NONE && mother[b] == NONE {
                 used.insert(i);
+                costs.push(cost);
                 mother[a] = i as u32;
                 mother[b] = i as u32;
             }

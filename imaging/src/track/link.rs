@@ -21,7 +21,7 @@ pub(super) struct Links {
     /// Detection in the time point before.
     pub(super) previous: Vec<u32>,
     /// Squared residual of the link from each detection.
-    squared: Vec<f64>,
+    pub(super) squared: Vec<f64>,
     /// Cost of it.
     pub(super) cost: Vec<f64>,
 }
@@ -95,8 +95,22 @@ pub(super) fn link(detections: &Detections<'_>, options: &TrackOptions, ctx: &Ct
     }
 }
 
+/// What the second stage needs, from links that are known.
+pub(super) fn of_links(
+    detections: &Detections<'_>,
+    links: Links,
+    drift: Vec<[f64; 3]>,
+    cells: Vec<Cells>,
+    options: &TrackOptions,
+) -> Linked {
+    let search = Search { detections, options, drift: &drift, cells: &cells };
+    let flow = search.flows(&links);
+    let (motion, unlinked) = search.learn(&links, &flow, FLOOR * options.max_speed);
+    Linked { links, motion, drift, flow, unlinked, cells }
+}
+
 impl Links {
-    fn none(n: usize) -> Self {
+    pub(super) fn none(n: usize) -> Self {
         Self { next: vec![NONE; n], previous: vec![NONE; n], squared: vec![0.0; n], cost: vec![f64::INFINITY; n] }
     }
 }

@@ -3,7 +3,8 @@
 //! Three steps, each a file here. Links from each time point to the next ([`link`](self)): the motion is learned from
 //! the links so far (drift of all cells, flow of the neighbours, steadiness of each cell) and the links are solved again
 //! as one optimal assignment over all that lie within the gate, until nothing changes. Then every track that begins late
-//! is the other end of a gap, a daughter, or new, again by one optimal assignment. Then tracks are numbered.
+//! is the other end of a gap, a daughter, or new, again by one optimal assignment; how many divisions to believe is learned
+//! from the recording played backwards, where there are none. Then tracks are numbered.
 //!
 //! What it is after: linear assignment in two stages (Jaqaman et al. 2008), solved along shortest augmenting paths
 //! (Jonker and Volgenant 1987), with scales and costs from the data instead of from the user. Nothing is random, and the
@@ -17,6 +18,7 @@ mod link;
 mod metrics;
 mod motion;
 mod options;
+mod reverse;
 #[cfg(test)]
 mod tests;
 

@@ -139,6 +139,8 @@ def track(
     Links are assigned optimally from each time point to the next over all pairs within the gate, with costs from a
     motion model that is learned from the links themselves: drift of all cells, flow of the neighbours, steadiness of each
     cell before and after the link. Then ends, beginnings and possible mothers are assigned to each other, optimally too.
+    Cells divide and never fuse, so divisions that are found in the recording played backwards are mistakes; they say how many
+    of those found forwards to believe, at each cost.
     Nothing is random. Time grows with detections times neighbours within ``max_speed``. After Jaqaman et al. 2008.
 
     Examples
