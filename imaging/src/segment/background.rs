@@ -30,6 +30,8 @@ pub(super) struct Reliefs {
     pub(super) summits: Grid<f32>,
     /// Brightness above the background.
     pub(super) contrast: Grid<f32>,
+    /// Smoothed brightness.
+    pub(super) light: Grid<f32>,
 }
 
 impl Scales {
@@ -92,11 +94,12 @@ impl Scales {
         for axis in 0..3 {
             background = mean(background, axis, self.opening[axis]);
         }
+        let light = contrast.clone();
         // Smoothed, but not below the opening: at the edge of tissue the mean takes in what lies beyond.
         for ((value, background), opened) in contrast.data.iter_mut().zip(&background.data).zip(&opened.data) {
             *value -= background.max(*opened);
         }
-        Ok(Reliefs { summits, contrast })
+        Ok(Reliefs { summits, contrast, light })
     }
 }
 

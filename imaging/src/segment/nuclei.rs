@@ -29,8 +29,8 @@ pub struct Nuclei {
 /// Finds the nuclei of one frame and measures them in all channels of its time point.
 ///
 /// The volume is smoothed in blocks; the reliefs, the mask and the labels of the whole frame are then held in memory,
-/// 21 bytes per voxel. `memory` bounds the blocks. Nothing is random; same labels for any memory and any number of threads. No
-/// nucleus is dropped but by size and contrast; those at the border are kept and marked in the table.
+/// 25 bytes per voxel. `memory` bounds the blocks. Nothing is random; same labels for any memory and any number of threads. No
+/// nucleus is dropped but by size, contrast and rim; those at the border are kept and marked in the table.
 ///
 /// Sizes and volumes are those of the contour at `contour_level` of each nucleus' own contrast after smoothing.
 ///
@@ -54,6 +54,7 @@ pub fn segment_nuclei(
         return Err(Error::Limit { what: "segment_nuclei".into(), needed, limit: "2^32 - 2 voxels".into() });
     }
     let (mut summits, mut contrast) = (Grid::filled(shape, 0f32), Grid::filled(shape, 0f32));
+    let mut light = Grid::filled(shape, 0f32);
     let (mut deviation, mut min_contrast) = (0.0, options.min_contrast.unwrap_or(0.0));
     if count > 0 {
         let scales = Scales::new(options, spacing)?;
@@ -76,6 +77,7 @@ pub fn segment_nuclei(
                 }
                 summits.paste(&reliefs.summits, region.start);
                 contrast.paste(&reliefs.contrast, region.start);
+                light.paste(&reliefs.light, region.start);
                 Ok(())
             },
         )?;
@@ -85,8 +87,9 @@ pub fn segment_nuclei(
     let mut labels = basins(&summits, &inside, options.merge_depth, ctx)?;
     drop((summits, inside));
     outline(&mut labels, &contrast.data, options.contour_level);
-    drop(contrast);
-    let labels = largest_pieces(Grid { shape, data: labels }, spacing, options, ctx)?;
+    let mut labels = largest_pieces(Grid { shape, data: labels }, spacing, options, ctx)?;
+    hills(&mut labels, &contrast.data, &light.data, options, ctx)?;
+    drop((contrast, light));
     stage.advance(count)?;
     drop(stage);
     let mut label_info = VolumeInfo::plain("nuclei", shape, Dtype::U32);
@@ -152,4 +155,59 @@ fn largest_pieces(labels: Grid<u32>, spacing: Spacing, options: &NucleiOptions, 
     }
     pieces.data.par_iter_mut().for_each(|piece| *piece = numbers[*piece as usize]);
     Ok(pieces)
+}
+
+/// How far above the contour, on the way to the summit, what lies beyond the surface may reach and still be darker.
+const RISE: f64 = 0.25;
+
+/// Keeps the nuclei beyond whose surface it is darker almost everywhere; numbered anew in the same order.
+fn hills(labels: &mut Grid<u32>, contrast: &[f32], light: &[f32], options: &NucleiOptions, ctx: &Ctx) -> Result<()> {
+    let count = labels.data.par_iter().max().map_or(0, |&most| most as usize);
+    // Greatest contrast of each and the background there; of equal places the first.
+    let mut tops = vec![(f32::NEG_INFINITY, 0f32); count + 1];
+    for ((&label, &value), &light) in labels.data.iter().zip(contrast).zip(light) {
+        let top = &mut tops[label as usize];
+        if value > top.0 {
+            *top = (value, light - value);
+        }
+    }
+    let level = (options.contour_level + RISE * (1.0 - options.contour_level)) as f32;
+    let dark: Vec<f32> = tops.iter().map(|(top, background)| background + level * top).collect();
+    // Faces of the surface with nothing beyond, and those beyond which it is dark.
+    let mut faces = vec![[0u64; 2]; count + 1];
+    let [depth, height, width] = labels.shape;
+    let plane = height * width;
+    let mut at = 0;
+    for z in 0..depth {
+        ctx.check()?;
+        for y in 0..height {
+            for x in 0..width {
+                let label = labels.data[at] as usize;
+                if label != 0 {
+                    let beyond = [
+                        (z > 0).then(|| at - plane),
+                        (z + 1 < depth).then_some(at + plane),
+                        (y > 0).then(|| at - width),
+                        (y + 1 < height).then_some(at + width),
+                        (x > 0).then(|| at - 1),
+                        (x + 1 < width).then_some(at + 1),
+                    ];
+                    for next in beyond.into_iter().flatten().filter(|&next| labels.data[next] == 0) {
+                        faces[label][0] += 1;
+                        faces[label][1] += u64::from(light[next] < dark[label]);
+                    }
+                }
+                at += 1;
+            }
+        }
+    }
+    let (mut numbers, mut next) = (vec![0u32; count + 1], 0);
+    for (number, [all, darker]) in numbers.iter_mut().zip(&faces).skip(1) {
+        if *darker as f64 >= options.min_rim * *all as f64 {
+            next += 1;
+            *number = next;
+        }
+    }
+    labels.data.par_iter_mut().for_each(|label| *label = numbers[*label as usize]);
+    Ok(())
 }

@@ -39,6 +39,9 @@ options! {
         pub min_contrast: Option<f64> = None,
         /// Standard deviations of the noise that a voxel must stand out when `min_contrast` is none.
         pub noise_factor: f64 = 5.0,
+        /// Least share of the surface beyond which it is darker: a nucleus is a hill, and what is bright on one side of an
+        /// edge (tissue beside a crack) is none. Surface shared with other nuclei does not count. 0 keeps all.
+        pub min_rim: f64 = 0.8,
         /// Least volume in cubic micrometres; none for a tenth of a ball of the diameter.
         pub min_volume: Option<f64> = None,
         /// Greatest volume in cubic micrometres; none for any.
@@ -61,6 +64,7 @@ impl NucleiOptions {
         within("contour_level", self.contour_level, 0.0, 1.0)?;
         within("background_width", self.background_width, 1.0, 20.0)?;
         within("noise_factor", self.noise_factor, 0.0, 1e3)?;
+        within("min_rim", self.min_rim, 0.0, 1.0)?;
         for (name, value) in
             [("min_contrast", self.min_contrast), ("min_volume", self.min_volume), ("max_volume", self.max_volume)]
         {

@@ -32,6 +32,7 @@ def segment_nuclei(
     background_width: float = 2.0,
     min_contrast: float | None = None,
     noise_factor: float = 5.0,
+    min_rim: float = 0.8,
     min_volume: float | None = None,
     max_volume: float | None = None,
     memory: int | str | None = None,
@@ -42,7 +43,7 @@ def segment_nuclei(
 
     The background is an opening of the smoothed volume; each summit of a difference of Gaussians is one nucleus, with the
     voxels from which the steepest way leads there; summits with a shallow saddle between them are one; the contour lies at a
-    share of each nucleus' own brightness above the background.
+    share of each nucleus' own brightness above the background; what is not darker all around is no nucleus.
 
     Parameters
     ----------
@@ -70,13 +71,16 @@ def segment_nuclei(
         default knows the noise of the camera alone: set it where the tissue itself is grainy and false nuclei appear.
     noise_factor
         Standard deviations of the noise that a voxel must stand out when `min_contrast` is None.
+    min_rim
+        Least share of the surface beyond which it is darker: a nucleus is a hill, and what is bright on one side of an edge
+        (tissue beside a crack) is none. Surface shared with other nuclei does not count. 0 keeps all.
     min_volume
         Least volume in cubic micrometres; None for a tenth of a ball of the diameter.
     max_volume
         Greatest volume in cubic micrometres; None for any.
     memory
         Working memory for blocks in bytes or as text ("4GiB"); 2 GiB by default. Beside it one time point is held with
-        21 bytes per voxel.
+        25 bytes per voxel.
     threads
         Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
     progress
@@ -114,6 +118,7 @@ def segment_nuclei(
         background_width=background_width,
         min_contrast=min_contrast,
         noise_factor=noise_factor,
+        min_rim=min_rim,
         min_volume=min_volume,
         max_volume=max_volume,
     )
