@@ -70,6 +70,22 @@ def test_types_threads_and_memory_change_nothing(sample: tuple[np.ndarray, np.nd
             np.testing.assert_array_equal(first.obs[column], other.obs[column])
 
 
+def test_viewers_and_spatial_tools_take_the_cells(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    volume, truth = sample
+    cells = detect(volume)
+    spatial = cells.obsm["spatial"]
+    assert spatial.shape == (cells.n_obs, 3) and spatial.dtype == np.float64 and spatial.flags.c_contiguous
+    assert cells.uns["spatial_space"] == {"name": "sample", "unit": "micrometer", "axes": "xyz"}
+    # napari counts as arrays do: (z, y, x), over an image whose scale is the spacing.
+    points = spatial[:, ::-1]
+    assert np.linalg.norm(points[:, None] - truth[None], axis=2).min(1).max() < 8
+    voxels = np.rint(points / SPACING).astype(int)
+    assert (volume[tuple(voxels.T)] > np.median(volume) + 100).all()
+    napari = pytest.importorskip("napari", reason="napari is not installed")
+    layer = napari.layers.Points(points, size=16)
+    assert layer.ndim == 3 and len(layer.data) == cells.n_obs
+
+
 def test_axes_are_not_swapped() -> None:
     volume = np.random.default_rng(0).normal(100, 2, (20, 50, 70)).astype(np.float32)
     volume += ndimage.gaussian_filter(np.where(np.arange(volume.size).reshape(volume.shape) == 4 * 3500 + 20 * 70 + 50, 2e5, 0.0), (1, 2, 2))

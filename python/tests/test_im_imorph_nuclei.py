@@ -43,7 +43,7 @@ def test_drawn_nuclei_come_back(nuclei):
     assert labels.shape == volume.shape and labels.dtype == np.uint32
     assert scores.loc[0.5, "f1"] >= 0.98 and scores.attrs["seg"] > 0.7
     assert list(cells.obs["label"]) == list(range(1, labels.max() + 1))
-    spatial = cells.obsm["spatial"]
+    spatial = cells.obsm["spatial"][:, ::-1]
     distance = np.linalg.norm(spatial[:, None] - centres[None], axis=2).min(1)
     inner = ~cells.obs["touches_border"].to_numpy()
     assert np.median(distance[inner]) < 1.0
@@ -51,6 +51,25 @@ def test_drawn_nuclei_come_back(nuclei):
     values = volume[labels == 5]
     np.testing.assert_allclose(cells.obs["mean_0"].iloc[4], values.mean())
     np.testing.assert_allclose(cells.X[4, 0], values.mean(), rtol=1e-6)
+
+
+def test_places_and_provenance_are_those_of_detect_cells(nuclei, tmp_path):
+    import anndata
+
+    volume, _, _ = nuclei
+    part = zs.im.open(volume, spacing=(4, 2, 2))[3:, 10:60, 20:]
+    _, cells = zs.im.segment_nuclei(part, diameter=16)
+    # (x, y, z), from the origin of the volume that the part was taken of.
+    expected = cells.obs[["x", "y", "z"]].to_numpy() + (40, 20, 12)
+    np.testing.assert_allclose(cells.obsm["spatial"], expected)
+    points = zs.im.detect_cells(part, soma_diameter=16, classifier=None)
+    assert cells.uns["spatial_space"] == points.uns["spatial_space"]
+    assert zs.metrics.detection_scores(cells, points, radius=8).f1 > 0.8
+    cells.write(tmp_path / "cells.h5ad")
+    for adata, name in [(cells, "segment_nuclei"), (anndata.read_h5ad(tmp_path / "cells.h5ad"), "segment_nuclei"), (points, "detect_cells")]:
+        entry = adata.uns["zensaibo"][name]
+        assert entry["version"] == zs.__version__ and list(entry["options"]["spacing"]) == [4, 2, 2]
+    assert cells.uns["zensaibo"]["segment_nuclei"]["options"]["diameter"] == 16
 
 
 def test_same_nuclei_for_any_threads_memory_and_type(nuclei):

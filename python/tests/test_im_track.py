@@ -159,7 +159,7 @@ def test_every_kind_of_input_gives_the_same():
     frames = frames_of(dividing(n=20, times=8))
     base = zs.im.track(frames, max_speed=8)
     tables = [pd.DataFrame(frame, columns=["z", "y", "x"]) for frame in frames]
-    cells = [ad.AnnData(np.zeros((len(frame), 1), np.float32), obsm={"spatial": frame}) for frame in frames]
+    cells = [ad.AnnData(np.zeros((len(frame), 1), np.float32), obsm={"spatial": frame[:, ::-1]}) for frame in frames]
     for other in (tables, cells, [frame.tolist() for frame in frames]):
         pd.testing.assert_frame_equal(base, zs.im.track(other, max_speed=8))
     whole = pd.concat([table.assign(t=t + 5) for t, table in enumerate(tables)], ignore_index=True)
@@ -168,7 +168,9 @@ def test_every_kind_of_input_gives_the_same():
     assert found["t"].min() == 5
     assert zs.metrics.ctc_scores(base.assign(t=base["t"] + 5), found, radius=1e-6)["TRA"] == 1
     np.testing.assert_array_equal(shuffled[["z", "y", "x"]].to_numpy()[found["detection"]], found[["z", "y", "x"]])
+    two = [ad.AnnData(np.zeros((len(frame), 1), np.float32), obsm={"spatial": frame[:, :0:-1]}) for frame in frames]
     flat = zs.im.track([frame[:, 1:] for frame in frames], max_speed=8)
+    pd.testing.assert_frame_equal(flat, zs.im.track(two, max_speed=8))
     assert (flat["z"] == 0).all()
 
 

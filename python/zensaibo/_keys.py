@@ -25,6 +25,7 @@ LOG1P = "log1p"
 HVG = "hvg"
 HIGHLY_VARIABLE = "highly_variable"
 RANK_GENES_GROUPS = "rank_genes_groups"
+SPATIAL = "spatial"
 
 #: Names that scanpy 1.13's v2 preset changes.
 V2_NAMES = {X_PCA: "pca", X_UMAP: "umap"}

@@ -16,7 +16,8 @@ from .._options import to_json
 from .._progress import Progress, reporting
 from .._provenance import record
 from ..errors import ParameterError, ShapeError
-from ._volume import _spacing, open
+from ._spatial import store_places
+from ._volume import _known, _spacing, open
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -153,8 +154,8 @@ def detect_cells(
     AnnData with one row for each cell and no genes: ``obs`` label (1, 2, ... in the order of z, y, x), score (probability
     with a classifier, else prominence in local noise), volume (cubic micrometres) and radius of the half-height body,
     mean_intensity, peak_intensity, background (local median), noise, edge; ``obsm["spatial"]`` (x, y, z) in micrometres from the
-    centre of the first voxel plus the origin of the volume; ``uns["spatial_space"]``; ``uns["detection"]`` what was seen on
-    the way (voxels, saturated, constant, candidates, too_near, edge).
+    centre of the first voxel plus the origin of the volume; ``uns["spatial_space"]``, whose unit is "voxel" where no
+    spacing is known; ``uns["detection"]`` what was seen on the way (voxels, saturated, constant, candidates, too_near, edge).
 
     Raises
     ------
@@ -168,6 +169,9 @@ def detect_cells(
     Notes
     -----
     The volume is read twice. A volume without contrast gives no cells and ``uns["detection"]["constant"]``.
+
+    The table is laid out as squidpy reads it. In napari, which counts (z, y, x) as arrays do:
+    ``viewer.add_image(volume, scale=spacing)`` and ``viewer.add_points(cells.obsm["spatial"][:, ::-1], size=soma_diameter)``.
     """
     import pandas as pd
     from anndata import AnnData
@@ -200,8 +204,7 @@ def detect_cells(
     obs = pd.DataFrame({name: found[name] for name in _OBS}, index=[str(i) for i in range(1, n + 1)])
     obs.insert(0, "label", np.arange(1, n + 1, dtype=np.uint32))
     cells = AnnData(obs=obs)
-    cells.obsm["spatial"] = np.ascontiguousarray((centre + np.asarray(signal.origin))[:, ::-1])
-    cells.uns["spatial_space"] = {"name": "sample", "unit": "micrometer", "axes": "xyz"}
+    store_places(cells, centre + np.asarray(signal.origin), known=_known(signal, spacing))
     cells.uns["detection"] = json.loads(found["report"])
     kind = "none" if text is None else ("default" if isinstance(classifier, str) and classifier == "default" else "own")
     record(cells, "detect_cells", **options, spacing=list(used), classifier=kind)

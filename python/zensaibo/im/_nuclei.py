@@ -11,9 +11,11 @@ from .. import _core
 from .._memory import to_bytes
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._provenance import record
 from ..errors import ParameterError
 from ._shapes import _frame
-from ._volume import _spacing, open
+from ._spatial import store_places
+from ._volume import _known, _spacing, open
 
 if TYPE_CHECKING:
     import anndata as ad
@@ -81,10 +83,8 @@ def segment_nuclei(
     memory
         Working memory for blocks in bytes or as text ("4GiB"); 2 GiB by default. Beside it one time point is held with
         25 bytes per voxel.
-    threads
-        Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
-    progress
-        True, False, a callable of (stage, done, total), or None for bars where somebody looks.
+    threads, progress
+        As in `zensaibo.im.gaussian`; same result for any `threads` and any `memory`.
 
     Returns
     -------
@@ -92,7 +92,8 @@ def segment_nuclei(
         0 for background, else the number of the nucleus, from 1 at each time point.
     cells : anndata.AnnData, one row for each nucleus
         `X`: mean intensity in each channel; `obs`: the columns of `zensaibo.im.region_properties`; `obsm["spatial"]`:
-        centroids in micrometres (z, y, x); `uns["segment_nuclei"]`: spacing, noise and least contrast by time point.
+        centroids (x, y, z) in micrometres from the centre of the first voxel plus the origin of the volume;
+        `uns["spatial_space"]` (its unit is "voxel" where no spacing is known); `uns["segment_nuclei"]`: spacing, noise and least contrast by time point.
 
     Raises
     ------
@@ -102,6 +103,11 @@ def segment_nuclei(
         NaN or infinity in the volume.
     zensaibo.errors.LimitError
         2^32 voxels or more in a frame; memory that does not hold one block.
+
+    Examples
+    --------
+    >>> labels, cells = zs.im.segment_nuclei("organoid.ome.zarr", diameter=9)
+    >>> zs.im.write(labels, "organoid.ome.zarr", labels=True, name="nuclei")  # beside the image, as viewers expect
     """
     import anndata as ad
 
@@ -109,22 +115,22 @@ def segment_nuclei(
     picked = open(volume, channel=channel)
     number = volume.channels.index(channel) if isinstance(channel, str) else int(channel) % volume._core.shape[1]
     used = _spacing(volume, spacing)
-    options = to_json(
-        diameter=diameter,
-        smoothing=smoothing,
-        scale=scale,
-        merge_depth=merge_depth,
-        contour_level=contour_level,
-        background_width=background_width,
-        min_contrast=min_contrast,
-        noise_factor=noise_factor,
-        min_rim=min_rim,
-        min_volume=min_volume,
-        max_volume=max_volume,
-    )
+    options = {
+        "diameter": diameter,
+        "smoothing": smoothing,
+        "scale": scale,
+        "merge_depth": merge_depth,
+        "contour_level": contour_level,
+        "background_width": background_width,
+        "min_contrast": min_contrast,
+        "noise_factor": noise_factor,
+        "min_rim": min_rim,
+        "min_volume": min_volume,
+        "max_volume": max_volume,
+    }
     with reporting(progress) as callback:
         flat, found = _core.im_segment_nuclei(
-            volume._core, number, options, used, to_bytes(memory), threads, callback
+            volume._core, number, to_json(**options), used, to_bytes(memory), threads, callback
         )
     shape = tuple(n for axis, n in zip(picked.axes, picked.shape, strict=True) if axis != "c")
     obs = _frame(volume, [table for table, _, _ in found])
@@ -134,10 +140,11 @@ def segment_nuclei(
         raise ParameterError(f"volume: expected channels of different names, found {names}")
     cells = ad.AnnData(obs[means].to_numpy(np.float32), obs=obs.set_index(np.arange(len(obs)).astype(str)))
     cells.var_names = names
-    cells.obsm["spatial"] = obs[["z", "y", "x"]].to_numpy(np.float64)
+    store_places(cells, obs[["z", "y", "x"]].to_numpy(np.float64) + np.asarray(volume.origin), known=_known(volume, spacing))
     cells.uns["segment_nuclei"] = {
         "spacing": np.array(used),
         "noise": np.array([noise for _, noise, _ in found]),
         "min_contrast": np.array([contrast for _, _, contrast in found]),
     }
+    record(cells, "segment_nuclei", **options, channel=channel, spacing=list(used))
     return flat.reshape(shape), cells

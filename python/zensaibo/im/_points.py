@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, NonFiniteError, ParameterError, ShapeError
+from ._spatial import places
 
 #: cellfinder's marker types.
 _TYPES = {"1": "artifact", "2": "cell"}
@@ -76,7 +77,7 @@ def write_points(path: str | PathLike[str], points: Any, *, spacing: Sequence[fl
         raise ParameterError(f'parameter `kind`: expected "cell" or "artifact", found {kind!r}')
     um = _um(spacing)
     if hasattr(points, "obsm"):
-        points = np.asarray(points.obsm["spatial"])[:, ::-1]
+        points = places(points)
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ShapeError(f"`points`: expected shape (n, 3), found {points.shape}")

@@ -11,6 +11,7 @@ from .. import _core
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import ParameterError, ShapeError
+from ._spatial import places
 from ._volume import Volume, _spacing, open
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ _PLACES = ("z", "y", "x")
 
 
 def _points(table: Any, name: str) -> np.ndarray:
-    """(n, 3) float64 of one time point: an array, a table with columns z, y, x (z may be absent), or an AnnData."""
+    """(n, 3) float64 (z, y, x) of one time point: an array, a table with columns z, y, x (z may be absent), or an AnnData."""
     obsm = getattr(table, "obsm", None)
     if obsm is not None:
         if "spatial" not in obsm:
-            raise ShapeError(f'{name}: expected obsm["spatial"] with (z, y, x) in micrometres, found {list(obsm)}')
-        table = obsm["spatial"]
+            raise ShapeError(f'{name}: expected obsm["spatial"] with (x, y, z) in micrometres, found {list(obsm)}')
+        table = places(table)
     elif hasattr(table, "columns"):
         missing = [axis for axis in "yx" if axis not in table.columns]
         if missing:
@@ -90,9 +91,9 @@ def track(
     ----------
     detections_by_time
         For each time point (n, 3) coordinates (z, y, x) in micrometres, or (n, 2) of (y, x); or a table with columns
-        z, y, x; or an AnnData with ``obsm["spatial"]``. Or one table of all with a column t of whole numbers. Or labels
-        over time, (t, y, x) or (t, z, y, x) or a `Volume` with an axis t, whose objects are tracked by their centres
-        and sizes.
+        z, y, x; or an AnnData with ``obsm["spatial"]`` (x, y, z), as `detect_cells` returns it. Or one table of all with
+        a column t of whole numbers. Or labels over time, (t, y, x) or (t, z, y, x) or a `Volume` with an axis t, whose
+        objects are tracked by their centres and sizes.
     max_speed
         Farthest that a cell moves from one time point to the next, beyond the motion common to all; micrometres.
     max_gap

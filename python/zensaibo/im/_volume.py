@@ -295,7 +295,9 @@ def _from_array(source: Any, axes: str | None) -> Volume:
         if len(shape) not in usual:
             raise ShapeError(f"array: expected 2 to 5 axes, found {len(shape)} (shape {tuple(shape)})")
         axes = usual[len(shape)]
-    if isinstance(source, np.ndarray):
+    as_it_lies = isinstance(source, np.ndarray) and source.flags.c_contiguous and dtype.isnative
+    # A mapped file that does not lie as we read it is read by regions; memory is put right at once.
+    if isinstance(source, np.ndarray) and (as_it_lies or not _mapped(source)):
         source = np.ascontiguousarray(source, dtype=dtype.newbyteorder("="))
         return Volume(_core.Volume.from_array(_bytes(source), dtype.name, axes, list(source.shape)))
 
@@ -350,3 +352,17 @@ def _spacing(volume: Volume, spacing: Sequence[float] | float | None) -> tuple[f
     if spacing is not None:
         return _triple("spacing", spacing)
     return volume.spacing or (1.0, 1.0, 1.0)
+
+
+def _known(volume: Volume, spacing: Sequence[float] | float | None) -> bool:
+    """Whether lengths are micrometres: somebody said how large a voxel is."""
+    return spacing is not None or volume.spacing is not None
+
+
+def _mapped(array: Any) -> bool:
+    """Whether an array lies in a file that is mapped into memory."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap):
+            return True
+        array = array.base
+    return False

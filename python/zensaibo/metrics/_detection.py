@@ -104,7 +104,9 @@ def detection_scores(
 
 def _points(name: str, points: Any) -> np.ndarray:
     if hasattr(points, "obsm"):
-        points = np.asarray(points.obsm["spatial"])[:, ::-1]
+        from ..im._spatial import places
+
+        points = places(points)
     points = np.ascontiguousarray(points, dtype=np.float64)
     if points.size == 0:
         return np.zeros((0, 3))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import ParameterError, ShapeError
+from ..im._spatial import places
 from ..im._volume import Volume, _spacing, open
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def _outline(ax: Axes, labels: Any, source: Volume, axis: str, middle: int, exte
 def _points(cells: Any) -> np.ndarray:
     """(n, 3) micrometres (z, y, x)."""
     if hasattr(cells, "obsm"):
-        return np.asarray(cells.obsm["spatial"], dtype=np.float64)[:, ::-1]
+        return places(cells)
     points = np.asarray(cells, dtype=np.float64)
     if points.ndim != 2 or points.shape[1] != 3:
         raise ShapeError(f"cells: expected an AnnData or (n, 3) micrometres (z, y, x), found shape {points.shape}")
