@@ -7,26 +7,16 @@ use std::sync::Arc;
 
 use hdf5_metno::Dataset;
 use hdf5_metno::dataset::Layout;
-use hdf5_metno_sys::h5d::H5Dread;
-use hdf5_metno_sys::h5p::H5P_DEFAULT;
-use hdf5_metno_sys::h5s::{H5S_seloper_t, H5Sclose, H5Screate_simple, H5Sselect_hyperslab};
 use rayon::prelude::*;
 use zensaibo_core::{Ctx, Error, Result};
 
+use super::chunks::{Stored, check_filters, outside, read_box, stored_chunks, whole};
 use super::filters::decode;
-use super::{Filter, H5File, TypeKind, kind_of, locked, memory_type};
+use super::{Filter, H5File, TypeKind, kind_of};
 use crate::values::{Dtype, Element, Values, convert};
 
 /// Bytes that one task of a parallel read aims at.
 const TASK_BYTES: usize = 1 << 20;
-
-/// A stored chunk.
-#[derive(Clone, Copy, Debug, Default)]
-struct Stored {
-    address: u64,
-    size: u64,
-    mask: u32,
-}
 
 /// Where the bytes are.
 enum Place {
@@ -78,14 +68,7 @@ impl NumberArray {
             Place::Library
         };
         if matches!(place, Place::Library) {
-            for filter in Filter::of(&dataset).unwrap_or_default() {
-                if let Filter::Unknown(id) = filter
-                    && !hdf5_metno::filters::Filter::user(id, &[]).is_available()
-                {
-                    let expected = "compression by gzip, lzf, blosc or zstd, with or without shuffle and fletcher32";
-                    return Err(file.fault(key, expected, format!("HDF5 filter {id}")));
-                }
-            }
+            check_filters(file, &dataset, key)?;
             // Chunks that were never written cost nothing in the file; beyond reason they are damage.
             if total as u64 > (file.len.saturating_mul(1100)).max(1 << 30) {
                 let found = format!("{total} bytes claimed in a file of {} bytes", file.len);
@@ -159,33 +142,13 @@ impl NumberArray {
     }
 
     fn read_by_library(&self, rows: Range<usize>, out: &mut [u8]) -> Result<()> {
-        let own = self.dataset.dtype().map_err(|error| self.file.broken(&self.key, &error))?;
         let mut start: Vec<u64> = self.shape.iter().map(|_| 0).collect();
         let mut count: Vec<u64> = self.shape.iter().map(|&n| n as u64).collect();
         if let (Some(first), Some(n)) = (start.first_mut(), count.first_mut()) {
             *first = rows.start as u64;
             *n = rows.len() as u64;
         }
-        let done = locked(|| unsafe {
-            let memory_kind = memory_type(self.dtype).unwrap_or(own.id());
-            if self.shape.is_empty() {
-                return H5Dread(self.dataset.id(), memory_kind, 0, 0, H5P_DEFAULT, out.as_mut_ptr().cast()) >= 0;
-            }
-            let Ok(space) = self.dataset.space() else { return false };
-            let null = std::ptr::null();
-            let op = H5S_seloper_t::H5S_SELECT_SET;
-            let picked = H5Sselect_hyperslab(space.id(), op, start.as_ptr(), null, count.as_ptr(), null) >= 0;
-            let memory = H5Screate_simple(count.len() as i32, count.as_ptr(), null);
-            if memory < 0 {
-                return false;
-            }
-            let read = picked
-                && H5Dread(self.dataset.id(), memory_kind, memory, space.id(), H5P_DEFAULT, out.as_mut_ptr().cast())
-                    >= 0;
-            H5Sclose(memory);
-            read
-        });
-        if done { Ok(()) } else { Err(self.fault("damaged data")) }
+        read_box(&self.file, &self.dataset, &self.key, self.dtype, (&start, &count), out)
     }
 
     /// Reads some rows into `out`, converted to its type. Exact or refused for whole numbers.
@@ -371,16 +334,8 @@ impl NumberArray {
 
 /// Finds out where the bytes of a plain array lie, and checks that they lie inside the file.
 fn place(file: &H5File, dataset: &Dataset, key: &str, shape: &[usize], dtype: Dtype, total: usize) -> Result<Place> {
-    let outside =
-        || file.fault(key, "data inside the file", format!("an address beyond its {} bytes (truncated?)", file.len));
     match dataset.layout() {
-        Layout::Contiguous => {
-            let Some(offset) = dataset.offset() else { return Ok(Place::Library) };
-            if offset.checked_add(total as u64).is_none_or(|end| end > file.len) {
-                return Err(outside());
-            }
-            Ok(Place::Whole(offset))
-        }
+        Layout::Contiguous => Ok(whole(file, dataset, key, total)?.map_or(Place::Library, Place::Whole)),
         Layout::Chunked => {
             let Some(filters) = Filter::of(dataset) else { return Ok(Place::Library) };
             if filters.iter().any(|filter| matches!(filter, Filter::Unknown(_))) {
@@ -401,28 +356,11 @@ fn place(file: &H5File, dataset: &Dataset, key: &str, shape: &[usize], dtype: Dt
             if plain > u32::MAX as usize {
                 return Ok(Place::Library);
             }
-            let mut found: Vec<(usize, Stored)> = Vec::new();
-            let mut sound = true;
-            dataset
-                .chunks_visit(|info| {
-                    let row = info.offset[0] as usize / rows;
-                    let column = info.offset.get(1).map_or(0, |&at| at as usize / columns);
-                    if row < down && column < across {
-                        let end = info.addr.checked_add(info.size);
-                        sound &= end.is_some_and(|end| end <= file.len);
-                        sound &= !filters.is_empty() || info.size == plain as u64;
-                        found.push((
-                            row * across + column,
-                            Stored { address: info.addr, size: info.size, mask: info.filter_mask },
-                        ));
-                    }
-                    0
-                })
-                .map_err(|error| file.broken(key, &error))?;
-            if !sound {
-                return Err(outside());
+            let grid = [down, across];
+            let found = stored_chunks(file, dataset, key, &chunk, &grid[..shape.len()])?;
+            if filters.is_empty() && found.iter().any(|(_, stored)| stored.size != plain as u64) {
+                return Err(outside(file, key));
             }
-            found.sort_by_key(|&(index, _)| index);
             // Chunks that were never written hold the fill value: the library knows it.
             if found.len() != wanted || found.iter().enumerate().any(|(at, &(index, _))| at != index) {
                 return Ok(Place::Library);

@@ -6,22 +6,12 @@ use std::sync::Arc;
 
 use hdf5_metno::Dataset;
 use hdf5_metno::dataset::Layout;
-use hdf5_metno_sys::h5d::H5Dread;
-use hdf5_metno_sys::h5p::H5P_DEFAULT;
-use hdf5_metno_sys::h5s::{H5S_seloper_t, H5Sclose, H5Screate_simple, H5Sselect_hyperslab};
 use zensaibo_core::{Error, Result};
 
+use super::chunks::{Stored, check_filters, read_box, stored_chunks, whole};
 use super::filters::decode;
-use super::{Filter, H5File, TypeKind, kind_of, locked, memory_type};
+use super::{Filter, H5File, TypeKind, kind_of};
 use crate::values::Dtype;
-
-/// Where a chunk lies; nothing was stored where the size is 0.
-#[derive(Clone, Copy, Debug, Default)]
-struct Stored {
-    address: u64,
-    size: u64,
-    mask: u32,
-}
 
 enum Place {
     /// In one piece, from an offset.
@@ -76,30 +66,18 @@ impl BlockArray {
         };
         array.locate(native && file.plain, total)?;
         if matches!(array.place, Place::Library) {
-            for filter in Filter::of(&array.dataset).unwrap_or_default() {
-                if let Filter::Unknown(id) = filter
-                    && !hdf5_metno::filters::Filter::user(id, &[]).is_available()
-                {
-                    let expected = "compression by gzip, lzf, blosc or zstd, with or without shuffle and fletcher32";
-                    return Err(file.fault(key, expected, format!("HDF5 filter {id}")));
-                }
-            }
+            check_filters(file, &array.dataset, key)?;
         }
         Ok(array)
     }
 
     fn locate(&mut self, direct: bool, total: usize) -> Result<()> {
-        let (file, key) = (self.file.clone(), self.key.clone());
-        let found = format!("an address beyond its {} bytes (truncated?)", file.len);
-        let outside = || file.fault(&key, "data inside the file", found.clone());
         match self.dataset.layout() {
-            Layout::Contiguous => {
-                // A data set that was never written has no place; the library knows its fill value.
-                let Some(offset) = self.dataset.offset().filter(|_| direct) else { return Ok(()) };
-                if offset.checked_add(total as u64).is_none_or(|end| end > file.len) {
-                    return Err(outside());
+            // A data set that was never written has no place; the library knows its fill value.
+            Layout::Contiguous if direct => {
+                if let Some(offset) = whole(&self.file, &self.dataset, &self.key, total)? {
+                    self.place = Place::Whole(offset);
                 }
-                self.place = Place::Whole(offset);
             }
             Layout::Chunked => {
                 let Some(chunk) = self.dataset.chunk() else { return Ok(()) };
@@ -117,21 +95,8 @@ impl BlockArray {
                 let count = grid.iter().try_fold(1usize, |all, &n| all.checked_mul(n)).filter(|&n| n < 1 << 28);
                 let Some(count) = count else { return Ok(()) };
                 let mut table = vec![Stored::default(); count];
-                let mut sound = true;
-                let block = &self.block;
-                self.dataset
-                    .chunks_visit(|info| {
-                        let at: Vec<usize> = info.offset.iter().zip(block).map(|(&at, &n)| at as usize / n).collect();
-                        if at.len() == grid.len() && at.iter().zip(&grid).all(|(at, n)| at < n) {
-                            let index = at.iter().zip(&grid).fold(0, |all, (at, n)| all * n + at);
-                            sound &= info.addr.checked_add(info.size).is_some_and(|end| end <= file.len);
-                            table[index] = Stored { address: info.addr, size: info.size, mask: info.filter_mask };
-                        }
-                        0
-                    })
-                    .map_err(|error| file.broken(&key, &error))?;
-                if !sound {
-                    return Err(outside());
+                for (index, stored) in stored_chunks(&self.file, &self.dataset, &self.key, &self.block, &grid)? {
+                    table[index] = stored;
                 }
                 self.place = Place::Chunks { table, filters };
             }
@@ -182,26 +147,11 @@ impl BlockArray {
     }
 
     fn by_library(&self, start: &[usize], used: Vec<usize>) -> Result<(Vec<usize>, Vec<u8>)> {
-        let own = self.dataset.dtype().map_err(|error| self.file.broken(&self.key, &error))?;
-        let space = self.dataset.space().map_err(|error| self.file.broken(&self.key, &error))?;
         let mut data = vec![0u8; used.iter().product::<usize>() * self.dtype.size()];
         let start: Vec<u64> = start.iter().map(|&n| n as u64).collect();
         let count: Vec<u64> = used.iter().map(|&n| n as u64).collect();
-        let done = locked(|| unsafe {
-            let null = std::ptr::null();
-            let op = H5S_seloper_t::H5S_SELECT_SET;
-            let picked = H5Sselect_hyperslab(space.id(), op, start.as_ptr(), null, count.as_ptr(), null) >= 0;
-            let memory = H5Screate_simple(count.len() as i32, count.as_ptr(), null);
-            if memory < 0 {
-                return false;
-            }
-            let kind = memory_type(self.stored).unwrap_or(own.id());
-            let read = picked
-                && H5Dread(self.dataset.id(), kind, memory, space.id(), H5P_DEFAULT, data.as_mut_ptr().cast()) >= 0;
-            H5Sclose(memory);
-            read
-        });
-        if done { Ok((used, data)) } else { Err(self.file.fault(&self.key, "readable data", "damaged data")) }
+        read_box(&self.file, &self.dataset, &self.key, self.stored, (&start, &count), &mut data)?;
+        Ok((used, data))
     }
 }
 

@@ -7,6 +7,7 @@
 mod array;
 mod attribute;
 mod blocks;
+mod chunks;
 mod file;
 mod filters;
 mod output;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use roxmltree::{Document, Node};
-use zensaibo_core::data::{VolumeBlocks, VolumeInfo};
+use zensaibo_core::data::{Dtype, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 
 use super::units::{micrometres, plausible};
@@ -143,7 +143,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
 }
 
 /// The set-ups that are channels of one volume: all of them where they differ in their channel alone, else the chosen.
-pub(super) fn channels(path: &Path, setups: &[Setup], options: &OpenOptions) -> Result<Vec<Setup>> {
+fn channels(path: &Path, setups: &[Setup], options: &OpenOptions) -> Result<Vec<Setup>> {
     let names = || setups.iter().map(|setup| format!("{}: {}", setup.id, setup.name)).collect::<Vec<_>>().join(", ");
     if let Some(series) = options.series {
         let found = setups.iter().find(|setup| setup.id == series);
@@ -166,8 +166,50 @@ pub(super) fn channels(path: &Path, setups: &[Setup], options: &OpenOptions) -> 
     Ok(setups.to_vec())
 }
 
+/// Where the arrays of set-ups at time points lie: one level of one view is one array.
+pub(super) trait Views {
+    /// An array that was opened.
+    type Array;
+    /// Whether there is such a level.
+    fn has(&self, time: usize, setup: &Setup, level: usize) -> bool;
+    /// Opens it.
+    fn open(&self, time: usize, setup: &Setup, level: usize) -> Result<Self::Array>;
+    /// Its type, and its voxels along z, y and x if it has three dimensions.
+    fn of(array: &Self::Array) -> (Dtype, Option<[usize; 3]>);
+}
+
+/// The volume of set-ups (as channels) over time points: what it is, and its arrays, time points outermost.
+pub(super) fn gather<V: Views>(
+    views: &V,
+    name: &Path,
+    setups: &[Setup],
+    times: &[usize],
+    options: &OpenOptions,
+) -> Result<(VolumeInfo, Vec<V::Array>)> {
+    let chosen = channels(name, setups, options)?;
+    let level = options.level.unwrap_or(0);
+    let mut arrays = Vec::new();
+    for &time in times {
+        for setup in &chosen {
+            if level > 0 && !views.has(time, setup, level) {
+                let count = (0..).take_while(|&at| views.has(time, setup, at)).count();
+                return Err(Error::parameter("level", format!("0..{count} in {}", name.display()), level));
+            }
+            arrays.push(views.open(time, setup, level)?);
+        }
+    }
+    let Some((dtype, Some(space))) = arrays.first().map(V::of) else {
+        return Err(Error::format(name, "set-ups", "arrays of three dimensions", format!("{} arrays", arrays.len())));
+    };
+    let mut info = VolumeInfo::plain(name.display().to_string(), space, dtype);
+    info.shape = [times.len(), chosen.len(), space[0], space[1], space[2]];
+    info.axes = super::open::axes_over(times.len(), chosen.len());
+    describe(&mut info, &chosen, level);
+    Ok((info, arrays))
+}
+
 /// Adds what the set-ups say. The size of coarser voxels follows from how many there are.
-pub(super) fn describe(info: &mut VolumeInfo, setups: &[Setup], level: usize) {
+fn describe(info: &mut VolumeInfo, setups: &[Setup], level: usize) {
     let first = &setups[0];
     info.spacing = first.spacing;
     if level > 0 {

@@ -9,7 +9,7 @@ use zensaibo_core::{Error, Result};
 use super::OpenOptions;
 use super::bdv::{self, Setup};
 use super::cache::Piece;
-use super::open::axes_of;
+use super::open::{axes_of, axes_over};
 use super::pieced::{Pieced, Store};
 use super::units::{micrometres, plausible};
 use crate::h5::{Attr, BlockArray, H5File, read_attr};
@@ -130,18 +130,6 @@ fn plain(file: &H5File, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> 
     frames(info, vec![array], dims)
 }
 
-/// The axes that a volume of these lengths is said to have.
-fn axes(times: usize, channels: usize) -> String {
-    let mut axes = String::new();
-    if times > 1 {
-        axes.push('t');
-    }
-    if channels > 1 {
-        axes.push('c');
-    }
-    axes + "zyx"
-}
-
 /// Text of an attribute that Imaris writes as an array of single letters.
 fn letters(file: &H5File, key: &str, name: &str) -> Option<String> {
     let group = file.group(key).ok()?;
@@ -189,7 +177,7 @@ fn imaris(file: &H5File, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
     let space = [size(0, "ImageSizeZ"), size(1, "ImageSizeY"), size(2, "ImageSizeX")];
     let mut info = VolumeInfo::plain(file.path.display().to_string(), space, first.dtype);
     info.shape = [times, channels, space[0], space[1], space[2]];
-    info.axes = axes(times, channels);
+    info.axes = axes_over(times, channels);
     let number =
         |name: String| letters(file, "DataSetInfo/Image", &name).and_then(|text| text.trim().parse::<f64>().ok());
     // An absent unit is micrometres by the format's definition.
@@ -230,6 +218,36 @@ fn bdv_file(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
     bdv_frames(&file, path, &setups, &times, options)
 }
 
+/// BDV's views in one file.
+struct Views<'a>(&'a H5File);
+
+impl Views<'_> {
+    fn key(time: usize, setup: &Setup, level: usize) -> String {
+        format!("t{time:05}/s{:02}/{level}/cells", setup.id)
+    }
+}
+
+impl bdv::Views for Views<'_> {
+    type Array = BlockArray;
+
+    fn has(&self, time: usize, setup: &Setup, level: usize) -> bool {
+        self.0.exists(&Self::key(time, setup, level))
+    }
+
+    fn open(&self, time: usize, setup: &Setup, level: usize) -> Result<BlockArray> {
+        let mut array = BlockArray::open(self.0, &Self::key(time, setup, level))?;
+        // BDV keeps unsigned numbers under the signed type of the same width.
+        if array.dtype == Dtype::I16 {
+            array.dtype = Dtype::U16;
+        }
+        Ok(array)
+    }
+
+    fn of(array: &BlockArray) -> (Dtype, Option<[usize; 3]>) {
+        (array.dtype, array.shape[..].try_into().ok())
+    }
+}
+
 /// The volume of BDV's set-ups (as channels) over time points.
 pub(super) fn bdv_frames(
     file: &H5File,
@@ -238,32 +256,6 @@ pub(super) fn bdv_frames(
     times: &[usize],
     options: &OpenOptions,
 ) -> Result<Arc<dyn VolumeBlocks>> {
-    let chosen = bdv::channels(name, setups, options)?;
-    let level = options.level.unwrap_or(0);
-    let mut arrays = Vec::new();
-    for time in times {
-        for setup in &chosen {
-            let root = format!("t{time:05}/s{:02}", setup.id);
-            let key = format!("{root}/{level}/cells");
-            if level > 0 && !file.exists(&key) {
-                let count = (0..).take_while(|at| file.exists(&format!("{root}/{at}/cells"))).count();
-                return Err(Error::parameter("level", format!("0..{count} in {}", name.display()), level));
-            }
-            let mut array = BlockArray::open(file, &key)?;
-            // BDV keeps unsigned numbers under the signed type of the same width.
-            if array.dtype == Dtype::I16 {
-                array.dtype = Dtype::U16;
-            }
-            arrays.push(array);
-        }
-    }
-    let Some(first) = arrays.first().filter(|array| array.shape.len() == 3) else {
-        return Err(Error::format(name, "set-ups", "arrays of three dimensions", format!("{} arrays", arrays.len())));
-    };
-    let space = [first.shape[0], first.shape[1], first.shape[2]];
-    let mut info = VolumeInfo::plain(name.display().to_string(), space, first.dtype);
-    info.shape = [times.len(), chosen.len(), space[0], space[1], space[2]];
-    info.axes = axes(times.len(), chosen.len());
-    bdv::describe(&mut info, &chosen, level);
+    let (info, arrays) = bdv::gather(&Views(file), name, setups, times, options)?;
     frames(info, arrays, vec![2, 3, 4])
 }

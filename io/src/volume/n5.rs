@@ -316,6 +316,32 @@ fn one(folder: &Path, name: &Path, parent: &Json, options: &OpenOptions) -> Resu
     frames(info, vec![array], dims)
 }
 
+/// BDV's views in one container.
+struct Views<'a>(&'a Path);
+
+impl Views<'_> {
+    fn folder(&self, time: usize, setup: &Setup, level: usize) -> PathBuf {
+        self.0.join(format!("setup{}/timepoint{time}/s{level}", setup.id))
+    }
+}
+
+impl bdv::Views for Views<'_> {
+    type Array = Array;
+
+    fn has(&self, time: usize, setup: &Setup, level: usize) -> bool {
+        self.folder(time, setup, level).is_dir()
+    }
+
+    fn open(&self, time: usize, setup: &Setup, level: usize) -> Result<Array> {
+        Array::open(&self.folder(time, setup, level))
+    }
+
+    fn of(array: &Array) -> (Dtype, Option<[usize; 3]>) {
+        // The file counts x first.
+        (array.dtype, <[usize; 3]>::try_from(&array.dimensions[..]).ok().map(|[x, y, z]| [z, y, x]))
+    }
+}
+
 /// The volume of BDV's set-ups (as channels) over time points.
 pub(super) fn bdv_frames(
     root: &Path,
@@ -324,32 +350,6 @@ pub(super) fn bdv_frames(
     times: &[usize],
     options: &OpenOptions,
 ) -> Result<Arc<dyn VolumeBlocks>> {
-    let chosen = bdv::channels(name, setups, options)?;
-    let level = options.level.unwrap_or(0);
-    let mut arrays = Vec::new();
-    for time in times {
-        for setup in &chosen {
-            let views = root.join(format!("setup{}/timepoint{time}", setup.id));
-            let folder = views.join(format!("s{level}"));
-            if level > 0 && !folder.is_dir() {
-                let count = (0..).take_while(|at| views.join(format!("s{at}")).is_dir()).count();
-                return Err(Error::parameter("level", format!("0..{count} in {}", name.display()), level));
-            }
-            arrays.push(Array::open(&folder)?);
-        }
-    }
-    let Some(first) = arrays.first().filter(|array| array.dimensions.len() == 3) else {
-        return Err(Error::format(name, "set-ups", "arrays of three dimensions", format!("{} arrays", arrays.len())));
-    };
-    let space = [first.dimensions[2], first.dimensions[1], first.dimensions[0]];
-    let mut info = VolumeInfo::plain(name.display().to_string(), space, first.dtype);
-    info.shape = [times.len(), chosen.len(), space[0], space[1], space[2]];
-    info.axes = [("t", times.len()), ("c", chosen.len())]
-        .iter()
-        .filter(|axis| axis.1 > 1)
-        .map(|axis| axis.0)
-        .collect::<String>()
-        + "zyx";
-    bdv::describe(&mut info, &chosen, level);
+    let (info, arrays) = bdv::gather(&Views(root), name, setups, times, options)?;
     frames(info, arrays, vec![2, 3, 4])
 }

@@ -147,6 +147,11 @@ pub fn open_volume_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Vo
     Ok(Arc::new(Said { info, volume }))
 }
 
+/// The axes that a volume of so many time points and channels is said to have.
+pub(super) fn axes_over(times: usize, channels: usize) -> String {
+    [("t", times > 1), ("c", channels > 1), ("zyx", true)].iter().filter(|axis| axis.1).map(|axis| axis.0).collect()
+}
+
 /// The axes of an array of `rank` dimensions: those given, or the last of (z, y, x).
 pub(super) fn axes_of(path: &Path, rank: usize, given: Option<&str>) -> Result<String> {
     match given {

@@ -45,10 +45,8 @@ def label(
         Number of the first component.
     memory
         Working memory in bytes or as text ("4GiB"), beside input and result; 2 GiB by default.
-    threads
-        Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
-    progress
-        True, False, a callable of (stage, done, total), or None for bars where somebody looks.
+    threads, progress
+        As in `zensaibo.im.gaussian`; same result for any `threads` and any `memory`.
 
     Returns
     -------
@@ -107,10 +105,8 @@ def distance_transform(
         float32 or float64.
     memory
         Working memory in bytes or as text ("4GiB") for blocks with `max_distance`; 2 GiB by default.
-    threads
-        Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
-    progress
-        True, False, a callable of (stage, done, total), or None for bars where somebody looks.
+    threads, progress
+        As in `zensaibo.im.gaussian`; same result for any `threads` and any `memory`.
 
     Returns
     -------
@@ -230,10 +226,8 @@ def region_properties(
         Whether surface and sphericity are measured; more than half of the time goes into them.
     memory
         Working memory in bytes or as text ("4GiB"); 2 GiB by default.
-    threads
-        Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
-    progress
-        True, False, a callable of (stage, done, total), or None for bars where somebody looks.
+    threads, progress
+        As in `zensaibo.im.gaussian`; same result for any `threads` and any `memory`.
 
     Returns
     -------
