@@ -236,3 +236,57 @@ def test_cells_of_a_real_brain_are_found(real):
     assert 700 < cells.n_obs < 2500
     # Most lie in the labelled layer, left of 600 um.
     assert (cells.obsm["spatial"][:, 0] < 600).mean() > 0.6
+
+
+def test_filters_bring_made_nuclei_out(made_here):
+    found = run(notebook("02_background_and_filters"))
+    contrast = found["contrast"]
+    assert min(contrast[name] for name in ("second channel", "top-hat", "rolling ball", "local contrast")) > 1.2 * contrast["as it came"]
+    assert zs.im.open(made_here / "clean.ome.zarr").spacing == (5, 2, 2)
+
+
+@pytest.mark.parametrize("real", ["cellfinder_crops"], indirect=True)
+def test_filters_bring_real_cells_out(real):
+    contrast = run(notebook("02_background_and_filters"))["contrast"]
+    assert contrast["rolling ball"] > 1.2 * contrast["as it came"]
+
+
+def test_a_classifier_learns_which_made_nuclei_are_positive(made_here):
+    scores = run(notebook("03_detect_cells"))["scores"]
+    assert scores["own classifier"]["f1"] > scores["threshold"]["f1"] + 0.05, scores
+    assert {path.name for path in made_here.iterdir()} >= {"my_cells.json", "cells.h5ad", "cells.xml"}
+
+
+@pytest.mark.parametrize("real", ["cfos_patches"], indirect=True)
+def test_a_classifier_learns_c_fos_from_other_animals(real):
+    scores = run(notebook("03_detect_cells"))["scores"]
+    assert scores["own classifier"]["f1"] > scores["threshold"]["f1"] + 0.05, scores
+
+
+def test_made_nuclei_are_outlined(made_here):
+    found = run(notebook("04_segment_nuclei"))
+    assert found["scores"].loc[0.5, "f1"] > 0.95
+    labels = zs.im.open(made_here / "nuclei.ome.zarr" / "labels" / "nuclei")
+    np.testing.assert_array_equal(np.asarray(labels), found["labels"])
+    assert labels.spacing == found["spacing"]
+
+
+@pytest.mark.parametrize("real", ["stardist_nuclei"], indirect=True)
+def test_embryo_nuclei_are_outlined(real):
+    found = run(notebook("04_segment_nuclei"))
+    assert found["scores"].loc[0.5, "average_precision"] > 0.75
+    if found["cortex"] is not found["volume"]:
+        assert found["nuclei"].n_obs > 100
+
+
+def test_made_cells_are_followed(made_here):
+    found = run(notebook("05_track"))
+    scores = found["scores"]
+    assert scores["LNK"] > 0.95 and scores["division_recall"] > 0.7 and scores["division_precision"] > 0.7, scores
+    assert zs.im.open(made_here / "tracks.ome.zarr").shape == found["masks"].shape
+
+
+@pytest.mark.parametrize("real", ["hela_masks"], indirect=True)
+def test_hela_cells_are_followed(real):
+    found = run(notebook("05_track"))
+    assert found["lengths"].median() >= 10 and len(found["mothers"]) >= 5
