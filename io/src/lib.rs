@@ -9,6 +9,7 @@
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`inspect`] and [`convert`].
+//! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
 //! - [`open_volume`]: volumes of microscopes, read by regions ([`volume`]).
 //!
 //! Bulk data are read by `pread` at the chunk addresses and decoded (gzip, lzf, blosc, zstd, shuffle, fletcher32) on
@@ -33,6 +34,7 @@
 //! ```
 
 mod arrays;
+mod columns;
 mod convert;
 mod counts;
 mod detect;
@@ -47,6 +49,7 @@ mod values;
 pub mod volume;
 
 pub use arrays::{read_array, read_sparse};
+pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
 pub use convert::convert;
 pub use counts::{Counts, read_counts};
 pub use detect::{Format, detect};

@@ -70,9 +70,9 @@ fn csr_parts(py: Python<'_>, matrix: Csr) -> PyResult<SparseParts<'_>> {
 }
 
 /// (index, [(name, values)])
-type TableParts<'py> = (Vec<String>, Vec<(String, Bound<'py, PyAny>)>);
+pub(crate) type TableParts<'py> = (Vec<String>, Vec<(String, Bound<'py, PyAny>)>);
 
-fn table_parts(py: Python<'_>, table: Table) -> PyResult<TableParts<'_>> {
+pub(crate) fn table_parts(py: Python<'_>, table: Table) -> PyResult<TableParts<'_>> {
     let columns = table
         .columns
         .into_iter()

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod chromatin;
+mod columns;
 mod combat;
 mod counts;
 mod detect;
@@ -25,6 +26,7 @@ mod neighbors;
 mod options;
 mod pca;
 mod pearson;
+mod phantom;
 mod pooled;
 mod protein;
 mod pseudobulk;
@@ -84,6 +86,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         filters::register,
         shapes::register,
         detect::register,
+        phantom::register,
+        columns::register,
         track::register,
     ];
     registers.iter().try_for_each(|register| register(module))

@@ -81,6 +81,7 @@ described! {
     zensaibo_imaging::measure::RegionOptions,
     zensaibo_imaging::morphology::DistanceOptions,
     zensaibo_imaging::morphology::LabelOptions,
+    zensaibo_imaging::phantom::PhantomOptions,
     zensaibo_imaging::segment::NucleiOptions,
     zensaibo_imaging::segment::WatershedOptions,
     zensaibo_imaging::track::TrackOptions,

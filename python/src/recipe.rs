@@ -79,7 +79,7 @@ fn recipe_counts(
 }
 
 /// A table from `(names, [(column, kind, parts...)])` as `zensaibo.pp._recipe` hands it over.
-fn table(object: &Bound<'_, PyAny>) -> PyResult<Table> {
+pub(crate) fn table(object: &Bound<'_, PyAny>) -> PyResult<Table> {
     let (index, columns): (Vec<String>, Vec<(String, String, Bound<'_, PyAny>)>) = object.extract()?;
     let columns = columns
         .into_iter()

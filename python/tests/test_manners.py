@@ -83,6 +83,7 @@ CARRIERS = {
     "im_rolling_ball": [zs.im.rolling_ball],
     "im_subtract_background": [zs.im.subtract_background],
     "im_label": [zs.im.label],
+    "im_phantom": [zs.datasets.phantom_volume],
     "im_region_properties": [zs.im.region_properties],
     "im_segment_nuclei": [zs.im.segment_nuclei],
     "im_watershed": [zs.im.watershed],
@@ -126,7 +127,7 @@ def test_python_defaults_are_the_rust_defaults(name):
             ours, theirs = parameter.default, rust[keyword]
             if isinstance(ours, float) and math.isinf(ours):
                 ours = "inf" if ours > 0 else "-inf"
-            if keyword == "background":
+            if name == "raster" and keyword == "background":
                 ours = [round(255 * value) for value in ours]
             if isinstance(ours, tuple):
                 ours = list(ours)

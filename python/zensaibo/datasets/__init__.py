@@ -1,12 +1,15 @@
 """Data to try things on: made here, or found on this machine."""
 
+from ._phantom import PhantomVolume, phantom_volume
 from ._registry import locate, pbmc3k, registry
 from ._simulate import demo, simulate
 
 __all__ = [
+    "PhantomVolume",
     "demo",
     "locate",
     "pbmc3k",
+    "phantom_volume",
     "registry",
     "simulate",
 ]

@@ -5,6 +5,7 @@ micrometres. Wherever a volume is asked for, anything that `open` takes will do.
 """
 
 from ._background import BackgroundFit, destripe, local_contrast, rolling_ball, subtract_background
+from ._cells import read_cells, write_cells
 from ._detect import CellClassifier, detect_cells, train_cell_classifier
 from ._filters import (
     closing,
@@ -43,6 +44,7 @@ __all__ = [
     "median",
     "open",
     "opening",
+    "read_cells",
     "read_points",
     "region_properties",
     "relabel_tracks",
@@ -55,5 +57,6 @@ __all__ = [
     "watershed",
     "white_tophat",
     "write",
+    "write_cells",
     "write_points",
 ]

@@ -161,6 +161,8 @@ def _csv(path: Path) -> list[tuple[str, list[float]]]:
         missing = [name for name in "xyz" if name not in columns]
         if missing:
             raise DataError(f"{path}: expected columns x, y and z, found {', '.join(columns) or 'none'}")
+        if {"score", "noise"} <= set(columns):
+            raise DataError(f"{path}: expected places in voxels, found a table of cells in micrometres (`read_cells` reads it)")
         rows = []
         for line, row in enumerate(reader, start=2):
             name = _TYPES.get((row[columns["type"]] or "").strip(), "other") if "type" in columns else "cell"
