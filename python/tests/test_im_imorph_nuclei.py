@@ -43,7 +43,9 @@ def test_drawn_nuclei_come_back(nuclei):
     assert labels.shape == volume.shape and labels.dtype == np.uint32
     assert scores.loc[0.5, "f1"] >= 0.98 and scores.attrs["seg"] > 0.7
     assert list(cells.obs["label"]) == list(range(1, labels.max() + 1))
+    assert cells.uns["spatial_space"]["axes"] == "xyz"
     spatial = cells.obsm["spatial"][:, ::-1]
+    np.testing.assert_array_equal(spatial, cells.obs[["z", "y", "x"]])
     distance = np.linalg.norm(spatial[:, None] - centres[None], axis=2).min(1)
     inner = ~cells.obs["touches_border"].to_numpy()
     assert np.median(distance[inner]) < 1.0

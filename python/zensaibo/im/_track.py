@@ -25,7 +25,7 @@ def _points(table: Any, name: str) -> np.ndarray:
     obsm = getattr(table, "obsm", None)
     if obsm is not None:
         if "spatial" not in obsm:
-            raise ShapeError(f'{name}: expected obsm["spatial"] with (x, y, z) in micrometres, found {list(obsm)}')
+            raise ShapeError(f'{name}: expected obsm["spatial"] with (x, y[, z]) in micrometres, found {list(obsm)}')
         table = places(table)
     elif hasattr(table, "columns"):
         missing = [axis for axis in "yx" if axis not in table.columns]
@@ -91,7 +91,7 @@ def track(
     ----------
     detections_by_time
         For each time point (n, 3) coordinates (z, y, x) in micrometres, or (n, 2) of (y, x); or a table with columns
-        z, y, x; or an AnnData with ``obsm["spatial"]`` (x, y, z), as `detect_cells` returns it. Or one table of all with
+        z, y, x; or an AnnData with ``obsm["spatial"]`` (x, y[, z]), as `detect_cells` returns it. Or one table of all with
         a column t of whole numbers. Or labels over time, (t, y, x) or (t, z, y, x) or a `Volume` with an axis t, whose
         objects are tracked by their centres and sizes.
     max_speed
