@@ -1,12 +1,11 @@
 //! `zensaibo cluster IN -o OUT`: from raw counts to annotated clusters.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Error, Result};
+use zensaibo_core::{Ctx, Result};
 
 use crate::recipe::{ClusterConfig, Extras, cluster};
 use crate::terminal::{Show, Terminal};
@@ -51,7 +50,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let config = options(args)?;
     let terminal = Terminal::new(Show::fitting(args.quiet));
     let ctx = Ctx::new(cancel.clone(), terminal.clone());
-    let time = utc(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs()));
+    let time = super::options::now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let outcome = with_threads(args.threads, || cluster(&args.input, &args.output, &config, extras, &*terminal, &ctx));
     terminal.clear();
@@ -61,12 +60,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
 
 /// The options of the file, then those of the command line.
 fn options(args: &Args) -> Result<ClusterConfig> {
-    let text = match &args.config {
-        // What cannot be read here is bad usage: the message says so, and so does the exit code.
-        Some(path) => std::fs::read_to_string(path)
-            .map_err(|error| Error::parameter("--config", "a readable file", format!("{}: {error}", path.display())))?,
-        None => String::new(),
-    };
+    let text = args.config.as_ref().map_or(Ok(String::new()), super::options::read)?;
     let mut assignments = Vec::new();
     if let Some(seed) = args.seed {
         assignments.extend(seeds().into_iter().map(|place| format!("{place}={seed}")));
@@ -85,31 +79,10 @@ fn seeds() -> Vec<String> {
         .collect()
 }
 
-/// Seconds since 1970 as "2026-11-21 04:15 UTC".
-fn utc(seconds: u64) -> String {
-    let (days, rest) = ((seconds / 86_400) as i64, seconds % 86_400);
-    // Days to a date by eras of 400 years that begin on 1 March (Hinnant, "chrono-compatible low-level date algorithms").
-    let shifted = days + 719_468;
-    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let date = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{date:02} {:02}:{:02} UTC", rest / 3600, rest % 3600 / 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn dates() {
-        assert_eq!(utc(0), "1970-01-01 00:00 UTC");
-        assert_eq!(utc(951_782_400), "2000-02-29 00:00 UTC");
-        assert_eq!(utc(1_795_234_500), "2026-11-21 04:15 UTC");
-    }
+    use zensaibo_core::Error;
 
     #[test]
     fn one_seed_reaches_every_stage_that_draws() {

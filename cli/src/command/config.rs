@@ -4,7 +4,7 @@ use clap::{Parser, ValueEnum};
 use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
-use crate::recipe::ClusterConfig;
+use crate::recipe::{ClusterConfig, DetectConfig, SegmentConfig, TrackConfig};
 
 /// Prints every option of a step as TOML, with its meaning and its default.
 #[derive(Debug, Parser)]
@@ -17,10 +17,19 @@ pub(super) struct Args {
 enum Step {
     /// Options of `zensaibo cluster`.
     Cluster,
+    /// Options of `zensaibo detect`.
+    Detect,
+    /// Options of `zensaibo segment`.
+    Segment,
+    /// Options of `zensaibo track`.
+    Track,
 }
 
 pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
     match args.step {
         Step::Cluster => super::print(&ClusterConfig::template()),
+        Step::Detect => super::print(&DetectConfig::template()),
+        Step::Segment => super::print(&SegmentConfig::template()),
+        Step::Track => super::print(&TrackConfig::template()),
     }
 }

@@ -7,7 +7,11 @@
 mod cluster;
 mod config;
 mod convert;
+mod detect;
 mod inspect;
+mod options;
+mod segment;
+mod track;
 mod volume;
 
 use std::ffi::OsString;
@@ -21,7 +25,7 @@ use zensaibo_core::{Error, Result};
 /// Exit code after an interruption.
 pub const INTERRUPTED: i32 = 130;
 
-/// Single-cell omics, from raw counts to annotated clusters; volumes of cleared tissue.
+/// Single-cell omics, from raw counts to annotated clusters; cells in volumes of cleared tissue.
 #[derive(Debug, Parser)]
 #[command(
     name = "zensaibo",
@@ -33,7 +37,8 @@ pub const INTERRUPTED: i32 = 130;
         zensaibo config cluster > cluster.toml\n  \
         zensaibo cluster counts.h5ad -o out.h5ad --config cluster.toml --set leiden.resolution=0.5\n  \
         zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
-        zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n\n\
+        zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n  \
+        zensaibo detect brain.ome.zarr --soma-diameter 16 -o cells.parquet --report cells.html\n\n\
         Exit codes: 0 done, 2 bad usage or options, 3 bad input, 130 interrupted, 1 anything else."
 )]
 struct Cli {
@@ -47,6 +52,9 @@ enum Command {
     Convert(convert::Args),
     Config(config::Args),
     Cluster(Box<cluster::Args>),
+    Detect(Box<detect::Args>),
+    Segment(Box<segment::Args>),
+    Track(Box<track::Args>),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code. Stops soon after
@@ -65,6 +73,9 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         Command::Convert(args) => convert::run(args, cancel),
         Command::Config(args) => config::run(args, cancel),
         Command::Cluster(args) => cluster::run(args, cancel),
+        Command::Detect(args) => detect::run(args, cancel),
+        Command::Segment(args) => segment::run(args, cancel),
+        Command::Track(args) => track::run(args, cancel),
     }));
     let outcome = outcome.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();

@@ -1,87 +1,48 @@
 //! The options of `zensaibo cluster`: one section per stage.
 
-use serde::{Deserialize, Serialize};
-use toml::{Table, Value};
 use zensaibo_core::hvg::HvgOptions;
 use zensaibo_core::knn::{ConnectivitiesOptions, KnnOptions};
 use zensaibo_core::leiden::LeidenOptions;
 use zensaibo_core::markers::RankGenesOptions;
 use zensaibo_core::normalize::NormalizeTotalOptions;
-use zensaibo_core::options::Options;
 use zensaibo_core::pca::PcaOptions;
 use zensaibo_core::qc::QcOptions;
 use zensaibo_core::umap::UmapOptions;
 use zensaibo_core::{Error, Result, options};
 use zensaibo_io::TenxOptions;
 
-use super::sections::{self, SectionDoc};
+use super::sections::recipe_config;
 
-/// Declares the sections once; from here come reading, printing, checking and provenance.
-macro_rules! cluster_config {
-    ($( $(#[doc = $doc:literal])* $section:ident : $options:ty, )*) => {
-        /// The options of every stage of the recipe.
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct ClusterConfig {
-            $( $(#[doc = $doc])* pub $section: $options, )*
-        }
-
-        impl ClusterConfig {
-            /// The sections with their manual.
-            pub fn sections() -> Vec<SectionDoc> {
-                vec![ $( sections::describe::<$options>(stringify!($section), concat!($($doc, "\n",)*)), )* ]
-            }
-
-            /// Reads a table of sections.
-            ///
-            /// # Errors
-            /// [`Error::Parameter`] naming `section.option`.
-            pub fn from_table(mut table: Table) -> Result<Self> {
-                let config = Self { $( $section: sections::take(&mut table, stringify!($section))?, )* };
-                sections::refuse_rest(&table, &[$( stringify!($section), )*])?;
-                config.check_together()?;
-                Ok(config)
-            }
-
-            /// Checks every option.
-            ///
-            /// # Errors
-            /// [`Error::Parameter`] naming `section.option`.
-            pub fn validate(&self) -> Result<()> {
-                $( self.$section.validate().map_err(|error| sections::within(stringify!($section), error))?; )*
-                self.check_together()
-            }
-        }
-    };
-}
-
-cluster_config! {
-    /// What is read: counts of cells x genes.
-    input: InputOptions,
-    /// What is taken from a 10x file or folder. Without meaning for other files.
-    tenx: TenxOptions,
-    /// Quality metrics of cells.
-    qc: QcOptions,
-    /// Which cells and genes are kept. Cells are judged first, over all genes; then genes, over the kept cells.
-    filter: FilterOptions,
-    /// Every cell is brought to the same total; the logarithm of 1 + x follows.
-    normalize: NormalizeTotalOptions,
-    /// Which genes vary more than others of their mean: these make the components.
-    hvg: HvgOptions,
-    /// Principal components.
-    pca: PcaOptions,
-    /// Nearest neighbours of each cell in the components.
-    neighbors: KnnOptions,
-    /// The weighted graph made from the neighbours.
-    graph: ConnectivitiesOptions,
-    /// Clusters: communities of the graph.
-    leiden: LeidenOptions,
-    /// Layout of the graph.
-    umap: UmapOptions,
-    /// Which genes tell a cluster from the other cells.
-    markers: RankGenesOptions,
-    /// What is written besides the results.
-    output: OutputOptions,
+recipe_config! {
+    /// The options of every stage of the recipe.
+    pub struct ClusterConfig("cluster") {
+        /// What is read: counts of cells x genes.
+        input: InputOptions,
+        /// What is taken from a 10x file or folder. Without meaning for other files.
+        tenx: TenxOptions,
+        /// Quality metrics of cells.
+        qc: QcOptions,
+        /// Which cells and genes are kept. Cells are judged first, over all genes; then genes, over the kept cells.
+        filter: FilterOptions,
+        /// Every cell is brought to the same total; the logarithm of 1 + x follows.
+        normalize: NormalizeTotalOptions,
+        /// Which genes vary more than others of their mean: these make the components.
+        hvg: HvgOptions,
+        /// Principal components.
+        pca: PcaOptions,
+        /// Nearest neighbours of each cell in the components.
+        neighbors: KnnOptions,
+        /// The weighted graph made from the neighbours.
+        graph: ConnectivitiesOptions,
+        /// Clusters: communities of the graph.
+        leiden: LeidenOptions,
+        /// Layout of the graph.
+        umap: UmapOptions,
+        /// Which genes tell a cluster from the other cells.
+        markers: RankGenesOptions,
+        /// What is written besides the results.
+        output: OutputOptions,
+    }
 }
 
 options! {
@@ -187,58 +148,6 @@ impl ClusterConfig {
             Some(base) => Err(Error::parameter("markers.log_base", "unset: the recipe takes natural logarithms", base)),
             None => Ok(()),
         }
-    }
-
-    /// Reads a TOML file's text, then applies `SECTION.OPTION=VALUE` assignments over it.
-    ///
-    /// # Errors
-    /// [`Error::Parameter`] for text that is no TOML (with the place), an unknown section or option (with the
-    /// nearest known one), a wrong type, a value out of range.
-    pub fn from_toml(text: &str, assignments: &[String]) -> Result<Self> {
-        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-            Error::parameter(
-                "config",
-                "TOML, as `zensaibo config cluster` prints it",
-                format!("{} in line {line}", error.message()),
-            )
-        })?;
-        for assignment in assignments {
-            sections::assign(&mut table, assignment)?;
-        }
-        Self::from_table(table)
-    }
-
-    /// Every option with its manual and default, as TOML.
-    pub fn template() -> String {
-        let title = format!(
-            "Options of `zensaibo cluster` (zensaibo {}), each with its default.\n\
-             Keep what you change, delete the rest: what is absent has its default, what is unknown is refused.\n\
-             An option with a # before it is unset; take the # away and give a value to set it.",
-            env!("CARGO_PKG_VERSION")
-        );
-        sections::print(&title, &Self::sections())
-    }
-
-    /// All values as TOML text, section by section, without manual; unset options are left out.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).unwrap_or_default()
-    }
-
-    /// All values as text: sections, each with its options. Unset options say so.
-    pub fn values(&self) -> Vec<(String, Vec<(String, String)>)> {
-        let table = Table::try_from(self).unwrap_or_default();
-        Self::sections()
-            .into_iter()
-            .map(|section| {
-                let values = table.get(section.name).and_then(Value::as_table);
-                let text = |name: &str| {
-                    values.and_then(|values| values.get(name)).map_or("unset".to_string(), Value::to_string)
-                };
-                let fields = section.fields.iter().map(|field| (field.name.to_string(), text(field.name))).collect();
-                (section.name.to_string(), fields)
-            })
-            .collect()
     }
 }
 

@@ -1,12 +1,14 @@
 //! Recipes: files in, files out. The command line and Python run the same ones.
 //!
 //! [`cluster`] goes from raw counts to annotated clusters. Its options are the options structs of the stages, one
-//! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`].
+//! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`]. [`detect`],
+//! [`segment`] and [`track`] do the same for volumes.
 
 mod cluster;
 mod columns;
 mod config;
 mod hash;
+mod imaging;
 mod input;
 mod neighborhood;
 mod output;
@@ -21,6 +23,11 @@ use crate::measure::StageRecord;
 
 pub use cluster::{Extras, cluster, cluster_counts};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
+pub use imaging::{
+    BackgroundOptions, ClassifierOptions, DetectConfig, DetectFiles, DetectSummary, SegmentConfig, SegmentFiles,
+    SegmentInputOptions, SegmentSummary, TrackConfig, TrackInputOptions, TrackSummary, VolumeOptions, detect, segment,
+    track,
+};
 pub use input::{Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};

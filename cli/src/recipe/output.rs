@@ -30,7 +30,7 @@ pub(crate) fn check_targets(output: &Path, report: Option<&Path>, input: Option<
     Ok(())
 }
 
-fn check_target(name: &str, path: &Path) -> Result<()> {
+pub(crate) fn check_target(name: &str, path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::parameter(name, "the name of a file", format!("{}, a folder", path.display())));
     }
@@ -67,7 +67,7 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 }
 
 /// Writes a text beside `path` and renames it.
-pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     let partial = beside(path, "partial");
     let outcome = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
     outcome.map_err(|error| {

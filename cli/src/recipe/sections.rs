@@ -1,6 +1,7 @@
 //! Options structs as sections of a TOML file: printing them with their manual, reading them back, and
 //! refusing what is not known, with the nearest name.
 
+use serde::Serialize;
 use toml::{Table, Value};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Error, Result};
@@ -25,6 +26,120 @@ pub struct SectionDoc {
     pub doc: &'static str,
     /// Its options in order of declaration.
     pub fields: Vec<FieldDoc>,
+}
+
+/// Declares the sections of a recipe once; from here come reading, printing, checking and provenance. The module gives
+/// the struct a `check_together` that refuses options which contradict one another.
+macro_rules! recipe_config {
+    (
+        $(#[doc = $struct_doc:literal])*
+        pub struct $name:ident($step:literal) {
+            $( $(#[doc = $doc:literal])* $section:ident : $options:ty, )*
+        }
+    ) => {
+        $(#[doc = $struct_doc])*
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            $( $(#[doc = $doc])* pub $section: $options, )*
+        }
+
+        impl $name {
+            /// The sections with their manual.
+            pub fn sections() -> Vec<$crate::recipe::SectionDoc> {
+                vec![ $(
+                    $crate::recipe::sections::describe::<$options>(stringify!($section), concat!($($doc, "\n",)*)),
+                )* ]
+            }
+
+            /// Reads a table of sections.
+            ///
+            /// # Errors
+            /// [`zensaibo_core::Error::Parameter`] naming `section.option`.
+            pub fn from_table(mut table: toml::Table) -> zensaibo_core::Result<Self> {
+                let config = Self {
+                    $( $section: $crate::recipe::sections::take(&mut table, stringify!($section))?, )*
+                };
+                $crate::recipe::sections::refuse_rest(&table, &[$( stringify!($section), )*])?;
+                config.check_together()?;
+                Ok(config)
+            }
+
+            /// Checks every option.
+            ///
+            /// # Errors
+            /// [`zensaibo_core::Error::Parameter`] naming `section.option`.
+            pub fn validate(&self) -> zensaibo_core::Result<()> {
+                $(
+                    zensaibo_core::options::Options::validate(&self.$section)
+                        .map_err(|error| $crate::recipe::sections::within(stringify!($section), error))?;
+                )*
+                self.check_together()
+            }
+
+            /// Reads a TOML file's text, then applies `SECTION.OPTION=VALUE` assignments over it.
+            ///
+            /// # Errors
+            /// [`zensaibo_core::Error::Parameter`] for text that is no TOML (with the place), an unknown section or
+            /// option (with the nearest known one), a wrong type, a value out of range.
+            pub fn from_toml(text: &str, assignments: &[String]) -> zensaibo_core::Result<Self> {
+                Self::from_table($crate::recipe::sections::parse($step, text, assignments)?)
+            }
+
+            /// Every option with its manual and default, as TOML.
+            pub fn template() -> String {
+                $crate::recipe::sections::template($step, &Self::sections())
+            }
+
+            /// All values as TOML text, section by section, without manual; unset options are left out.
+            pub fn to_toml(&self) -> String {
+                toml::to_string(self).unwrap_or_default()
+            }
+
+            /// All values as text: sections, each with its options. Unset options say so.
+            pub fn values(&self) -> Vec<(String, Vec<(String, String)>)> {
+                $crate::recipe::sections::values(self, &Self::sections())
+            }
+        }
+    };
+}
+pub(super) use recipe_config;
+
+/// The table of a TOML file's text with assignments over it.
+pub(super) fn parse(step: &str, text: &str, assignments: &[String]) -> Result<Table> {
+    let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let expected = format!("TOML, as `zensaibo config {step}` prints it");
+        Error::parameter("config", expected, format!("{} in line {line}", error.message()))
+    })?;
+    for assignment in assignments {
+        assign(&mut table, assignment)?;
+    }
+    Ok(table)
+}
+
+/// The sections of a step as TOML under a title.
+pub(super) fn template(step: &str, sections: &[SectionDoc]) -> String {
+    let title = format!(
+        "Options of `zensaibo {step}` (zensaibo {}), each with its default.\n\
+         Keep what you change, delete the rest: what is absent has its default, what is unknown is refused.\n\
+         An option with a # before it is unset; take the # away and give a value to set it.",
+        env!("CARGO_PKG_VERSION")
+    );
+    print(&title, sections)
+}
+
+/// All values as text, section by section.
+pub(super) fn values<T: Serialize>(config: &T, sections: &[SectionDoc]) -> Vec<(String, Vec<(String, String)>)> {
+    let table = Table::try_from(config).unwrap_or_default();
+    let of = |section: &SectionDoc| {
+        let values = table.get(section.name).and_then(Value::as_table);
+        let text =
+            |name: &str| values.and_then(|values| values.get(name)).map_or("unset".to_string(), Value::to_string);
+        let fields = section.fields.iter().map(|field| (field.name.to_string(), text(field.name))).collect();
+        (section.name.to_string(), fields)
+    };
+    sections.iter().map(of).collect()
 }
 
 /// Describes the options struct `T` as section `name`.

@@ -63,24 +63,7 @@ impl ClusterSummary {
             };
             text.push_str(&format!("{:<7} {:>8}  {markers}\n", cluster.name, grouped(cluster.size as u64)));
         }
-        text.push_str("\nstage        seconds    CPU s     peak  \n");
-        for stage in &self.stages {
-            text.push_str(&format!(
-                "{:<11} {:>8.2} {:>8.2} {:>8}  {}\n",
-                stage.name,
-                stage.wall_seconds,
-                stage.cpu_seconds,
-                bytes_text(stage.peak_bytes),
-                stage.note
-            ));
-        }
-        let sum = |read: fn(&StageRecord) -> f64| self.stages.iter().map(read).sum::<f64>();
-        text.push_str(&format!(
-            "{:<11} {:>8.2} {:>8.2}\n\n",
-            "all",
-            sum(|stage| stage.wall_seconds),
-            sum(|stage| stage.cpu_seconds)
-        ));
+        text.push_str(&format!("\n{}\n", stage_table(&self.stages)));
         for note in &self.notes {
             text.push_str(&format!("note: {note}\n"));
         }
@@ -90,6 +73,29 @@ impl ClusterSummary {
         }
         text
     }
+}
+
+/// What each stage cost, one line each, and all together.
+pub(super) fn stage_table(stages: &[StageRecord]) -> String {
+    let mut text = String::from("stage        seconds    CPU s     peak  \n");
+    for stage in stages {
+        text.push_str(&format!(
+            "{:<11} {:>8.2} {:>8.2} {:>8}  {}\n",
+            stage.name,
+            stage.wall_seconds,
+            stage.cpu_seconds,
+            bytes_text(stage.peak_bytes),
+            stage.note
+        ));
+    }
+    let sum = |read: fn(&StageRecord) -> f64| stages.iter().map(read).sum::<f64>();
+    text.push_str(&format!(
+        "{:<11} {:>8.2} {:>8.2}\n",
+        "all",
+        sum(|stage| stage.wall_seconds),
+        sum(|stage| stage.cpu_seconds)
+    ));
+    text
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The still plots, as SVG that takes its colours from the page's style sheet.
 
 use super::data::{Cluster, DotData, FeaturePlot, QcMetric};
+use super::volume::Distribution;
 use super::scale::Scale;
 use super::text::{escape, px, tick};
 use crate::measure::grouped;
@@ -120,6 +121,43 @@ pub(super) fn histogram(metric: &QcMetric, kept: &[bool]) -> String {
         ));
     }
     frame(&format!("Histogram of {}", metric.label), &x, &y, &metric.label, "cells", &body)
+}
+
+/// Histogram of values from the least to the 99.5th percentile, whose bin takes what lies beyond.
+pub(super) fn distribution(data: &Distribution) -> String {
+    const BINS: usize = 48;
+    let mut sorted: Vec<f64> = data.values.iter().copied().filter(|value| value.is_finite()).collect();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let low = sorted.first().copied().unwrap_or(0.0);
+    let high = sorted.get(sorted.len().saturating_sub(1) * 199 / 200).copied().unwrap_or(1.0);
+    let x = Scale::exact(low, if high > low { high } else { low + 1.0 }, ACROSS.0, ACROSS.1);
+    let mut counts = [0usize; BINS];
+    for value in &sorted {
+        counts[((x.share(*value) * BINS as f64) as usize).min(BINS - 1)] += 1;
+    }
+    let y = Scale::exact(0.0, counts.iter().copied().max().unwrap_or(0) as f64 * 1.05, UPWARD.0, UPWARD.1);
+    let width = (ACROSS.1 - ACROSS.0) / BINS as f64;
+    let mut body = String::new();
+    for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        body.push_str(&format!(
+            "<rect class=kept x={} y={} width={} height={}><title>{} {}</title></rect>",
+            px(ACROSS.0 + bin as f64 * width),
+            px(y.at(count as f64)),
+            px((width - 0.7).max(0.5)),
+            px((y.at(0.0) - y.at(count as f64)).max(0.5)),
+            grouped(count as u64),
+            escape(&data.of)
+        ));
+    }
+    if let Some(limit) = data.limit.filter(|limit| (x.low..=x.high).contains(limit)) {
+        let at = px(x.at(limit));
+        body.push_str(&format!(
+            "<line class=limit x1={at} x2={at} y1={} y2={} />",
+            px(TOP),
+            px(HEIGHT - BOTTOM)
+        ));
+    }
+    frame(&format!("Histogram of {}", data.label), &x, &y, &data.label, &data.of, &body)
 }
 
 /// Two metrics against one another, as a density of cells; places where most cells were removed stand out.

@@ -11,12 +11,14 @@ mod embedding;
 mod page;
 mod scale;
 mod text;
+mod volume;
 
 #[cfg(test)]
 mod tests;
 
 pub use data::{Cluster, DotData, Embedding, FeaturePlot, GeneValues, MarkerRow, QcMetric, ReportData};
 pub use page::page;
+pub use volume::{Distribution, Mark, Picture, Pixels, VolumeReport, volume_page};
 
 /// Cells drawn in the embedding at most; of more, every so-manieth of each cluster is drawn, and the page says so.
 pub const MOST_POINTS: usize = 100_000;

@@ -37,20 +37,36 @@ fn hsl(hue: f64, saturation: f64, lightness: f64) -> String {
     format!("#{:02x}{:02x}{:02x}", channel(0.0), channel(8.0), channel(4.0))
 }
 
-/// The report as one HTML page.
-pub fn page(data: &ReportData) -> String {
-    let colours: Vec<String> = (0..data.clusters.len()).map(colour).collect();
-    let cells = embedding::pack(&data.embedding, &data.clusters);
-    let name = data.input.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(&data.input);
+/// The last part of a path.
+pub(super) fn short_name(path: &str) -> &str {
+    path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or(path)
+}
+
+/// A page up to its header. Pictures may stand in the page itself; nothing is fetched.
+pub(super) fn beginning(input: &str, style: &str) -> String {
     let mut html = String::with_capacity(1 << 20);
     html.push_str(&format!(
         "<!doctype html>\n<html lang=en>\n<head>\n<meta charset=utf-8>\n\
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
-         <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
-         <title>{} · zensaibo report</title>\n<style>\n{}</style>\n</head>\n<body>\n",
-        escape(name),
+         <meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         script-src 'unsafe-inline'; img-src data:\">\n\
+         <title>{} · zensaibo report</title>\n<style>\n{}{style}</style>\n</head>\n<body>\n",
+        escape(short_name(input)),
         include_str!("style.css")
     ));
+    html
+}
+
+/// What ends the main part of every page.
+pub(super) const END: &str =
+    "</main>\n<footer>Made by zensaibo. The page is complete in itself and asks nothing of the network.</footer>\n";
+
+/// The report as one HTML page.
+pub fn page(data: &ReportData) -> String {
+    let colours: Vec<String> = (0..data.clusters.len()).map(colour).collect();
+    let cells = embedding::pack(&data.embedding, &data.clusters);
+    let name = short_name(&data.input);
+    let mut html = beginning(&data.input, "");
     html.push_str(&header(data, name));
     html.push_str(
         "<nav><div><a href=\"#embedding\">Embedding</a><a href=\"#markers\">Markers</a><a href=\"#quality\">Quality</a>\
@@ -60,10 +76,8 @@ pub fn page(data: &ReportData) -> String {
     html.push_str(&marker_section(data, &colours));
     html.push_str(&quality_section(data));
     html.push_str(&feature_section(data));
-    html.push_str(&run_section(data));
-    html.push_str(
-        "</main>\n<footer>Made by zensaibo. The page is complete in itself and asks nothing of the network.</footer>\n",
-    );
+    html.push_str(&run_section(&data.stages, &entries(data), &data.options));
+    html.push_str(END);
     html.push_str(&format!(
         "<script type=\"application/json\" id=cells>{}</script>\n<script>const COLOURS = {};\n{}</script>\n</body>\n</html>\n",
         script_json(&cells),
@@ -219,30 +233,10 @@ fn feature_section(data: &ReportData) -> String {
     html
 }
 
-fn run_section(data: &ReportData) -> String {
-    let mut html = String::from("<section id=run><h2>Run</h2>\n<div class=plots>");
-    let longest = data.stages.iter().map(|stage| stage.wall_seconds).fold(0.0, f64::max).max(1e-9);
-    html.push_str("<div class=card><h3>Stages</h3><table><thead><tr><th>stage</th><th>seconds</th><th class=text></th><th>CPU s</th><th>peak so far</th></tr></thead><tbody>");
-    for stage in &data.stages {
-        html.push_str(&format!(
-            "<tr title=\"{}\"><td>{}</td><td>{}</td><td class=text><span class=bar style=\"width:{:.1}px\"></span></td><td>{}</td><td>{}</td></tr>",
-            escape(&stage.note),
-            escape(&stage.name),
-            fixed(stage.wall_seconds, 2),
-            stage.wall_seconds / longest * 90.0,
-            fixed(stage.cpu_seconds, 2),
-            bytes_text(stage.peak_bytes)
-        ));
-    }
-    let sum = |read: fn(&crate::measure::StageRecord) -> f64| data.stages.iter().map(read).sum::<f64>();
-    html.push_str(&format!(
-        "<tr><td><b>all</b></td><td><b>{}</b></td><td></td><td><b>{}</b></td><td></td></tr></tbody></table></div>",
-        fixed(sum(|stage| stage.wall_seconds), 2),
-        fixed(sum(|stage| stage.cpu_seconds), 2)
-    ));
-    html.push_str("<div class=card><h3>Input and output</h3><dl>");
-    let mut entry = |what: &str, value: String| html.push_str(&format!("<dt>{}</dt><dd>{value}</dd>", escape(what)));
-    entry("input", escape(&data.input));
+/// The input, the output and what made it, as HTML.
+fn entries(data: &ReportData) -> Vec<(String, String)> {
+    let mut entries = vec![("input".to_string(), escape(&data.input))];
+    let mut entry = |what: &str, value: String| entries.push((what.to_string(), value));
     if !data.input_format.is_empty() {
         entry("format", escape(&data.input_format));
     }
@@ -256,8 +250,41 @@ fn run_section(data: &ReportData) -> String {
     for (what, version) in &data.versions {
         entry(what, escape(version));
     }
+    entries
+}
+
+/// Costs, files and options. The values of `entries` are HTML.
+pub(super) fn run_section(
+    stages: &[crate::measure::StageRecord],
+    entries: &[(String, String)],
+    options: &[(String, Vec<(String, String)>)],
+) -> String {
+    let mut html = String::from("<section id=run><h2>Run</h2>\n<div class=plots>");
+    let longest = stages.iter().map(|stage| stage.wall_seconds).fold(0.0, f64::max).max(1e-9);
+    html.push_str("<div class=card><h3>Stages</h3><table><thead><tr><th>stage</th><th>seconds</th><th class=text></th><th>CPU s</th><th>peak so far</th></tr></thead><tbody>");
+    for stage in stages {
+        html.push_str(&format!(
+            "<tr title=\"{}\"><td>{}</td><td>{}</td><td class=text><span class=bar style=\"width:{:.1}px\"></span></td><td>{}</td><td>{}</td></tr>",
+            escape(&stage.note),
+            escape(&stage.name),
+            fixed(stage.wall_seconds, 2),
+            stage.wall_seconds / longest * 90.0,
+            fixed(stage.cpu_seconds, 2),
+            bytes_text(stage.peak_bytes)
+        ));
+    }
+    let sum = |read: fn(&crate::measure::StageRecord) -> f64| stages.iter().map(read).sum::<f64>();
+    html.push_str(&format!(
+        "<tr><td><b>all</b></td><td><b>{}</b></td><td></td><td><b>{}</b></td><td></td></tr></tbody></table></div>",
+        fixed(sum(|stage| stage.wall_seconds), 2),
+        fixed(sum(|stage| stage.cpu_seconds), 2)
+    ));
+    html.push_str("<div class=card><h3>Input and output</h3><dl>");
+    for (what, value) in entries {
+        html.push_str(&format!("<dt>{}</dt><dd>{value}</dd>", escape(what)));
+    }
     html.push_str("</dl></div></div>\n<p></p><div class=card><h3>Options</h3><div class=options>");
-    for (section, options) in &data.options {
+    for (section, options) in options {
         html.push_str(&format!("<section><h3 class=mono>[{}]</h3><dl class=mono>", escape(section)));
         for (name, value) in options {
             html.push_str(&format!("<dt>{}</dt><dd>{}</dd>", escape(name), escape(value)));

@@ -46,6 +46,11 @@ pub fn set_cache_bytes(bytes: u64) {
     kept().shrink();
 }
 
+/// How many bytes of decoded pieces all open volumes may keep together.
+pub fn cache_limit() -> u64 {
+    LIMIT.load(Ordering::Relaxed)
+}
+
 /// Bytes of decoded pieces that are kept at this moment.
 pub fn cache_bytes() -> u64 {
     kept().bytes as u64

@@ -19,6 +19,6 @@ mod tiff;
 mod units;
 mod zarr;
 
-pub use cache::{cache_bytes, set_cache_bytes};
+pub use cache::{cache_bytes, cache_limit, set_cache_bytes};
 pub use open::{OpenOptions, VolumeFormat, open_volume, open_volume_with, volume_format};
 pub use zarr::{Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, pyramid_levels, write_ome_zarr};

@@ -1,0 +1,280 @@
+//! From a volume to a table of cells.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::json;
+use zensaibo_core::data::{Frame, VolumeBlocks};
+use zensaibo_core::{Ctx, Error, Result};
+use zensaibo_imaging::blocks::View;
+use zensaibo_imaging::classify::CellClassifier;
+use zensaibo_imaging::detect::{Cells, DetectOptions, DetectionReport, detect_cells};
+use zensaibo_imaging::space::Spacing;
+
+use super::cells::{Rows, provenance, target};
+use super::source::{Budget, described, open, spacing_of};
+use super::{DetectConfig, ending, pictures};
+use crate::measure::{StageRecord, counted, grouped};
+use crate::recipe::output::{check_targets, write_text};
+use crate::recipe::stages::Stages;
+use crate::recipe::{Extras, Hooks};
+use crate::report::{Distribution, VolumeReport};
+
+/// Files that `detect` reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct DetectFiles<'a> {
+    /// The volume in which cells are sought.
+    pub signal: &'a Path,
+    /// The channel without the stain; may be the same file.
+    pub background: Option<&'a Path>,
+    /// Table of cells: .parquet, .csv, .h5ad, or .xml of cellfinder.
+    pub output: &'a Path,
+}
+
+/// What `detect` tells of a finished run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DetectSummary {
+    /// Cells found.
+    pub cells: usize,
+    /// Soma diameter in micrometres.
+    pub soma_diameter: f64,
+    /// What decided: "default", "none", or a file.
+    pub classifier: String,
+    /// What was seen on the way.
+    pub seen: DetectionReport,
+    /// Bytes that the run was allowed to take.
+    pub memory: Option<u64>,
+    /// The stages in order, with their costs.
+    pub stages: Vec<StageRecord>,
+    /// What the user should know.
+    pub notes: Vec<String>,
+    /// The output as it was named.
+    pub output: String,
+    /// The report as it was named, where one was asked for.
+    pub report: Option<String>,
+}
+
+impl DetectSummary {
+    /// The summary as lines of text.
+    pub fn text(&self) -> String {
+        let by = match self.classifier.as_str() {
+            "none" => "by a threshold in local noise".to_string(),
+            "default" => "by the classifier of zensaibo".to_string(),
+            file => format!("by {file}"),
+        };
+        let mut text = format!(
+            "{} (soma {} um, {by})\nof {}; {} too near to another, {} in the edge zone; {} voxels\n",
+            counted(self.cells, "cell"),
+            self.soma_diameter,
+            counted(self.seen.candidates as usize, "candidate"),
+            grouped(self.seen.too_near),
+            grouped(self.seen.edge),
+            grouped(self.seen.voxels),
+        );
+        let mut files = vec![("output", self.output.as_str())];
+        files.extend(self.report.as_deref().map(|report| ("report", report)));
+        text.push_str(&ending(&self.stages, self.memory, &self.notes, &files));
+        text
+    }
+}
+
+/// Finds the cells of a volume and writes them, and a report where one is asked for.
+///
+/// The same cells as `zensaibo.im.detect_cells` finds. `config.detect.memory` bounds the whole process but for the cells
+/// themselves and the map of what is normal. Files are written beside and renamed. Runs on the current thread pool.
+///
+/// # Errors
+/// As [`detect_cells`]; [`Error::Parameter`] for a volume whose spacing nobody says, and for names with an ending that is
+/// not known; [`Error::Io`].
+pub fn detect(
+    files: DetectFiles<'_>,
+    config: &DetectConfig,
+    extras: Extras<'_>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<DetectSummary> {
+    config.validate()?;
+    let target = target("output", files.output, &["parquet", "csv", "h5ad", "xml"])?;
+    check_targets(files.output, extras.report, Some(files.signal))?;
+    let classifier = classifier(&config.classifier.model)?;
+    let budget = Budget::new(config.detect.memory);
+    let options = DetectOptions { memory: budget.blocks, ..config.detect.clone() };
+    let mut stages = Stages::new(hooks, ctx);
+    let (signal, background, spacing) = stages.run("open", |_| {
+        let signal = open(files.signal, &config.input)?;
+        let background = files.background.map(|path| background(path, config)).transpose()?;
+        let spacing = spacing_of(signal.info())?;
+        let with = if background.is_some() { ", with background" } else { "" };
+        let note = format!("{}{with}", described(signal.info()));
+        Ok(((signal, background, spacing), note))
+    })?;
+    let cells = stages.run("detect", |ctx| {
+        let other = background.as_ref().map(|volume| volume as &dyn VolumeBlocks);
+        let cells = detect_cells(&signal, other, spacing, classifier.as_ref(), &options, ctx)?;
+        let note = format!("{} of {}", counted(cells.len(), "cell"), counted(cells.report.candidates as usize, "candidate"));
+        Ok((cells, note))
+    })?;
+    let kind = match config.classifier.model.as_str() {
+        name @ ("default" | "none") => name,
+        _ => "own",
+    };
+    let said = vec![
+        ("detection".to_string(), json!(cells.report)),
+        provenance("detect_cells", recorded(&config.detect, spacing, kind)),
+    ];
+    stages.run("write", |_| {
+        let rows = Rows::detected(&cells, signal.info().origin, spacing, said);
+        rows.write(files.output, target, &cells.centre)?;
+        let bytes = std::fs::metadata(files.output).map_or(0, |meta| meta.len());
+        Ok(((), crate::measure::bytes_text(bytes)))
+    })?;
+    let mut summary = DetectSummary {
+        cells: cells.len(),
+        soma_diameter: config.detect.soma_diameter,
+        classifier: config.classifier.model.clone(),
+        seen: cells.report.clone(),
+        memory: config.detect.memory,
+        notes: notes(&cells),
+        output: files.output.display().to_string(),
+        ..Default::default()
+    };
+    if let Some(path) = extras.report {
+        let frame = Frame { time: options.time, channel: options.channel };
+        let pictures = stages.run("pictures", |ctx| {
+            let pictures = pictures::of_cells(&signal, frame, spacing, &cells, options.soma_diameter, budget.blocks, ctx)?;
+            let note = counted(pictures.len(), "picture");
+            Ok((pictures, note))
+        })?;
+        let page = report(&files, config, &summary, &cells, signal.info().dtype.name(), pictures, &stages.records, extras);
+        write_text(path, &crate::report::volume_page(&page))?;
+        summary.report = Some(path.display().to_string());
+    }
+    summary.stages = stages.records;
+    Ok(summary)
+}
+
+fn classifier(model: &str) -> Result<Option<CellClassifier>> {
+    match model {
+        "none" => Ok(None),
+        "default" => CellClassifier::default_model().cloned().map(Some),
+        path => {
+            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+            CellClassifier::from_json(path, &text).map(Some)
+        }
+    }
+}
+
+/// One channel and time point of the background volume.
+fn background(path: &Path, config: &DetectConfig) -> Result<Arc<dyn VolumeBlocks>> {
+    let volume = open(path, &config.input)?;
+    let [times, channels, z, y, x] = volume.info().shape;
+    let (channel, time) = (config.background.channel, config.background.time);
+    for (name, at, length) in [("background.time", time, times), ("background.channel", channel, channels)] {
+        if at >= length {
+            return Err(Error::parameter(name, format!("0..{length} in {}", path.display()), at));
+        }
+    }
+    Ok(Arc::new(View::new(volume, [time..time + 1, channel..channel + 1, 0..z, 0..y, 0..x])?))
+}
+
+/// The options as Python's provenance lists them.
+fn recorded(options: &DetectOptions, spacing: Spacing, classifier: &str) -> serde_json::Value {
+    json!({
+        "soma_diameter": options.soma_diameter,
+        "threshold": options.threshold,
+        "min_score": options.min_score,
+        "min_distance": options.min_distance,
+        "edge_zone": options.edge_zone,
+        "channel": options.channel,
+        "time": options.time,
+        "spacing": spacing.um(),
+        "classifier": classifier,
+    })
+}
+
+fn notes(cells: &Cells) -> Vec<String> {
+    let seen = &cells.report;
+    let mut notes = Vec::new();
+    if seen.constant {
+        notes.push("The volume has no contrast anywhere: it is empty or constant.".to_string());
+    }
+    if seen.saturated > 0 {
+        let share = 100.0 * seen.saturated as f64 / seen.voxels.max(1) as f64;
+        notes.push(format!(
+            "{} ({share:.2} %) hold the largest value of their type: what is brighter was cut off.",
+            counted(seen.saturated as usize, "voxel")
+        ));
+    }
+    notes
+}
+
+#[allow(clippy::too_many_arguments)] // what the page tells
+fn report(
+    files: &DetectFiles<'_>,
+    config: &DetectConfig,
+    summary: &DetectSummary,
+    cells: &Cells,
+    dtype: &str,
+    pictures: Vec<crate::report::Picture>,
+    stages: &[StageRecord],
+    extras: Extras<'_>,
+) -> VolumeReport {
+    let number = |value: u64, what: &str| (grouped(value), what.to_string());
+    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
+    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
+    let column = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
+    let classified = cells.report.classified;
+    let limit = if classified { None } else { Some(config.detect.threshold) };
+    let contrast: Vec<f64> = cells.peak.iter().zip(&cells.background).map(|(&peak, &around)| f64::from(peak - around)).collect();
+    let mut entries = vec![("signal".to_string(), files.signal.display().to_string())];
+    entries.extend(files.background.map(|path| ("background".to_string(), path.display().to_string())));
+    entries.push(("voxels".into(), format!("{} of {dtype}", grouped(cells.report.voxels))));
+    entries.push(("candidates".into(), grouped(cells.report.candidates)));
+    entries.push(("too near to another".into(), grouped(cells.report.too_near)));
+    entries.push(("saturated voxels".into(), grouped(cells.report.saturated)));
+    entries.push(("output".into(), summary.output.clone()));
+    entries.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
+    let memory = summary.memory.map_or("peak memory".to_string(), |memory| {
+        format!("peak memory of {} allowed", crate::measure::bytes_text(memory))
+    });
+    VolumeReport {
+        input: files.signal.display().to_string(),
+        subtitle: "Cells of a volume".into(),
+        time: extras.time.map(str::to_string),
+        numbers: vec![
+            number(cells.len() as u64, "cells"),
+            number(cells.report.candidates, "candidates"),
+            number(cells.report.edge, "cells in the edge zone"),
+            (format!("{seconds:.1} s"), "from file to table".into()),
+            (crate::measure::bytes_text(peak), memory),
+        ],
+        notes: summary.notes.clone(),
+        legend: if cells.is_empty() {
+            "No cell was found.".into()
+        } else if classified {
+            "Rings and dots are cells, from yellow (lowest score) to red (highest).".into()
+        } else {
+            "Rings and dots are cells, from yellow (stands out least) to red (most).".into()
+        },
+        pictures,
+        distributions: vec![
+            Distribution {
+                label: if classified { "score (probability of a cell)" } else { "score (prominence in local noise)" }.into(),
+                of: "cells".into(),
+                values: column(&cells.score),
+                limit,
+            },
+            Distribution { label: "peak above local median".into(), of: "cells".into(), values: contrast, limit: None },
+            Distribution {
+                label: "volume of the half-height body, cubic um".into(),
+                of: "cells".into(),
+                values: column(&cells.volume),
+                limit: None,
+            },
+        ],
+        stages: stages.to_vec(),
+        entries,
+        options: config.values(),
+    }
+}

@@ -1,0 +1,279 @@
+//! From detections over time to tracks.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+use zensaibo_core::{Ctx, DataFault, Error, Result};
+use zensaibo_imaging::space::Spacing;
+use zensaibo_imaging::track::{Detections, label_centres, track as link};
+use zensaibo_io::{AnnDataFile, Column, Columns, Marker, Value, read_columns, read_markers, write_columns};
+
+use super::cells::{Target, numbers, provenance, target};
+use super::source::{open, spacing_of};
+use super::{TrackConfig, ending};
+use crate::measure::{StageRecord, bytes_text, counted, grouped};
+use crate::recipe::Hooks;
+use crate::recipe::output::check_targets;
+use crate::recipe::stages::Stages;
+
+/// What `track` tells of a finished run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TrackSummary {
+    /// Detections read.
+    pub detections: usize,
+    /// Time points.
+    pub times: usize,
+    /// Tracks found.
+    pub tracks: usize,
+    /// Tracks that divide.
+    pub divisions: usize,
+    /// Detections that are a track by themselves.
+    pub alone: usize,
+    /// The stages in order, with their costs.
+    pub stages: Vec<StageRecord>,
+    /// The output as it was named.
+    pub output: String,
+}
+
+impl TrackSummary {
+    /// The summary as lines of text.
+    pub fn text(&self) -> String {
+        let mut text = format!(
+            "{} of {} at {}; {}; {} tracks of one detection\n",
+            counted(self.tracks, "track"),
+            counted(self.detections, "detection"),
+            counted(self.times, "time point"),
+            counted(self.divisions, "division"),
+            grouped(self.alone as u64)
+        );
+        text.push_str(&ending(&self.stages, None, &[], &[("output", &self.output)]));
+        text
+    }
+}
+
+/// Detections ordered by time.
+#[derive(Default)]
+struct Found {
+    offsets: Vec<usize>,
+    points: Vec<[f64; 3]>,
+    sizes: Option<Vec<f64>>,
+    /// Time point of each.
+    times: Vec<i64>,
+    /// Row of each in its table.
+    rows: Vec<i64>,
+    /// Label of each, of label volumes.
+    labels: Option<Vec<i64>>,
+}
+
+/// Tracks detections over time: tables, one for each time point or one with a column of time, or a volume of labels with
+/// time. Writes one row per detection, as `zensaibo.im.track` returns them.
+///
+/// # Errors
+/// As [`zensaibo_imaging::track::track`]; [`Error::Data`], [`Error::Format`] for tables without places or times;
+/// [`Error::Parameter`] for labels whose spacing nobody says and for an output of another kind; [`Error::Io`].
+pub fn track(inputs: &[PathBuf], output: &Path, config: &TrackConfig, hooks: &dyn Hooks, ctx: &Ctx) -> Result<TrackSummary> {
+    config.validate()?;
+    let kind = target("output", output, &["parquet", "csv"])?;
+    debug_assert_eq!(kind, Target::Table);
+    for input in inputs {
+        check_targets(output, None, Some(input))?;
+    }
+    let mut stages = Stages::new(hooks, ctx);
+    let found = stages.run("read", |ctx| {
+        let found = read(inputs, config, ctx)?;
+        let note = format!(
+            "{} at {}",
+            counted(found.points.len(), "detection"),
+            counted(found.offsets.len().saturating_sub(1), "time point")
+        );
+        Ok((found, note))
+    })?;
+    let tracks = stages.run("track", |ctx| {
+        let detections =
+            Detections { offsets: &found.offsets, points: &found.points, sizes: found.sizes.as_deref() };
+        let tracks = link(&detections, &config.track, ctx)?;
+        let note = counted(tracks.len(), "track");
+        Ok((tracks, note))
+    })?;
+    stages.run("write", |_| {
+        let parent = |&track: &u32| i64::from(tracks.parent[track as usize - 1]);
+        let axis = |a: usize| found.points.iter().map(|point| point[a]).collect::<Vec<f64>>();
+        let mut columns = vec![
+            numbers("track", tracks.track.iter().map(|&track| i64::from(track)).collect::<Vec<i64>>()),
+            numbers("parent", tracks.track.iter().map(parent).collect::<Vec<i64>>()),
+            numbers("t", found.times.clone()),
+            numbers("z", axis(0)),
+            numbers("y", axis(1)),
+            numbers("x", axis(2)),
+            numbers("detection", found.rows.clone()),
+        ];
+        columns.extend(found.labels.clone().map(|labels| numbers("label", labels)));
+        let (name, said) = provenance("track", json!(config.track));
+        let metadata = vec![("unit".to_string(), "micrometer".to_string()), (name, said.to_string())];
+        write_columns(output, &Columns { columns, metadata })?;
+        Ok(((), bytes_text(std::fs::metadata(output).map_or(0, |meta| meta.len()))))
+    })?;
+    let mut lengths = vec![0usize; tracks.len()];
+    tracks.track.iter().for_each(|&track| lengths[track as usize - 1] += 1);
+    let mut mothers: Vec<u32> = tracks.parent.iter().copied().filter(|&parent| parent != 0).collect();
+    mothers.sort_unstable();
+    mothers.dedup();
+    Ok(TrackSummary {
+        detections: found.points.len(),
+        times: found.offsets.len().saturating_sub(1),
+        tracks: tracks.len(),
+        divisions: mothers.len(),
+        alone: lengths.iter().filter(|&&length| length == 1).count(),
+        stages: stages.records,
+        output: output.display().to_string(),
+    })
+}
+
+/// Whether a name ends as tables do; anything else is a volume.
+fn is_table(path: &Path) -> bool {
+    let ending = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_lowercase();
+    matches!(ending.as_str(), "parquet" | "csv" | "xml" | "h5ad")
+}
+
+fn read(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
+    match inputs {
+        [labels] if !is_table(labels) => from_labels(labels, config, ctx),
+        [whole] => from_whole(whole, config, ctx),
+        several => from_frames(several, config, ctx),
+    }
+}
+
+/// One table as it was read: places in micrometres, and other columns.
+struct Frame {
+    points: Vec<[f64; 3]>,
+    columns: Columns,
+}
+
+fn read_frame(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Frame> {
+    if !is_table(path) {
+        return Err(Error::format(path, "file", "tables (.parquet, .csv, .h5ad, .xml), or one volume of labels", "several inputs"));
+    }
+    let scale = config.input.spacing;
+    let ending = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_lowercase();
+    let scaled = |points: Vec<[f64; 3]>| match scale {
+        None => Ok(points),
+        Some(um) => Spacing::new(um).map(|um| points.into_iter().map(|point| um.point_um(point)).collect()),
+    };
+    if ending == "xml" {
+        if scale.is_none() {
+            let expected = format!("micrometres per voxel (--spacing Z,Y,X): {} holds voxels", path.display());
+            return Err(Error::parameter("spacing", expected, "none"));
+        }
+        return Ok(Frame { points: scaled(read_markers(path, Marker::Cell)?)?, columns: Columns::default() });
+    }
+    let in_um = || Error::parameter("spacing", format!("none: places of {} are micrometres", path.display()), "a spacing");
+    if ending == "h5ad" {
+        if scale.is_some() {
+            return Err(in_um());
+        }
+        let file = AnnDataFile::open(path)?;
+        let columns = Columns { columns: file.obs(ctx)?.columns, metadata: Vec::new() };
+        let wrong = |found: String| Error::format(path, "obsm/spatial", "(x, y) or (x, y, z) for each cell", found);
+        let Value::Array { shape, values } = file.value("obsm/spatial", ctx)? else {
+            return Err(wrong("no array of numbers".into()));
+        };
+        let (flat, width) = (values.to_f64(), shape.get(1).copied().unwrap_or(0));
+        if shape.len() != 2 || !(2..=3).contains(&width) {
+            return Err(wrong(format!("shape {shape:?}")));
+        }
+        let place = |row: &[f64]| [row.get(2).copied().unwrap_or(0.0), row[1], row[0]];
+        return Ok(Frame { points: flat.chunks_exact(width).map(place).collect(), columns });
+    }
+    let columns = read_columns(path)?;
+    let detected = columns.get("score").is_some() && columns.get("noise").is_some();
+    if scale.is_some() && (columns.said("unit") == Some("micrometer") || detected) {
+        return Err(in_um());
+    }
+    let (y, x) = (columns.numbers(path, "y")?, columns.numbers(path, "x")?);
+    let z = if columns.get("z").is_some() { columns.numbers(path, "z")? } else { vec![0.0; y.len()] };
+    let points = (0..y.len()).map(|row| [z[row], y[row], x[row]]).collect();
+    Ok(Frame { points: scaled(points)?, columns })
+}
+
+/// A table for each time point.
+fn from_frames(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
+    let mut found = Found { offsets: vec![0], sizes: config.input.size.as_ref().map(|_| Vec::new()), ..Default::default() };
+    for (time, path) in inputs.iter().enumerate() {
+        ctx.check()?;
+        let frame = read_frame(path, config, ctx)?;
+        if let (Some(name), Some(sizes)) = (&config.input.size, &mut found.sizes) {
+            sizes.extend(frame.columns.numbers(path, name)?);
+        }
+        found.times.extend(std::iter::repeat_n(time as i64, frame.points.len()));
+        found.rows.extend(0..frame.points.len() as i64);
+        found.points.extend(frame.points);
+        found.offsets.push(found.points.len());
+    }
+    Ok(found)
+}
+
+/// One table of all time points.
+fn from_whole(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
+    const MOST: i64 = 10_000_000;
+    let frame = read_frame(path, config, ctx)?;
+    let name = config.input.time.as_str();
+    let times = match frame.columns.get(name) {
+        // What AnnData calls a category may still be numbers.
+        Some(Column::Categories { .. }) | None if frame.columns.columns.is_empty() => None,
+        _ => Some(frame.columns.numbers(path, name)?),
+    };
+    let times = times.ok_or_else(|| {
+        let expected = format!("a column {name} of time points, or a table for each time point");
+        Error::data(DataFault::Shape, path.display().to_string(), expected, "markers alone")
+    })?;
+    if let Some(row) = times.iter().position(|time| time.fract() != 0.0 || !time.is_finite()) {
+        let what = format!("{}, column {name}", path.display());
+        return Err(Error::data(DataFault::Invalid, what, "whole numbers", format!("{} in row {row}", times[row])));
+    }
+    let times: Vec<i64> = times.iter().map(|&time| time as i64).collect();
+    let mut order: Vec<usize> = (0..times.len()).collect();
+    order.sort_by_key(|&row| times[row]);
+    let (first, last) = (times.iter().min().copied().unwrap_or(0), times.iter().max().copied().unwrap_or(-1));
+    let number = last.saturating_sub(first).saturating_add(1);
+    if number > MOST {
+        let what = format!("{}, column {name}", path.display());
+        return Err(Error::data(DataFault::Invalid, what, format!("at most {MOST} time points"), format!("{first} to {last}")));
+    }
+    let sorted: Vec<i64> = order.iter().map(|&row| times[row]).collect();
+    let sizes = config.input.size.as_ref().map(|size| frame.columns.numbers(path, size)).transpose()?;
+    Ok(Found {
+        offsets: (0..=number).map(|time| sorted.partition_point(|&at| at < first + time)).collect(),
+        points: order.iter().map(|&row| frame.points[row]).collect(),
+        sizes: sizes.map(|sizes| order.iter().map(|&row| sizes[row]).collect()),
+        times: sorted,
+        rows: order.iter().map(|&row| row as i64).collect(),
+        labels: None,
+    })
+}
+
+/// A volume of labels over time.
+fn from_labels(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
+    if config.input.size.is_some() {
+        return Err(Error::parameter("input.size", "unset for labels, whose sizes are known", "a column"));
+    }
+    let volume = open(path, &config.input.volume())?;
+    let spacing = spacing_of(volume.info())?;
+    if !volume.info().axes.contains('t') {
+        let expected = "labels with an axis t (--set input.axes=tzyx where the file does not name its axes)";
+        let found = format!("axes {}", volume.info().axes);
+        return Err(Error::data(DataFault::Shape, path.display().to_string(), expected, found));
+    }
+    let frames = label_centres(&volume, ctx)?;
+    let mut found = Found { offsets: vec![0], ..Default::default() };
+    let (mut sizes, mut labels) = (Vec::new(), Vec::new());
+    for (time, frame) in frames.into_iter().enumerate() {
+        found.times.extend(std::iter::repeat_n(time as i64, frame.labels.len()));
+        found.rows.extend(0..frame.labels.len() as i64);
+        found.points.extend(frame.centres.iter().map(|&centre| spacing.point_um(centre)));
+        found.offsets.push(found.points.len());
+        sizes.extend(frame.voxels.iter().map(|&voxels| voxels as f64));
+        labels.extend(frame.labels.iter().map(|&label| label as i64));
+    }
+    Ok(Found { sizes: Some(sizes), labels: Some(labels), ..found })
+}
