@@ -33,7 +33,7 @@ ext: $(VENV)/.ready ## Build the Python extension and the command line tool (rel
 	cp target/release/lib_core.so $(EXTENSION).new && mv $(EXTENSION).new $(EXTENSION)
 
 .PHONY: demo
-demo: ext ## Run the main job on data made here (and on PBMC 3k where ZENSAIBO_DATA has it); leaves demo/
+demo: ext ## Run the main jobs on data made here (and on real data where ZENSAIBO_DATA has it); leaves demo/
 	$(BIN)/python -m zensaibo.demo --out demo
 
 .PHONY: test

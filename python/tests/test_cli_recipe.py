@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -256,6 +257,8 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "zensaibo.demo", "--out", str(tmp_path / "demo")]
     done = subprocess.run(line, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
-    for word in ("Simulated", "clusters", "top markers", "peak", "simulated.html", "PBMC 3k is left out"):
+    for word in ("Simulated", "clusters", "top markers", "peak", "simulated.html", "PBMC 3k is left out", "phantom.html", "The brain crop"):
         assert word in done.stdout, word
+    scores = re.search(r"precision ([\d.]+), recall ([\d.]+), F1 ([\d.]+)", done.stdout)
+    assert scores is not None and float(scores[3]) > 0.9, done.stdout
     assert (tmp_path / "demo" / "simulated.html").exists()
