@@ -27,7 +27,8 @@ fn phantom(shape: [usize; 3], nuclei: usize) -> Phantom {
 /// A phantom as OME-Zarr, which says its spacing.
 fn stored(at: &Path, phantom: &Phantom) -> PathBuf {
     let path = at.join("signal.ome.zarr");
-    write_ome_zarr(phantom, &path, &OmeZarrOptions { chunk: Some([16, 32, 32]), ..Default::default() }, &Ctx::quiet()).unwrap();
+    write_ome_zarr(phantom, &path, &OmeZarrOptions { chunk: Some([16, 32, 32]), ..Default::default() }, &Ctx::quiet())
+        .unwrap();
     path
 }
 
@@ -100,14 +101,29 @@ fn cells_go_into_every_kind_of_file() {
 
     let detect = "detect {}/signal.ome.zarr --soma-diameter 16 -o {}/cells";
     let text = done(place.path(), &format!("{detect}.parquet --report {{}}/cells.html --memory 512MiB"));
-    for word in ["cells (soma 16 um", "candidates", "edge zone", "detect ", "memory: ", "of 537 MB allowed", "cells.html"] {
+    for word in
+        ["cells (soma 16 um", "candidates", "edge zone", "detect ", "memory: ", "of 537 MB allowed", "cells.html"]
+    {
         assert!(text.contains(word), "`{word}` is not in: {text}");
     }
     let table = read_columns(&at("cells.parquet")).unwrap();
     let columns: Vec<&str> = table.columns.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         columns,
-        ["label", "score", "volume", "radius", "mean_intensity", "peak_intensity", "background", "noise", "edge", "z", "y", "x"]
+        [
+            "label",
+            "score",
+            "volume",
+            "radius",
+            "mean_intensity",
+            "peak_intensity",
+            "background",
+            "noise",
+            "edge",
+            "z",
+            "y",
+            "x"
+        ]
     );
     assert_eq!(table.get("label"), Some(&Column::Numbers((1..=cells.len() as u32).collect::<Vec<u32>>().into())));
     for (name, values) in [
@@ -251,7 +267,11 @@ fn bad_volumes_and_options_are_told_apart() {
         ("segment {}/nan.npy --spacing 5,2,2 -o {}/out.zarr", 3, &["nan.npy", "finite"]),
         ("segment {}/noise.npy --spacing 5,2,2 -o {}/out.zarr --table {}/t.xml", 2, &["table", ".parquet"]),
         ("segment {}/noise.npy --spacing 5,2,2 -o {}/out.zarr --channel 2", 2, &["input.channel", "2"]),
-        ("segment {}/noise.npy --spacing 5,2,2 -o {}/out.zarr --set segment.diametre=2", 2, &["did you mean `diameter`?"]),
+        (
+            "segment {}/noise.npy --spacing 5,2,2 -o {}/out.zarr --set segment.diametre=2",
+            2,
+            &["did you mean `diameter`?"],
+        ),
         ("track {}/notes.txt -o {}/out.csv --spacing 1,1,1", 3, &["notes.txt"]),
         ("track {}/none.csv -o {}/out.csv", 3, &["none.csv"]),
         ("track {}/noise.npy -o {}/out.csv --spacing 1,1,1", 3, &["axis t", "tzyx"]),
@@ -372,7 +392,12 @@ fn nuclei_become_labels_and_a_table() {
     assert_eq!(again, own.labels);
     let page = std::fs::read_to_string(at("nuclei.html")).unwrap();
     assert!(page.contains("Plane 15") && page.contains("Histogram of sphericity"));
-    refused(place.path(), "segment {}/signal.ome.zarr --diameter 16 -o {}/x.zarr --memory 5MB", 3, &["memory", "time point"]);
+    refused(
+        place.path(),
+        "segment {}/signal.ome.zarr --diameter 16 -o {}/x.zarr --memory 5MB",
+        3,
+        &["memory", "time point"],
+    );
 }
 
 /// Three cells that walk; the third divides at time 2.

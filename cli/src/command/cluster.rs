@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
 
 /// The options of the file, then those of the command line.
 fn options(args: &Args) -> Result<ClusterConfig> {
-    let text = args.config.as_ref().map_or(Ok(String::new()), super::options::read)?;
+    let text = args.config.as_deref().map_or(Ok(String::new()), super::options::read)?;
     let mut assignments = Vec::new();
     if let Some(seed) = args.seed {
         assignments.extend(seeds().into_iter().map(|place| format!("{place}={seed}")));

@@ -90,8 +90,24 @@ mod tests {
         let file = place.path().join("my.toml");
         std::fs::write(&file, "[detect]\nsoma_diameter = 3\nthreshold = 9\nedge_zone = 1\n").unwrap();
         let args = Args::parse_from([
-            "detect", "in", "-o", "out.csv", "--spacing", "5,2,2", "--soma-diameter", "16", "--memory", "1GiB", "--channel",
-            "1", "--classifier", "a \"b\".json", "--set", "detect.threshold=7", "--config", file.to_str().unwrap(),
+            "detect",
+            "in",
+            "-o",
+            "out.csv",
+            "--spacing",
+            "5,2,2",
+            "--soma-diameter",
+            "16",
+            "--memory",
+            "1GiB",
+            "--channel",
+            "1",
+            "--classifier",
+            "a \"b\".json",
+            "--set",
+            "detect.threshold=7",
+            "--config",
+            file.to_str().unwrap(),
         ]);
         let config = options(&args).unwrap();
         assert_eq!(config.input.spacing, Some([5.0, 2.0, 2.0]));

@@ -1,6 +1,6 @@
 //! What the commands that take options share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use toml::Value;
@@ -26,14 +26,14 @@ pub(super) struct Common {
 impl Common {
     /// The text of the file of options, and what flags and `--set` put over it.
     pub(super) fn options(&self, flags: Vec<Option<String>>) -> Result<(String, Vec<String>)> {
-        let text = self.config.as_ref().map_or(Ok(String::new()), read)?;
+        let text = self.config.as_deref().map_or(Ok(String::new()), read)?;
         let assignments = flags.into_iter().flatten().chain(self.set.iter().cloned()).collect();
         Ok((text, assignments))
     }
 }
 
 /// A file of options. What cannot be read is bad usage: the message says so, and so does the exit code.
-pub(super) fn read(path: &PathBuf) -> Result<String> {
+pub(super) fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path)
         .map_err(|error| Error::parameter("--config", "a readable file", format!("{}: {error}", path.display())))
 }

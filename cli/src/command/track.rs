@@ -42,10 +42,9 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
-    let (text, assignments) = args.common.options(vec![
-        assigned_three("input.spacing", args.spacing),
-        assigned("track.max_speed", args.max_speed),
-    ])?;
+    let (text, assignments) = args
+        .common
+        .options(vec![assigned_three("input.spacing", args.spacing), assigned("track.max_speed", args.max_speed)])?;
     let config = TrackConfig::from_toml(&text, &assignments)?;
     let terminal = Terminal::new(Show::fitting(args.common.quiet));
     let ctx = Ctx::new(cancel.clone(), terminal.clone());

@@ -1,9 +1,9 @@
 //! The still plots, as SVG that takes its colours from the page's style sheet.
 
 use super::data::{Cluster, DotData, FeaturePlot, QcMetric};
-use super::volume::Distribution;
 use super::scale::Scale;
 use super::text::{escape, px, tick};
+use super::volume::Distribution;
 use crate::measure::grouped;
 
 const WIDTH: f64 = 440.0;
@@ -151,11 +151,7 @@ pub(super) fn distribution(data: &Distribution) -> String {
     }
     if let Some(limit) = data.limit.filter(|limit| (x.low..=x.high).contains(limit)) {
         let at = px(x.at(limit));
-        body.push_str(&format!(
-            "<line class=limit x1={at} x2={at} y1={} y2={} />",
-            px(TOP),
-            px(HEIGHT - BOTTOM)
-        ));
+        body.push_str(&format!("<line class=limit x1={at} x2={at} y1={} y2={} />", px(TOP), px(HEIGHT - BOTTOM)));
     }
     frame(&format!("Histogram of {}", data.label), &x, &y, &data.label, &data.of, &body)
 }

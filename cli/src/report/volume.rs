@@ -145,7 +145,8 @@ pub fn volume_page(data: &VolumeReport) -> String {
         html.push_str(&format!("<div class=card>{}</div>", charts::distribution(one)));
     }
     html.push_str("</div></section>\n");
-    let entries: Vec<(String, String)> = data.entries.iter().map(|(what, value)| (what.clone(), escape(value))).collect();
+    let entries: Vec<(String, String)> =
+        data.entries.iter().map(|(what, value)| (what.clone(), escape(value))).collect();
     html.push_str(&run_section(&data.stages, &entries, &data.options));
     html.push_str(super::page::END);
     html.push_str("</body>\n</html>\n");
@@ -284,7 +285,12 @@ mod tests {
                 picture(Pixels::Rgb(vec![9; 18]), Vec::new()),
             ],
             distributions: vec![
-                Distribution { label: evil.into(), of: evil.into(), values: vec![1.0, 2.0, f64::NAN], limit: Some(1.5) },
+                Distribution {
+                    label: evil.into(),
+                    of: evil.into(),
+                    values: vec![1.0, 2.0, f64::NAN],
+                    limit: Some(1.5),
+                },
                 Distribution { label: "none".into(), of: "cells".into(), values: vec![], limit: None },
             ],
             ..Default::default()

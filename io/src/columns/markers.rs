@@ -61,7 +61,8 @@ pub fn read_markers(path: &Path, kind: Marker) -> Result<Vec<[f64; 3]>> {
     let wanted = if kind == Marker::Cell { "2" } else { "1" };
     let mut places = Vec::new();
     let child = |node: &roxmltree::Node<'_, '_>, name: &str| {
-        let found = node.children().find(|child| child.has_tag_name(name)).and_then(|child| child.text().map(str::trim));
+        let found =
+            node.children().find(|child| child.has_tag_name(name)).and_then(|child| child.text().map(str::trim));
         found.unwrap_or_default().to_string()
     };
     let groups = root.descendants().filter(|node| node.has_tag_name("Marker_Type"));

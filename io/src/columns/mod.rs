@@ -7,8 +7,6 @@
 mod csv;
 mod markers;
 mod parquet;
-#[cfg(test)]
-mod tests;
 
 use std::fs;
 use std::io::Write;
@@ -62,7 +60,9 @@ impl Columns {
             Some(Column::Numbers(values)) => Ok(values.to_f64()),
             Some(Column::Optional { values, missing }) => match missing.iter().position(|&gone| gone) {
                 None => Ok(values.to_f64()),
-                Some(row) => Err(Error::data(DataFault::NotFinite, what(), "a number in each row", format!("none in row {row}"))),
+                Some(row) => {
+                    Err(Error::data(DataFault::NotFinite, what(), "a number in each row", format!("none in row {row}")))
+                }
             },
             // Of an empty table nobody can tell the type.
             Some(column) if column.is_empty() => Ok(Vec::new()),
@@ -70,7 +70,12 @@ impl Columns {
             None => {
                 let names: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
                 let expected = format!("a column {name}");
-                Err(Error::data(DataFault::Shape, path.display().to_string(), expected, format!("columns {}", names.join(", "))))
+                Err(Error::data(
+                    DataFault::Shape,
+                    path.display().to_string(),
+                    expected,
+                    format!("columns {}", names.join(", ")),
+                ))
             }
         }
     }
@@ -124,8 +129,8 @@ pub fn read_columns(path: &Path) -> Result<Columns> {
 /// [`Error::Io`] when the disk is full or the system refuses: what stood at the target then stands there still.
 pub fn write_columns(path: &Path, table: &Columns) -> Result<()> {
     table.check()?;
-    let kind = kind(path)
-        .ok_or_else(|| Error::parameter("path", "a name ending in .parquet or .csv", path.display()))?;
+    let kind =
+        kind(path).ok_or_else(|| Error::parameter("path", "a name ending in .parquet or .csv", path.display()))?;
     replace(path, |file| match kind {
         Kind::Parquet => parquet::write(file, table),
         Kind::Csv => csv::write(file, table),

@@ -4,12 +4,10 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::basic::LogicalType;
+use parquet::basic::{Compression, ConvertedType, Repetition, Type as Physical};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
-use parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type,
-};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -206,8 +204,7 @@ fn take<T: DataType>(
     let (mut values, mut levels) = (Vec::new(), Vec::new());
     let mut read = 0;
     while read < rows {
-        let (records, _, _) =
-            reader.read_records(rows - read, gaps.then_some(&mut levels), None, &mut values)?;
+        let (records, _, _) = reader.read_records(rows - read, gaps.then_some(&mut levels), None, &mut values)?;
         if records == 0 {
             return Err(ParquetError::General(format!("{read} of {rows} rows")));
         }

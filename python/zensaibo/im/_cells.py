@@ -58,11 +58,10 @@ def write_cells(path: str | PathLike[str], cells: Any) -> None:
         if axis in table:
             del table[axis]
         table.insert(len(table.columns) - place, axis, places[:, place])
-    said = {"unit": "micrometer"}
-    provenance = cells.uns.get(PROVENANCE, {})
-    spacing = provenance.get("detect_cells", {}).get("options", {}).get("spacing")
-    if spacing is not None:
-        said["spacing"] = json.dumps([float(um) for um in spacing])
+    said = {"unit": str(cells.uns.get("spatial_space", _SPACE)["unit"])}
+    for step in cells.uns.get(PROVENANCE, {}).values():
+        if "spacing" in step["options"]:
+            said["spacing"] = json.dumps([float(um) for um in step["options"]["spacing"]])
     for key, name in (("detection", "detection"), (PROVENANCE, "zensaibo")):
         if key in cells.uns:
             said[name] = json.dumps(cells.uns[key], default=_plain)
@@ -117,8 +116,8 @@ def read_cells(path: str | PathLike[str]) -> AnnData:
     index = [str(row) for row in rows] if len(np.unique(rows)) == n else [str(row) for row in range(1, n + 1)]
     cells = AnnData(obs=pd.DataFrame(table, index=index))
     cells.obsm["spatial"] = places
-    cells.uns["spatial_space"] = dict(_SPACE)
     found = dict(said)
+    cells.uns["spatial_space"] = {**_SPACE, "unit": found.get("unit", _SPACE["unit"])}
     for name, key in (("detection", "detection"), ("zensaibo", PROVENANCE)):
         if name in found:
             cells.uns[key] = json.loads(found[name])

@@ -103,8 +103,7 @@ impl Rows {
         let mut writer = AnnDataWriter::create(path, &WriteOptions::default())?;
         if !self.values.is_empty() {
             let (rows, width) = (self.names.len(), self.values.len());
-            let flat: Vec<f32> =
-                (0..rows * width).map(|at| self.values[at % width].1[at / width]).collect();
+            let flat: Vec<f32> = (0..rows * width).map(|at| self.values[at % width].1[at / width]).collect();
             writer.value("X", &Value::matrix(rows, width, flat))?;
         }
         writer.obs(&Table { index_name: None, index: self.names.clone(), columns: self.columns.clone() })?;
@@ -124,7 +123,10 @@ impl Rows {
 pub(super) fn provenance(step: &str, options: Json) -> (String, Json) {
     let options = match options {
         Json::Object(fields) => Json::Object(
-            fields.into_iter().map(|(name, value)| (name, if value.is_null() { json!("None") } else { value })).collect(),
+            fields
+                .into_iter()
+                .map(|(name, value)| (name, if value.is_null() { json!("None") } else { value }))
+                .collect(),
         ),
         other => other,
     };

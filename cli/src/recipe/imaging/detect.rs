@@ -99,7 +99,8 @@ pub fn detect(
     check_targets(files.output, extras.report, Some(files.signal))?;
     let classifier = classifier(&config.classifier.model)?;
     let budget = Budget::new(config.detect.memory);
-    let options = DetectOptions { memory: budget.blocks, ..config.detect.clone() };
+    // A plan keeps as much again for results, which are small here: most of that goes to the blocks.
+    let options = DetectOptions { memory: budget.blocks.map(|bytes| bytes + bytes / 5 * 2), ..config.detect.clone() };
     let mut stages = Stages::new(hooks, ctx);
     let (signal, background, spacing) = stages.run("open", |_| {
         let signal = open(files.signal, &config.input)?;
@@ -112,7 +113,8 @@ pub fn detect(
     let cells = stages.run("detect", |ctx| {
         let other = background.as_ref().map(|volume| volume as &dyn VolumeBlocks);
         let cells = detect_cells(&signal, other, spacing, classifier.as_ref(), &options, ctx)?;
-        let note = format!("{} of {}", counted(cells.len(), "cell"), counted(cells.report.candidates as usize, "candidate"));
+        let note =
+            format!("{} of {}", counted(cells.len(), "cell"), counted(cells.report.candidates as usize, "candidate"));
         Ok((cells, note))
     })?;
     let kind = match config.classifier.model.as_str() {
@@ -142,11 +144,13 @@ pub fn detect(
     if let Some(path) = extras.report {
         let frame = Frame { time: options.time, channel: options.channel };
         let pictures = stages.run("pictures", |ctx| {
-            let pictures = pictures::of_cells(&signal, frame, spacing, &cells, options.soma_diameter, budget.blocks, ctx)?;
+            let pictures =
+                pictures::of_cells(&signal, frame, spacing, &cells, options.soma_diameter, budget.blocks, ctx)?;
             let note = counted(pictures.len(), "picture");
             Ok((pictures, note))
         })?;
-        let page = report(&files, config, &summary, &cells, signal.info().dtype.name(), pictures, &stages.records, extras);
+        let page =
+            report(&files, config, &summary, &cells, signal.info().dtype.name(), pictures, &stages.records, extras);
         write_text(path, &crate::report::volume_page(&page))?;
         summary.report = Some(path.display().to_string());
     }
@@ -180,17 +184,13 @@ fn background(path: &Path, config: &DetectConfig) -> Result<Arc<dyn VolumeBlocks
 
 /// The options as Python's provenance lists them.
 fn recorded(options: &DetectOptions, spacing: Spacing, classifier: &str) -> serde_json::Value {
-    json!({
-        "soma_diameter": options.soma_diameter,
-        "threshold": options.threshold,
-        "min_score": options.min_score,
-        "min_distance": options.min_distance,
-        "edge_zone": options.edge_zone,
-        "channel": options.channel,
-        "time": options.time,
-        "spacing": spacing.um(),
-        "classifier": classifier,
-    })
+    let mut all = json!(options);
+    if let Some(fields) = all.as_object_mut() {
+        fields.shift_remove("memory");
+        fields.insert("spacing".into(), json!(spacing.um()));
+        fields.insert("classifier".into(), json!(classifier));
+    }
+    all
 }
 
 fn notes(cells: &Cells) -> Vec<String> {
@@ -226,7 +226,8 @@ fn report(
     let column = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     let classified = cells.report.classified;
     let limit = if classified { None } else { Some(config.detect.threshold) };
-    let contrast: Vec<f64> = cells.peak.iter().zip(&cells.background).map(|(&peak, &around)| f64::from(peak - around)).collect();
+    let contrast: Vec<f64> =
+        cells.peak.iter().zip(&cells.background).map(|(&peak, &around)| f64::from(peak - around)).collect();
     let mut entries = vec![("signal".to_string(), files.signal.display().to_string())];
     entries.extend(files.background.map(|path| ("background".to_string(), path.display().to_string())));
     entries.push(("voxels".into(), format!("{} of {dtype}", grouped(cells.report.voxels))));
@@ -260,7 +261,8 @@ fn report(
         pictures,
         distributions: vec![
             Distribution {
-                label: if classified { "score (probability of a cell)" } else { "score (prominence in local noise)" }.into(),
+                label: if classified { "score (probability of a cell)" } else { "score (prominence in local noise)" }
+                    .into(),
                 of: "cells".into(),
                 values: column(&cells.score),
                 limit,

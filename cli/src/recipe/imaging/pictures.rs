@@ -248,7 +248,8 @@ fn close_up(
     Ok(Picture {
         title: title.to_string(),
         caption: format!(
-            "{} in a slab of {} planes, z {from:.0} to {to:.0} um, y from {:.0}, x from {:.0} um.",
+            "{} in a slab of {} planes, z {from:.0} to {to:.0} um, y from {:.0}, x from {:.0} um. Bodies without a ring have \
+             their centre above or below.",
             crate::measure::counted(marks.len(), "cell"),
             grouped(region.size[0] as u64),
             start[1] as f64 * um[1],

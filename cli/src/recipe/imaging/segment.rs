@@ -58,7 +58,8 @@ pub struct SegmentSummary {
 impl SegmentSummary {
     /// The summary as lines of text.
     pub fn text(&self) -> String {
-        let times = if self.times > 1 { format!(" at {} time points", grouped(self.times as u64)) } else { String::new() };
+        let times =
+            if self.times > 1 { format!(" at {} time points", grouped(self.times as u64)) } else { String::new() };
         let mut text = format!(
             "{} {}{times}; {} touch the border; median volume of the others {:.0} cubic um\n",
             grouped(self.nuclei as u64),
@@ -94,7 +95,11 @@ pub fn segment(
 ) -> Result<SegmentSummary> {
     config.validate()?;
     if !files.output.extension().is_some_and(|end| end.eq_ignore_ascii_case("zarr")) {
-        return Err(Error::parameter("output", "a name ending in .zarr (an OME-Zarr of labels)", files.output.display()));
+        return Err(Error::parameter(
+            "output",
+            "a name ending in .zarr (an OME-Zarr of labels)",
+            files.output.display(),
+        ));
     }
     let table_target = files.table.map(|path| target("table", path, &["parquet", "csv", "h5ad"])).transpose()?;
     match files.table {
@@ -120,7 +125,11 @@ pub fn segment(
     let left = config.input.memory.map(|memory| memory - voxels * HELD);
     let budget = Budget::new(left.map(|left| left.max(128 << 20)));
     let written = labels_of(info, files.volume);
-    let zarr = OmeZarrOptions { downsample: Downsample::Mode, memory: left.map(|left| left.max(128 << 20)), ..Default::default() };
+    let zarr = OmeZarrOptions {
+        downsample: Downsample::Mode,
+        memory: left.map(|left| left.max(128 << 20)),
+        ..Default::default()
+    };
     let writer = OmeZarrWriter::create(files.output, &written, &zarr)?;
     let times = info.shape[0];
     let mut tables = Vec::with_capacity(times);
@@ -262,16 +271,17 @@ fn report(
     let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
     let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let all = |read: fn(&RegionTable) -> &[f64]| tables.iter().flat_map(read).copied().collect::<Vec<f64>>();
-    let of = |label: &str, values: Vec<f64>| Distribution { label: label.into(), of: "nuclei".into(), values, limit: None };
+    let of =
+        |label: &str, values: Vec<f64>| Distribution { label: label.into(), of: "nuclei".into(), values, limit: None };
     let mut entries = vec![
         ("volume".to_string(), files.volume.display().to_string()),
         ("labels".to_string(), summary.output.clone()),
     ];
     entries.extend(summary.table.clone().map(|table| ("table".to_string(), table)));
     entries.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
-    let memory = summary.memory.map_or("peak memory".to_string(), |memory| {
-        format!("peak memory of {} allowed", bytes_text(memory))
-    });
+    let memory = summary
+        .memory
+        .map_or("peak memory".to_string(), |memory| format!("peak memory of {} allowed", bytes_text(memory)));
     VolumeReport {
         input: files.volume.display().to_string(),
         subtitle: "Nuclei of a volume".into(),
@@ -292,7 +302,10 @@ fn report(
         distributions: vec![
             of("volume, cubic um", all(|table| &table.volume)),
             of("sphericity", all(|table| &table.sphericity)),
-            of("mean intensity", tables.iter().flat_map(|table| &table.channels[config.input.channel].mean).copied().collect()),
+            of(
+                "mean intensity",
+                tables.iter().flat_map(|table| &table.channels[config.input.channel].mean).copied().collect(),
+            ),
         ],
         stages: stages.to_vec(),
         entries,

@@ -7,7 +7,7 @@ use serde_json::json;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::track::{Detections, label_centres, track as link};
-use zensaibo_io::{AnnDataFile, Column, Columns, Marker, Value, read_columns, read_markers, write_columns};
+use zensaibo_io::{AnnDataFile, Columns, Marker, Value, read_columns, read_markers, write_columns};
 
 use super::cells::{Target, numbers, provenance, target};
 use super::source::{open, spacing_of};
@@ -72,7 +72,13 @@ struct Found {
 /// # Errors
 /// As [`zensaibo_imaging::track::track`]; [`Error::Data`], [`Error::Format`] for tables without places or times;
 /// [`Error::Parameter`] for labels whose spacing nobody says and for an output of another kind; [`Error::Io`].
-pub fn track(inputs: &[PathBuf], output: &Path, config: &TrackConfig, hooks: &dyn Hooks, ctx: &Ctx) -> Result<TrackSummary> {
+pub fn track(
+    inputs: &[PathBuf],
+    output: &Path,
+    config: &TrackConfig,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<TrackSummary> {
     config.validate()?;
     let kind = target("output", output, &["parquet", "csv"])?;
     debug_assert_eq!(kind, Target::Table);
@@ -90,8 +96,7 @@ pub fn track(inputs: &[PathBuf], output: &Path, config: &TrackConfig, hooks: &dy
         Ok((found, note))
     })?;
     let tracks = stages.run("track", |ctx| {
-        let detections =
-            Detections { offsets: &found.offsets, points: &found.points, sizes: found.sizes.as_deref() };
+        let detections = Detections { offsets: &found.offsets, points: &found.points, sizes: found.sizes.as_deref() };
         let tracks = link(&detections, &config.track, ctx)?;
         let note = counted(tracks.len(), "track");
         Ok((tracks, note))
@@ -152,7 +157,12 @@ struct Frame {
 
 fn read_frame(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Frame> {
     if !is_table(path) {
-        return Err(Error::format(path, "file", "tables (.parquet, .csv, .h5ad, .xml), or one volume of labels", "several inputs"));
+        return Err(Error::format(
+            path,
+            "file",
+            "tables (.parquet, .csv, .h5ad, .xml), or one volume of labels",
+            "several inputs",
+        ));
     }
     let scale = config.input.spacing;
     let ending = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_lowercase();
@@ -167,7 +177,8 @@ fn read_frame(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Frame> {
         }
         return Ok(Frame { points: scaled(read_markers(path, Marker::Cell)?)?, columns: Columns::default() });
     }
-    let in_um = || Error::parameter("spacing", format!("none: places of {} are micrometres", path.display()), "a spacing");
+    let in_um =
+        || Error::parameter("spacing", format!("none: places of {} are micrometres", path.display()), "a spacing");
     if ending == "h5ad" {
         if scale.is_some() {
             return Err(in_um());
@@ -198,7 +209,8 @@ fn read_frame(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Frame> {
 
 /// A table for each time point.
 fn from_frames(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
-    let mut found = Found { offsets: vec![0], sizes: config.input.size.as_ref().map(|_| Vec::new()), ..Default::default() };
+    let mut found =
+        Found { offsets: vec![0], sizes: config.input.size.as_ref().map(|_| Vec::new()), ..Default::default() };
     for (time, path) in inputs.iter().enumerate() {
         ctx.check()?;
         let frame = read_frame(path, config, ctx)?;
@@ -218,15 +230,11 @@ fn from_whole(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
     const MOST: i64 = 10_000_000;
     let frame = read_frame(path, config, ctx)?;
     let name = config.input.time.as_str();
-    let times = match frame.columns.get(name) {
-        // What AnnData calls a category may still be numbers.
-        Some(Column::Categories { .. }) | None if frame.columns.columns.is_empty() => None,
-        _ => Some(frame.columns.numbers(path, name)?),
-    };
-    let times = times.ok_or_else(|| {
+    if frame.columns.columns.is_empty() {
         let expected = format!("a column {name} of time points, or a table for each time point");
-        Error::data(DataFault::Shape, path.display().to_string(), expected, "markers alone")
-    })?;
+        return Err(Error::data(DataFault::Shape, path.display().to_string(), expected, "places alone"));
+    }
+    let times = frame.columns.numbers(path, name)?;
     if let Some(row) = times.iter().position(|time| time.fract() != 0.0 || !time.is_finite()) {
         let what = format!("{}, column {name}", path.display());
         return Err(Error::data(DataFault::Invalid, what, "whole numbers", format!("{} in row {row}", times[row])));
@@ -238,7 +246,12 @@ fn from_whole(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
     let number = last.saturating_sub(first).saturating_add(1);
     if number > MOST {
         let what = format!("{}, column {name}", path.display());
-        return Err(Error::data(DataFault::Invalid, what, format!("at most {MOST} time points"), format!("{first} to {last}")));
+        return Err(Error::data(
+            DataFault::Invalid,
+            what,
+            format!("at most {MOST} time points"),
+            format!("{first} to {last}"),
+        ));
     }
     let sorted: Vec<i64> = order.iter().map(|&row| times[row]).collect();
     let sizes = config.input.size.as_ref().map(|size| frame.columns.numbers(path, size)).transpose()?;

@@ -1,4 +1,7 @@
-use super::*;
+//! Flat tables go through files and come back.
+
+use zensaibo_core::Error;
+use zensaibo_io::{Column, Columns, Marker, Values, read_columns, read_markers, write_columns, write_markers};
 
 fn example(rows: usize) -> Columns {
     let at = |k: usize| (0..rows).map(move |row| row * 7 + k);
