@@ -3,16 +3,13 @@
 use numpy::{IntoPyArray, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use zensaibo_core::Result;
-use zensaibo_core::options::Options;
 use zensaibo_imaging::classify::{Annotated, CellClassifier, TrainOptions, train_cell_classifier};
 use zensaibo_imaging::detect::{DetectOptions, detect_cells};
 use zensaibo_imaging::matching::match_points;
-use zensaibo_imaging::space::Spacing;
 
 use crate::errors::to_python;
 use crate::run::run;
-use crate::volume::PyVolume;
+use crate::volume::{PyVolume, spaced};
 
 /// Rows of (z, y, x).
 fn points_of(points: &PyReadonlyArray2<'_, f64>) -> Vec<[f64; 3]> {
@@ -44,12 +41,9 @@ fn im_detect_cells(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyDict>> {
-    let made: Result<_> = (|| {
-        let options = DetectOptions::from_json(options)?;
-        let classifier = classifier.map(|text| CellClassifier::from_json("classifier", text)).transpose()?;
-        Ok((options, Spacing::new(spacing)?, classifier))
-    })();
-    let (options, spacing, classifier) = made.map_err(|error| to_python(py, error))?;
+    let (spacing, options) = spaced::<DetectOptions>(py, spacing, options)?;
+    let classifier = classifier.map(|text| CellClassifier::from_json("classifier", text)).transpose();
+    let classifier = classifier.map_err(|error| to_python(py, error))?;
     let source = signal.source.clone();
     let other = background.map(|volume| volume.source.clone());
     let cells = run(py, threads, progress, |ctx| {
@@ -87,8 +81,7 @@ fn im_train_cell_classifier(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<String> {
-    let made = TrainOptions::from_json(options).and_then(|options| Ok((options, Spacing::new(spacing)?)));
-    let (options, spacing) = made.map_err(|error| to_python(py, error))?;
+    let (spacing, options) = spaced::<TrainOptions>(py, spacing, options)?;
     let held: Vec<_> = patches
         .iter()
         .map(|(signal, background, points, group)| {

@@ -1,12 +1,13 @@
 //! Bindings of `zensaibo_imaging::filters`.
 
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray3};
 use pyo3::prelude::*;
-use zensaibo_core::data::{VolumeInfo, VolumeSink};
+use zensaibo_core::data::{Grid, VolumeBlocks, VolumeInfo, VolumeSink};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, Result};
 use zensaibo_imaging::filters::{
-    self, DestripeOptions, DifferenceOfGaussians, DifferenceOfGaussiansOptions, DownsampleOptions, Gaussian,
-    GaussianOptions, Laplacian, LaplacianOptions, LocalContrast, LocalContrastOptions, LocalFilter, Median,
+    self, DestripeOptions, DifferenceOfGaussians, DifferenceOfGaussiansOptions, DownsampleOptions, FlatFieldOptions,
+    Gaussian, GaussianOptions, Laplacian, LaplacianOptions, LocalContrast, LocalContrastOptions, LocalFilter, Median,
     MedianOptions, Morphology, MorphologyOptions, ResampleOptions, RollingBall, RollingBallOptions,
     SubtractBackgroundOptions, filter_volume,
 };
@@ -14,7 +15,7 @@ use zensaibo_imaging::space::Spacing;
 
 use crate::errors::to_python;
 use crate::run::run;
-use crate::volume::{Output, PyVolume, dtype_of};
+use crate::volume::{Output, PyVolume, dtype_of, spaced};
 
 /// The filter that options of a name describe.
 fn filter_of(name: &str, options: &str, spacing: Spacing) -> Result<Box<dyn LocalFilter>> {
@@ -47,8 +48,8 @@ fn filled<T: Send>(
     progress: Option<Py<PyAny>>,
     job: impl FnOnce(&dyn VolumeSink, &Ctx) -> Result<T> + Send,
 ) -> PyResult<(Py<PyAny>, T)> {
-    let output = output.map_err(|error| to_python(py, error))?;
-    let result = run(py, threads, progress, |ctx| job(output.sink(), ctx))?;
+    let mut output = output.map_err(|error| to_python(py, error))?;
+    let result = run(py, threads, progress, |ctx| output.fill(|sink| job(sink, ctx)))?;
     Ok((output.into_numpy(py)?, result))
 }
 
@@ -87,8 +88,7 @@ fn im_destripe(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
-    let made = Spacing::new(spacing).and_then(|spacing| Ok((spacing, DestripeOptions::from_json(options)?)));
-    let (spacing, options) = made.map_err(|error| to_python(py, error))?;
+    let (spacing, options) = spaced::<DestripeOptions>(py, spacing, options)?;
     let source = volume.source.clone();
     let output = output(source.info().clone(), dtype);
     let job = |sink: &dyn VolumeSink, ctx: &Ctx| filters::destripe(&source, spacing, &options, sink, memory, ctx);
@@ -111,8 +111,7 @@ fn im_subtract_background(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Py<PyAny>, Vec<(Vec<f64>, Vec<f64>, [usize; 3], u64, usize)>)> {
-    let made = Spacing::new(spacing).and_then(|spacing| Ok((spacing, SubtractBackgroundOptions::from_json(options)?)));
-    let (spacing, options) = made.map_err(|error| to_python(py, error))?;
+    let (spacing, options) = spaced::<SubtractBackgroundOptions>(py, spacing, options)?;
     let (signal, background) = (signal.source.clone(), background.source.clone());
     let output = output(signal.info().clone(), dtype);
     let job = |sink: &dyn VolumeSink, ctx: &Ctx| {
@@ -164,8 +163,7 @@ fn im_resample(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Py<PyAny>, [usize; 5], Option<[f64; 3]>, [f64; 3])> {
-    let made = Spacing::new(spacing).and_then(|spacing| Ok((spacing, ResampleOptions::from_json(options)?)));
-    let (spacing, options) = made.map_err(|error| to_python(py, error))?;
+    let (spacing, options) = spaced::<ResampleOptions>(py, spacing, options)?;
     let source = volume.source.clone();
     let info = filters::resampled(source.info(), spacing, &options);
     let output = output(info.clone(), dtype);
@@ -173,7 +171,59 @@ fn im_resample(
     Ok((filled(py, output, threads, progress, job)?.0, info.shape, info.spacing, info.origin))
 }
 
+/// Shading of each channel: (flat-field, dark-field, brightness of each image, images left out).
+#[pyfunction]
+#[pyo3(signature = (tiles, options, threads=None, progress=None))]
+#[allow(clippy::type_complexity)] // taken apart at once in Python
+fn im_estimate_flatfield<'py>(
+    py: Python<'py>,
+    tiles: Vec<PyRef<'py, PyVolume>>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Vec<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<f64>>, usize)>> {
+    let options = FlatFieldOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let held: Vec<_> = tiles.iter().map(|tile| tile.source.clone()).collect();
+    let found = run(py, threads, progress, |ctx| {
+        let tiles: Vec<&dyn VolumeBlocks> = held.iter().map(|tile| tile as &dyn VolumeBlocks).collect();
+        filters::estimate_flatfield(&tiles, &options, ctx)
+    })?;
+    let field = |grid: Grid<f32>| PyArray1::from_vec(py, grid.data).reshape([grid.shape[1], grid.shape[2]]);
+    let shading = found.into_iter().map(|shading| {
+        let baseline = PyArray1::from_vec(py, shading.baseline);
+        Ok((field(shading.flat)?, field(shading.dark)?, baseline, shading.saturated))
+    });
+    shading.collect()
+}
+
+/// A volume without its shading, as a flat numpy array of `dtype`; fields are (1 or channels, y, x).
+#[pyfunction]
+#[pyo3(signature = (volume, flatfield, darkfield, dtype, memory=None, threads=None, progress=None))]
+fn im_apply_flatfield(
+    py: Python<'_>,
+    volume: &PyVolume,
+    flatfield: PyReadonlyArray3<'_, f32>,
+    darkfield: PyReadonlyArray3<'_, f32>,
+    dtype: &str,
+    memory: Option<u64>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let grids = |field: &PyReadonlyArray3<'_, f32>| -> Vec<Grid<f32>> {
+        let view = field.as_array();
+        let shape = [1, view.shape()[1], view.shape()[2]];
+        view.outer_iter().map(|plane| Grid { shape, data: plane.iter().copied().collect() }).collect()
+    };
+    let shadings: Vec<_> = grids(&flatfield).into_iter().zip(grids(&darkfield)).collect();
+    let source = volume.source.clone();
+    let output = output(source.info().clone(), dtype);
+    let job = |sink: &dyn VolumeSink, ctx: &Ctx| filters::apply_flatfield(&source, &shadings, sink, memory, ctx);
+    Ok(filled(py, output, threads, progress, job)?.0)
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_function(wrap_pyfunction!(im_apply_flatfield, module)?)?;
+    module.add_function(wrap_pyfunction!(im_estimate_flatfield, module)?)?;
     module.add_function(wrap_pyfunction!(im_filter, module)?)?;
     module.add_function(wrap_pyfunction!(im_destripe, module)?)?;
     module.add_function(wrap_pyfunction!(im_subtract_background, module)?)?;

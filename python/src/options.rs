@@ -70,6 +70,7 @@ described! {
     zensaibo_imaging::filters::DestripeOptions,
     zensaibo_imaging::filters::DifferenceOfGaussiansOptions,
     zensaibo_imaging::filters::DownsampleOptions,
+    zensaibo_imaging::filters::FlatFieldOptions,
     zensaibo_imaging::filters::GaussianOptions,
     zensaibo_imaging::filters::LaplacianOptions,
     zensaibo_imaging::filters::LocalContrastOptions,

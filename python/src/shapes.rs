@@ -5,9 +5,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeInfo};
 use zensaibo_core::options::Options;
-use zensaibo_core::{Ctx, DataFault, Error, Result};
+use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::blocks::{read_as, read_f32};
-use zensaibo_imaging::filters::{LocalFilter, filter_volume};
+use zensaibo_imaging::filters::filter_volume;
 use zensaibo_imaging::matching::Overlaps;
 use zensaibo_imaging::measure::{RegionOptions, RegionTable, region_properties};
 use zensaibo_imaging::morphology::{
@@ -18,7 +18,7 @@ use zensaibo_imaging::space::Spacing;
 
 use crate::errors::to_python;
 use crate::run::run;
-use crate::volume::{Output, PyVolume};
+use crate::volume::{Output, PyVolume, spaced};
 
 /// What is written for all frames of a volume, in another type and in pieces of any size.
 fn info_as(volume: &PyVolume, dtype: Dtype) -> VolumeInfo {
@@ -44,28 +44,41 @@ fn im_label(
             frames.iter().map(|&frame| Components::find(&source, frame, &options, share, ctx)).collect();
         let found = found?;
         let wide = found.iter().any(|found| found.dtype() == Dtype::U64);
-        let output = Output::new(info_as(volume, if wide { Dtype::U64 } else { Dtype::U32 }));
-        for (found, &frame) in found.iter().zip(&frames) {
-            found.write(frame, output.sink(), ctx)?;
-        }
+        let mut output = Output::new(info_as(volume, if wide { Dtype::U64 } else { Dtype::U32 }));
+        output.fill(|sink| found.iter().zip(&frames).try_for_each(|(found, &frame)| found.write(frame, sink, ctx)))?;
         let counts: Vec<u64> = found.iter().map(Components::count).collect();
         Ok((output, counts))
     })?;
     Ok((output.into_numpy(py)?, counts))
 }
 
-fn distances<T: Real>(
+/// Distances of all frames, one after another.
+fn distances<T: Real + numpy::Element>(
+    py: Python<'_>,
     volume: &PyVolume,
-    output: &Output,
     spacing: Spacing,
     options: &DistanceOptions,
-    ctx: &Ctx,
-) -> Result<()> {
-    for frame in volume.source.info().frames() {
-        let grid: Grid<T> = distance_transform(&volume.source, frame, spacing, options, ctx)?;
-        output.sink().write(frame, &Region::whole(grid.shape), bytemuck::cast_slice(&grid.data))?;
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Py<PyAny>> {
+    let all = run(py, threads, progress, |ctx| {
+        let mut all = Vec::new();
+        for frame in volume.source.info().frames() {
+            let grid: Grid<T> = distance_transform(&volume.source, frame, spacing, options, ctx)?;
+            all = joined(all, grid.data);
+        }
+        Ok(all)
+    })?;
+    Ok(PyArray1::from_vec(py, all).into_any().unbind())
+}
+
+/// One frame after those before it; the first is taken as it is.
+fn joined<T: Copy>(mut all: Vec<T>, next: Vec<T>) -> Vec<T> {
+    if all.is_empty() {
+        return next;
     }
-    Ok(())
+    all.extend_from_slice(&next);
+    all
 }
 
 /// Distances to the background in every frame; up to `max_distance`, block by block, when that is given.
@@ -82,22 +95,20 @@ fn im_distance_transform(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Py<PyAny>> {
-    let made = (|| {
-        let (options, spacing) = (DistanceOptions::from_json(options)?, Spacing::new(spacing)?);
-        let bounded = max_distance.map(|most| BoundedDistance::new(most, spacing, options.black_border)).transpose()?;
-        Ok((options, spacing, bounded))
-    })();
-    let (options, spacing, bounded) = made.map_err(|error| to_python(py, error))?;
-    let output = Output::new(info_as(volume, if wide { Dtype::F64 } else { Dtype::F32 }));
-    run(py, threads, progress, |ctx| match &bounded {
+    let (spacing, options) = spaced::<DistanceOptions>(py, spacing, options)?;
+    let bounded = max_distance.map(|most| BoundedDistance::new(most, spacing, options.black_border)).transpose();
+    let bounded = bounded.map_err(|error| to_python(py, error))?;
+    match &bounded {
         Some(filter) => {
-            let filter: &dyn LocalFilter = filter;
-            filter_volume(&volume.source, filter, output.sink(), memory, ctx)
+            let mut output = Output::new(info_as(volume, if wide { Dtype::F64 } else { Dtype::F32 }));
+            run(py, threads, progress, |ctx| {
+                output.fill(|sink| filter_volume(&volume.source, filter, sink, memory, ctx))
+            })?;
+            output.into_numpy(py)
         }
-        None if wide => distances::<f64>(volume, &output, spacing, &options, ctx),
-        None => distances::<f32>(volume, &output, spacing, &options, ctx),
-    })?;
-    output.into_numpy(py)
+        None if wide => distances::<f64>(py, volume, spacing, &options, threads, progress),
+        None => distances::<f32>(py, volume, spacing, &options, threads, progress),
+    }
 }
 
 /// One frame of labels as u32, refused where the type or a value does not fit.
@@ -192,8 +203,7 @@ fn im_region_properties<'py>(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Vec<Bound<'py, PyDict>>> {
-    let made = RegionOptions::from_json(options).and_then(|options| Ok((options, Spacing::new(spacing)?)));
-    let (options, spacing) = made.map_err(|error| to_python(py, error))?;
+    let (spacing, options) = spaced::<RegionOptions>(py, spacing, options)?;
     let picture = picture.map(|picture| picture.source.clone());
     let tables = run(py, threads, progress, |ctx| {
         let times = 0..labels.source.info().shape[0];
@@ -221,27 +231,20 @@ fn im_segment_nuclei<'py>(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Py<PyAny>, Vec<(Bound<'py, PyDict>, f64, f64)>)> {
-    let made = NucleiOptions::from_json(options).and_then(|options| Ok((options, Spacing::new(spacing)?)));
-    let (options, spacing) = made.map_err(|error| to_python(py, error))?;
-    let mut info = info_as(volume, Dtype::U32);
-    info.shape[1] = 1;
-    let output = Output::new(info);
-    let tables = run(py, threads, progress, |ctx| {
-        let times = 0..volume.source.info().shape[0];
-        times
-            .map(|time| {
-                let frame = Frame { time, channel };
-                let found = segment_nuclei(&volume.source, frame, spacing, &options, memory, ctx)?;
-                let whole = Region::whole(found.labels.shape);
-                let voxels = bytemuck::cast_slice(&found.labels.data);
-                output.sink().write(Frame { time, channel: 0 }, &whole, voxels)?;
-                Ok((found.table, found.noise, found.min_contrast))
-            })
-            .collect::<Result<Vec<_>>>()
+    let (spacing, options) = spaced::<NucleiOptions>(py, spacing, options)?;
+    let (labels, tables) = run(py, threads, progress, |ctx| {
+        let (mut labels, mut tables) = (Vec::new(), Vec::new());
+        for time in 0..volume.source.info().shape[0] {
+            let frame = Frame { time, channel };
+            let found = segment_nuclei(&volume.source, frame, spacing, &options, memory, ctx)?;
+            labels = joined(labels, found.labels.data);
+            tables.push((found.table, found.noise, found.min_contrast));
+        }
+        Ok((labels, tables))
     })?;
     let tables: PyResult<Vec<_>> =
         tables.into_iter().map(|(found, noise, contrast)| Ok((table(py, found)?, noise, contrast))).collect();
-    Ok((output.into_numpy(py)?, tables?))
+    Ok((PyArray1::from_vec(py, labels).into_any().unbind(), tables?))
 }
 
 /// Scores of labels found against true ones at each threshold, and SEG.

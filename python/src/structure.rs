@@ -4,13 +4,29 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, P
 use pyo3::prelude::*;
 use zensaibo_core::density::gaussian_density as density_core;
 use zensaibo_core::diffusion::{self, BranchingOptions, DiffmapOptions, DptOptions};
+use zensaibo_core::graph::Graph;
 use zensaibo_core::leiden::{Edges, LouvainOptions, louvain as louvain_core};
 use zensaibo_core::options::Options;
 use zensaibo_core::paga::{self as paga_core, PagaOptions};
+use zensaibo_core::{Ctx, Result};
 
 use crate::errors::to_python;
 use crate::neighbors::graph_parts;
 use crate::run::run;
+
+/// Runs a job on a graph with the options of its text.
+fn on_graph<O: Options + Sync, T: Send>(
+    py: Python<'_>,
+    graph: &Bound<'_, PyAny>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+    job: impl FnOnce(&Graph, &O, &Ctx) -> Result<T> + Send,
+) -> PyResult<T> {
+    let options = O::from_json(options).map_err(|error| to_python(py, error))?;
+    let parts = graph_parts(graph, "graph")?;
+    run(py, threads, progress, |ctx| job(&parts.graph()?, &options, ctx))
+}
 
 /// Vectors (n x comps, float32), values (float64), residual, products.
 #[pyfunction]
@@ -22,11 +38,8 @@ fn diffmap<'py>(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray1<f64>>, f64, usize)> {
-    let options = DiffmapOptions::from_json(options).map_err(|error| to_python(py, error))?;
-    let parts = graph_parts(graph, "graph")?;
-    let (n, found) = run(py, threads, progress, |ctx| {
-        let graph = parts.graph()?;
-        Ok((graph.n, diffusion::diffmap(&graph, &options, ctx)?))
+    let (n, found) = on_graph(py, graph, options, threads, progress, |graph, options: &DiffmapOptions, ctx| {
+        Ok((graph.n, diffusion::diffmap(graph, options, ctx)?))
     })?;
     let vectors = found.vectors.into_pyarray(py).reshape([n, found.n_comps])?;
     Ok((vectors, found.values.into_pyarray(py), found.residual, found.products))
@@ -45,11 +58,10 @@ fn pseudotime<'py>(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-    let options = DptOptions::from_json(options).map_err(|error| to_python(py, error))?;
-    let parts = graph_parts(graph, "graph")?;
     let (vectors, values) = (vectors.as_slice()?, values.as_slice()?);
-    let found =
-        run(py, threads, progress, |ctx| diffusion::pseudotime(&parts.graph()?, vectors, values, root, &options, ctx))?;
+    let found = on_graph(py, graph, options, threads, progress, |graph, options: &DptOptions, ctx| {
+        diffusion::pseudotime(graph, vectors, values, root, options, ctx)
+    })?;
     Ok(found.into_pyarray(py))
 }
 
@@ -72,11 +84,10 @@ fn dpt_branchings<'py>(
     Bound<'py, PyArray1<i64>>,
     Bound<'py, PyArray1<i64>>,
 )> {
-    let options = BranchingOptions::from_json(options).map_err(|error| to_python(py, error))?;
-    let parts = graph_parts(graph, "graph")?;
     let (vectors, values) = (vectors.as_slice()?, values.as_slice()?);
-    let found =
-        run(py, threads, progress, |ctx| diffusion::branchings(&parts.graph()?, vectors, values, root, &options, ctx))?;
+    let found = on_graph(py, graph, options, threads, progress, |graph, options: &BranchingOptions, ctx| {
+        diffusion::branchings(graph, vectors, values, root, options, ctx)
+    })?;
     let wide = |values: &[u32]| values.iter().map(|&x| i64::from(x)).collect::<Vec<i64>>().into_pyarray(py);
     let tips = wide(found.tips.as_flattened()).reshape([found.tips.len(), 2])?;
     Ok((wide(&found.groups), tips, wide(&found.order), wide(&found.changepoints)))
@@ -95,10 +106,10 @@ fn paga<'py>(
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<u64>>)> {
-    let options = PagaOptions::from_json(options).map_err(|error| to_python(py, error))?;
-    let parts = graph_parts(graph, "graph")?;
     let labels = labels.as_slice()?;
-    let found = run(py, threads, progress, |ctx| paga_core::paga(&parts.graph()?, labels, groups, &options, ctx))?;
+    let found = on_graph(py, graph, options, threads, progress, |graph, options: &PagaOptions, ctx| {
+        paga_core::paga(graph, labels, groups, options, ctx)
+    })?;
     let square = |values: Vec<f64>| values.into_pyarray(py).reshape([groups, groups]);
     Ok((square(found.connectivities)?, square(found.tree)?, found.sizes.into_pyarray(py)))
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, check_spacing};
+use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, VolumeSink, check_spacing};
+use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
-use zensaibo_imaging::blocks::{GridSink, View};
+use zensaibo_imaging::blocks::{GridSink, View, copy_volume};
+use zensaibo_imaging::space::Spacing;
 use zensaibo_io::volume::{
     Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, OpenOptions, open_volume_with, write_ome_zarr,
 };
@@ -329,78 +331,86 @@ impl PyVolume {
     #[pyo3(signature = (threads=None, progress=None))]
     fn read(&self, py: Python<'_>, threads: Option<usize>, progress: Option<Py<PyAny>>) -> PyResult<Py<PyAny>> {
         let source = self.source.clone();
-        let info = source.info().clone();
-        let sink = Output::new(info.clone());
-        run(py, threads, progress, |ctx| zensaibo_imaging::blocks::copy_volume(&source, sink.sink(), None, ctx))?;
-        sink.into_numpy(py)
+        let mut output = Output::new(source.info().clone());
+        run(py, threads, progress, |ctx| output.fill(|sink| copy_volume(&source, sink, None, ctx)))?;
+        output.into_numpy(py)
     }
 }
 
-/// Memory for a result of any number type, and the numpy array that it becomes.
-pub(crate) enum Output {
-    U8(GridSink<u8>),
-    U16(GridSink<u16>),
-    U32(GridSink<u32>),
-    U64(GridSink<u64>),
-    I8(GridSink<i8>),
-    I16(GridSink<i16>),
-    I32(GridSink<i32>),
-    I64(GridSink<i64>),
-    F32(GridSink<f32>),
-    F64(GridSink<f64>),
-    /// Bits of half precision.
-    F16(GridSink<u16>),
-    /// Bytes of 0 and 1.
-    Bool(GridSink<u8>),
+/// Memory for a result, one allocation that becomes the numpy array.
+pub(crate) struct Output {
+    info: VolumeInfo,
+    voxels: Voxels,
 }
 
-macro_rules! each_output {
-    ($output:expr, $sink:ident => $body:expr) => {
-        match $output {
-            Output::U8($sink) | Output::Bool($sink) => $body,
-            Output::U16($sink) | Output::F16($sink) => $body,
-            Output::U32($sink) => $body,
-            Output::U64($sink) => $body,
-            Output::I8($sink) => $body,
-            Output::I16($sink) => $body,
-            Output::I32($sink) => $body,
-            Output::I64($sink) => $body,
-            Output::F32($sink) => $body,
-            Output::F64($sink) => $body,
+/// Voxels of a number type; half precision as its bits, booleans as bytes of 0 and 1.
+enum Voxels {
+    U8(Vec<u8>),
+    U16(Vec<u16>),
+    U32(Vec<u32>),
+    U64(Vec<u64>),
+    I8(Vec<i8>),
+    I16(Vec<i16>),
+    I32(Vec<i32>),
+    I64(Vec<i64>),
+    F32(Vec<f32>),
+    F64(Vec<f64>),
+}
+
+macro_rules! each_kind {
+    ($voxels:expr, $data:ident => $body:expr) => {
+        match $voxels {
+            Voxels::U8($data) => $body,
+            Voxels::U16($data) => $body,
+            Voxels::U32($data) => $body,
+            Voxels::U64($data) => $body,
+            Voxels::I8($data) => $body,
+            Voxels::I16($data) => $body,
+            Voxels::I32($data) => $body,
+            Voxels::I64($data) => $body,
+            Voxels::F32($data) => $body,
+            Voxels::F64($data) => $body,
         }
     };
 }
 
 impl Output {
-    /// Memory for what `info` describes.
+    /// Zeros for what `info` describes.
     pub(crate) fn new(info: VolumeInfo) -> Self {
-        match info.dtype {
-            Dtype::U8 => Self::U8(GridSink::new(info)),
-            Dtype::U16 => Self::U16(GridSink::new(info)),
-            Dtype::U32 => Self::U32(GridSink::new(info)),
-            Dtype::U64 => Self::U64(GridSink::new(info)),
-            Dtype::I8 => Self::I8(GridSink::new(info)),
-            Dtype::I16 => Self::I16(GridSink::new(info)),
-            Dtype::I32 => Self::I32(GridSink::new(info)),
-            Dtype::I64 => Self::I64(GridSink::new(info)),
-            Dtype::F32 => Self::F32(GridSink::new(info)),
-            Dtype::F64 => Self::F64(GridSink::new(info)),
-            Dtype::F16 => Self::F16(GridSink::new(info)),
-            Dtype::Bool => Self::Bool(GridSink::new(info)),
-        }
+        let n = info.shape.iter().product();
+        let voxels = match info.dtype {
+            Dtype::U8 | Dtype::Bool => Voxels::U8(vec![0; n]),
+            Dtype::U16 | Dtype::F16 => Voxels::U16(vec![0; n]),
+            Dtype::U32 => Voxels::U32(vec![0; n]),
+            Dtype::U64 => Voxels::U64(vec![0; n]),
+            Dtype::I8 => Voxels::I8(vec![0; n]),
+            Dtype::I16 => Voxels::I16(vec![0; n]),
+            Dtype::I32 => Voxels::I32(vec![0; n]),
+            Dtype::I64 => Voxels::I64(vec![0; n]),
+            Dtype::F32 => Voxels::F32(vec![0.0; n]),
+            Dtype::F64 => Voxels::F64(vec![0.0; n]),
+        };
+        Self { info, voxels }
     }
 
-    /// To be written.
-    pub(crate) fn sink(&self) -> &dyn zensaibo_core::data::VolumeSink {
-        each_output!(self, sink => sink)
+    /// Gives `job` a sink into the memory.
+    pub(crate) fn fill<R>(&mut self, job: impl FnOnce(&dyn VolumeSink) -> Result<R>) -> Result<R> {
+        let info = self.info.clone();
+        each_kind!(&mut self.voxels, data => job(&GridSink::new(info, data)?))
     }
 
     /// A flat numpy array; half precision and booleans are views of their bits.
     pub(crate) fn into_numpy(self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let name = self.sink().info().dtype.name();
-        let array = each_output!(self, sink => PyArray1::from_vec(py, sink.into_data()).into_any());
+        let name = self.info.dtype.name();
+        let array = each_kind!(self.voxels, data => PyArray1::from_vec(py, data).into_any());
         Ok(if matches!(name, "float16" | "bool") { array.call_method1("view", (name,))? } else { array }.unbind())
     }
+}
+
+/// The spacing and the options of a call.
+pub(crate) fn spaced<T: Options>(py: Python<'_>, spacing: [f64; 3], options: &str) -> PyResult<(Spacing, T)> {
+    let made = Spacing::new(spacing).and_then(|spacing| Ok((spacing, T::from_json(options)?)));
+    made.map_err(|error| to_python(py, error))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -73,6 +73,7 @@ CARRIERS = {
     "im_distance_transform": [zs.im.distance_transform],
     "im_gaussian": [zs.im.gaussian],
     "im_destripe": [zs.im.destripe],
+    "im_estimate_flatfield": [zs.im.estimate_flatfield],
     "im_difference_of_gaussians": [zs.im.difference_of_gaussians],
     "im_downsample": [zs.im.downsample],
     "im_gaussian_laplace": [zs.im.gaussian_laplace],

@@ -455,6 +455,21 @@ def im_destripe(
     threads: int | None = None,
     progress: Progress = None,
 ) -> Any: ...
+def im_estimate_flatfield(
+    tiles: list[Volume],
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> list[tuple[Array, Array, Array, int]]: ...
+def im_apply_flatfield(
+    volume: Volume,
+    flatfield: Array,
+    darkfield: Array,
+    dtype: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
 def im_subtract_background(
     signal: Volume,
     background: Volume,

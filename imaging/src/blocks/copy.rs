@@ -3,6 +3,7 @@
 use zensaibo_core::data::{VolumeBlocks, VolumeSink};
 use zensaibo_core::{Ctx, Error, Result};
 
+use super::read::with_scratch;
 use super::{Plan, Work, map_blocks};
 
 /// Copies every frame of `source` into `sink`, which has the same shape and number type, block by block.
@@ -26,12 +27,10 @@ pub fn copy_volume(source: &dyn VolumeBlocks, sink: &dyn VolumeSink, memory: Opt
             "copy",
             ctx,
             |region| {
-                // Words, so that the bytes are aligned for any number type.
-                let bytes = region.len() * size;
-                let mut words = vec![0u64; bytes.div_ceil(8)];
-                let voxels = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
-                source.read(frame, region, voxels)?;
-                sink.write(frame, region, voxels)
+                with_scratch(region.len() * size, |voxels| {
+                    source.read(frame, region, voxels)?;
+                    sink.write(frame, region, voxels)
+                })
             },
             |_, ()| Ok(()),
         )?;

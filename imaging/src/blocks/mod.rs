@@ -22,7 +22,7 @@ pub use copy::copy_volume;
 pub use map::map_blocks;
 pub use plan::{DEFAULT_MEMORY, Plan, Work};
 pub use read::{read_as, read_f32, read_padded, whole};
-pub use sink::GridSink;
+pub use sink::{GridSink, filled};
 pub use view::View;
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// Lends zeroed or used bytes of this thread.
-fn with_scratch<R>(bytes: usize, job: impl FnOnce(&mut [u8]) -> R) -> R {
+pub(super) fn with_scratch<R>(bytes: usize, job: impl FnOnce(&mut [u8]) -> R) -> R {
     // Taken out, so that a source that itself reads with scratch finds an empty one instead of a borrowed one.
     let mut words = SCRATCH.with(|scratch| scratch.take());
     words.resize(bytes.div_ceil(8).max(words.len()), 0);

@@ -2,40 +2,43 @@
 
 use std::sync::Mutex;
 
-use zensaibo_core::data::{Frame, Grid, Region, VolumeInfo, VolumeSink};
+use zensaibo_core::data::{Frame, Region, VolumeInfo, VolumeSink};
 use zensaibo_core::{Error, Result};
 
-/// A grid that takes regions from any thread. One lock a plane: threads rarely meet.
-pub struct GridSink<T> {
+/// Voxels of all frames, one after another, that take regions from any thread. One lock a plane: threads rarely meet.
+pub struct GridSink<'a, T> {
     info: VolumeInfo,
-    planes: Vec<Mutex<Vec<T>>>,
+    planes: Vec<Mutex<&'a mut [T]>>,
 }
 
-impl<T: bytemuck::Pod + Send> GridSink<T> {
-    /// An empty sink for the frames that `info` describes; `info.dtype` must be the type.
-    pub fn new(info: VolumeInfo) -> Self {
-        let plane = info.shape[3] * info.shape[4];
-        let planes = info.shape[0] * info.shape[1] * info.shape[2];
-        Self { planes: (0..planes).map(|_| Mutex::new(vec![T::zeroed(); plane])).collect(), info }
-    }
-
-    /// What was written, all frames one after another.
-    pub fn into_data(self) -> Vec<T> {
-        let mut data = Vec::with_capacity(self.info.shape.iter().product());
-        for plane in self.planes {
-            data.extend_from_slice(&plane.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()));
+impl<'a, T: bytemuck::Pod + Send> GridSink<'a, T> {
+    /// A sink into `voxels`, for the frames that `info` describes; `info.dtype` must be the type.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] when there are more or fewer voxels than `info` says.
+    pub fn new(info: VolumeInfo, voxels: &'a mut [T]) -> Result<Self> {
+        if voxels.len() != info.shape.iter().product::<usize>() {
+            return Err(Error::Internal(format!("{} voxels for a volume of {:?}", voxels.len(), info.shape)));
         }
-        data
-    }
-
-    /// What was written, of a volume with one frame.
-    pub fn into_grid(self) -> Grid<T> {
-        let shape = self.info.space();
-        Grid { shape, data: self.into_data() }
+        let plane = (info.shape[3] * info.shape[4]).max(1);
+        Ok(Self { planes: voxels.chunks_mut(plane).map(Mutex::new).collect(), info })
     }
 }
 
-impl<T: bytemuck::Pod + Send> VolumeSink for GridSink<T> {
+/// What `job` writes into the memory for the frames that `info` describes, and what it returns.
+///
+/// # Errors
+/// Whatever `job` returns.
+pub fn filled<T: bytemuck::Pod + Send, R>(
+    info: VolumeInfo,
+    job: impl FnOnce(&GridSink<'_, T>) -> Result<R>,
+) -> Result<(Vec<T>, R)> {
+    let mut voxels = vec![T::zeroed(); info.shape.iter().product()];
+    let result = job(&GridSink::new(info, &mut voxels)?)?;
+    Ok((voxels, result))
+}
+
+impl<T: bytemuck::Pod + Send> VolumeSink for GridSink<'_, T> {
     fn info(&self) -> &VolumeInfo {
         &self.info
     }

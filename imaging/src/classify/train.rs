@@ -141,7 +141,7 @@ pub fn train_cell_classifier(volumes: &[Annotated<'_>], options: &TrainOptions, 
 fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx) -> Result<Patch> {
     let frame = Frame { time: 0, channel: options.channel };
     let diameter = options.soma_diameter;
-    let search = Search::new(volume.signal, volume.background, frame, volume.spacing, diameter, ctx)?;
+    let search = Search::new(volume.signal, volume.background, frame, volume.spacing, diameter, true, ctx)?;
     let mut patch = Patch {
         centres: Vec::new(),
         prominence: Vec::new(),
@@ -156,7 +156,7 @@ fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx
         &plan,
         "candidates",
         ctx,
-        |region| search.block(region, &|_, prominence, _| prominence >= FAINTEST, true),
+        |region| search.block(region, &|_, prominence, _| prominence >= FAINTEST),
         |_, found| {
             all.extend(found);
             Ok(())

@@ -3,7 +3,7 @@
 use zensaibo_core::Result;
 use zensaibo_core::data::Grid;
 
-use crate::blocks::Border;
+use crate::blocks::{Border, pool};
 use crate::filters::{Gaussian, GaussianOptions, LocalFilter};
 use crate::space::Spacing;
 
@@ -54,14 +54,17 @@ impl Scales {
     }
 
     /// Responses of the inner part of a block that is padded by [`Self::halo`].
-    pub(crate) fn apply(&self, padded: Grid<f32>) -> Responses {
-        let fine = self.steps[0].apply(padded);
-        let middle = self.steps[1].apply(fine.clone());
-        let first = difference(&fine, &middle, self.halos[1]);
-        drop(fine);
-        let coarse = self.steps[2].apply(middle.clone());
-        let second = difference(&middle, &coarse, self.halos[2]);
-        Responses { scale: [inner(first, self.halos[2]), second] }
+    pub(crate) fn apply(&self, padded: &Grid<f32>) -> Responses {
+        let [_, second, third] = self.halos;
+        let fine = self.steps[0].smoothed_copy(padded);
+        let middle = self.steps[1].smoothed_copy(&fine);
+        let first = difference(&fine, &middle, second, third);
+        pool::give(fine.data);
+        let coarse = self.steps[2].smoothed_copy(&middle);
+        let last = difference(&middle, &coarse, third, [0; 3]);
+        pool::give(middle.data);
+        pool::give(coarse.data);
+        Responses { scale: [first, last] }
     }
 }
 
@@ -80,31 +83,27 @@ fn gain(steps: &[Gaussian; 3], halos: &[[usize; 3]; 3], scale: usize) -> f32 {
     let mut narrow = point;
     let mut halo = [0usize; 3];
     for (step, extra) in steps.iter().zip(halos).take(scale + 1) {
-        narrow = step.apply(narrow);
+        narrow = step.smoothed(narrow);
         (0..3).for_each(|a| halo[a] += extra[a]);
     }
-    let wide = steps[scale + 1].apply(narrow.clone());
-    let kernel = difference(&narrow, &wide, halos[scale + 1]);
+    let wide = steps[scale + 1].smoothed_copy(&narrow);
+    let kernel = difference(&narrow, &wide, halos[scale + 1], [0; 3]);
     kernel.data.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt() as f32
 }
 
-/// `wide` taken from the part of `narrow` that lies `halo` inside.
-fn difference(narrow: &Grid<f32>, wide: &Grid<f32>, halo: [usize; 3]) -> Grid<f32> {
-    let shape = wide.shape;
-    let mut out = Vec::with_capacity(wide.data.len());
+/// `wide` taken from the part of `narrow` that lies `halo` inside, for the part that lies `trim` further inside.
+fn difference(narrow: &Grid<f32>, wide: &Grid<f32>, halo: [usize; 3], trim: [usize; 3]) -> Grid<f32> {
+    let shape: [usize; 3] = std::array::from_fn(|a| wide.shape[a] - 2 * trim[a]);
+    let mut out = pool::take_grid(shape);
     for z in 0..shape[0] {
         for y in 0..shape[1] {
-            let line = &narrow.row(z + halo[0], y + halo[1])[halo[2]..halo[2] + shape[2]];
-            out.extend(line.iter().zip(wide.row(z, y)).map(|(a, b)| a - b));
+            let from = halo[2] + trim[2];
+            let line = &narrow.row(z + halo[0] + trim[0], y + halo[1] + trim[1])[from..from + shape[2]];
+            let wide = &wide.row(z + trim[0], y + trim[1])[trim[2]..trim[2] + shape[2]];
+            out.row_mut(z, y).iter_mut().zip(line.iter().zip(wide)).for_each(|(out, (a, b))| *out = a - b);
         }
     }
-    Grid { shape, data: out }
-}
-
-/// The part that lies `halo` inside.
-fn inner(grid: Grid<f32>, halo: [usize; 3]) -> Grid<f32> {
-    let size = std::array::from_fn(|a| grid.shape[a] - 2 * halo[a]);
-    grid.crop(&zensaibo_core::data::Region { start: halo, size })
+    out
 }
 
 /// Peaks among 26 neighbours of the part of a grid that lies in the volume (`inside`: first voxel and one past the last,
@@ -114,32 +113,68 @@ pub(crate) fn peaks(grid: &Grid<f32>, inside: [[usize; 2]; 3], mut found: impl F
     let shape = grid.shape;
     let [zs, ys, xs] = inside;
     let own: [[usize; 2]; 3] = std::array::from_fn(|a| [inside[a][0].max(1), inside[a][1].min(shape[a] - 1)]);
+    // Whether the neighbours along the axes let a voxel be a peak; padded so that eight are looked at in one word.
+    let mut hopeful = vec![0u8; shape[2].next_multiple_of(8)];
     for z in own[0][0]..own[0][1] {
         for y in own[1][0]..own[1][1] {
             let line = grid.row(z, y);
-            for x in own[2][0]..own[2][1] {
-                let value = line[x];
-                let after = x + 1 < xs[1] && line[x + 1] > value;
-                let before = x > xs[0] && line[x - 1] >= value;
-                if value <= 0.0 || value.is_nan() || after || before {
-                    continue;
-                }
-                let (first, last) = (xs[0].max(x - 1), xs[1].min(x + 2));
-                let higher = (zs[0].max(z - 1)..zs[1].min(z + 2)).any(|nz| {
-                    (ys[0].max(y - 1)..ys[1].min(y + 2)).any(|ny| {
-                        if nz == z && ny == y {
-                            return false;
-                        }
-                        // Equal neighbours that come before in raster order win.
-                        let earlier = (nz, ny) < (z, y);
-                        let other = &grid.row(nz, ny)[first..last];
-                        if earlier { other.iter().any(|&o| o >= value) } else { other.iter().any(|&o| o > value) }
-                    })
-                });
-                if !higher {
-                    found([z, y, x]);
+            let earlier = [(z > zs[0]).then(|| grid.row(z - 1, y)), (y > ys[0]).then(|| grid.row(z, y - 1))];
+            let later = [(z + 1 < zs[1]).then(|| grid.row(z + 1, y)), (y + 1 < ys[1]).then(|| grid.row(z, y + 1))];
+            stands_out(line, earlier, later, &mut hopeful[..shape[2]]);
+            for (at, eight) in hopeful.chunks_exact(8).enumerate() {
+                let mut word = u64::from_le_bytes([
+                    eight[0], eight[1], eight[2], eight[3], eight[4], eight[5], eight[6], eight[7],
+                ]);
+                while word != 0 {
+                    let x = at * 8 + word.trailing_zeros() as usize / 8;
+                    word &= word - 1;
+                    if x < own[2][0] || x >= own[2][1] {
+                        continue;
+                    }
+                    let value = line[x];
+                    let (first, last) = (xs[0].max(x - 1), xs[1].min(x + 2));
+                    let higher = (zs[0].max(z - 1)..zs[1].min(z + 2)).any(|nz| {
+                        (ys[0].max(y - 1)..ys[1].min(y + 2)).any(|ny| {
+                            let other = &grid.row(nz, ny)[first..last];
+                            if (nz, ny) == (z, y) {
+                                other[..x - first].iter().any(|&o| o >= value)
+                                    || other[x - first..].iter().any(|&o| o > value)
+                            } else if (nz, ny) < (z, y) {
+                                // Equal neighbours that come before in raster order win.
+                                other.iter().any(|&o| o >= value)
+                            } else {
+                                other.iter().any(|&o| o > value)
+                            }
+                        })
+                    });
+                    if !higher {
+                        found([z, y, x]);
+                    }
                 }
             }
+        }
+    }
+}
+
+/// Which voxels of a line are above 0 and not below their neighbours in the lines beside it: those before it in raster order
+/// must be lower.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+fn stands_out(line: &[f32], earlier: [Option<&[f32]>; 2], later: [Option<&[f32]>; 2], out: &mut [u8]) {
+    let n = out.len();
+    let line = &line[..n];
+    for i in 0..n {
+        out[i] = u8::from(line[i] > 0.0);
+    }
+    for other in earlier.into_iter().flatten() {
+        let other = &other[..n];
+        for i in 0..n {
+            out[i] &= u8::from(!(other[i] >= line[i]));
+        }
+    }
+    for other in later.into_iter().flatten() {
+        let other = &other[..n];
+        for i in 0..n {
+            out[i] &= u8::from(!(other[i] > line[i]));
         }
     }
 }

@@ -159,13 +159,18 @@ fn look(
 ) -> Result<Tile> {
     let grid = read_f32(signal, frame, region)?;
     let other = background.map(|volume| read_f32(volume, Frame::default(), region)).transpose()?;
-    let saturated = grid.data.iter().filter(|&&value| value >= top).count() as u64;
+    let saturated = at_least(&grid.data, top);
     let place = |i: usize| {
         let [_, h, w] = region.size;
         let at = [i / (h * w), i / w % h, i % w];
         std::array::from_fn(|a| region.start[a] + at[a])
     };
-    let faulty = |data: &[f32]| data.iter().position(|value| !value.is_finite()).map(place);
+    let faulty = |data: &[f32]| {
+        // A search for the first one alone would not be vectorised.
+        let stretch =
+            data.chunks(4096).position(|stretch| stretch.iter().fold(false, |bad, v| bad | !v.is_finite()))?;
+        data[stretch * 4096..].iter().position(|value| !value.is_finite()).map(|at| place(stretch * 4096 + at))
+    };
     let bad = [faulty(&grid.data), other.as_ref().and_then(|other| faulty(&other.data))].into_iter().flatten().min();
     if bad.is_some() {
         return Ok(Tile { normal: Normal::default(), saturated, bad });
@@ -233,6 +238,12 @@ fn look(
     (normal.median, normal.spread) = centre_and_spread(&mut own);
     normal.noise = if apart.is_empty() { normal.spread } else { centre_and_spread(&mut apart).1 };
     Ok(Tile { normal, saturated, bad: None })
+}
+
+/// Voxels at or above a value.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn at_least(voxels: &[f32], top: f32) -> u64 {
+    voxels.chunks(4096).map(|stretch| u64::from(stretch.iter().map(|&v| u32::from(v >= top)).sum::<u32>())).sum()
 }
 
 /// How much of `own` goes with `other`, among the darker nine tenths of `own`, where cells are few; never below 0.

@@ -16,6 +16,11 @@ pub(crate) struct Measured {
     pub peak: f32,
 }
 
+/// Voxels along each axis that a body reaches.
+pub(crate) fn reach(spacing: Spacing, diameter: f64) -> [usize; 3] {
+    spacing.to_voxels(0.8 * diameter).map(|r| r as usize)
+}
+
 /// The body: voxels that hang together with the centre (by faces), lie within 0.8 soma diameters of it and are brighter
 /// than half way from the local median to the centre. At least the centre itself.
 ///
@@ -29,7 +34,7 @@ pub(crate) fn measure(
     diameter: f64,
 ) -> Measured {
     let um = spacing.um();
-    let reach = spacing.to_voxels(0.8 * diameter).map(|r| r as usize);
+    let reach = reach(spacing, diameter);
     let side = reach.map(|r| 2 * r + 1);
     let centre = grid.at(at[0], at[1], at[2]);
     let limit = normal.median + 0.5 * (centre - normal.median);

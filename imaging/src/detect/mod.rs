@@ -29,7 +29,7 @@ use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::{Border, Plan, Work, map_blocks, read_padded};
+use crate::blocks::{Border, Plan, Work, map_blocks, pool, read_padded};
 use crate::classify::CellClassifier;
 use crate::space::Spacing;
 
@@ -64,16 +64,19 @@ pub(crate) struct Search<'a> {
     pub diameter: f64,
     pub scales: Scales,
     pub local: LocalMap,
+    /// Whether candidates are described, which takes a look at their neighbours.
+    pub describe: bool,
 }
 
 impl<'a> Search<'a> {
-    /// Checks the volumes and takes the first look.
+    /// Checks the volumes and takes the first look; `describe` says whether candidates are described.
     pub(crate) fn new(
         signal: &'a dyn VolumeBlocks,
         background: Option<&'a dyn VolumeBlocks>,
         frame: Frame,
         spacing: Spacing,
         diameter: f64,
+        describe: bool,
         ctx: &Ctx,
     ) -> Result<Self> {
         let shape = signal.info().space();
@@ -94,12 +97,15 @@ impl<'a> Search<'a> {
         }
         let scales = Scales::new(spacing, diameter)?;
         let local = LocalMap::new(signal, background, frame, spacing, diameter, ctx)?;
-        Ok(Self { signal, background, frame, spacing, diameter, scales, local })
+        Ok(Self { signal, background, frame, spacing, diameter, scales, local, describe })
     }
 
     /// Voxels beyond a block that its cells depend on.
     pub(crate) fn halo(&self) -> [usize; 3] {
-        let look = features::reach(self.spacing, self.diameter);
+        let look = match self.describe {
+            true => features::reach(self.spacing, self.diameter),
+            false => measure::reach(self.spacing, self.diameter),
+        };
         let filter = self.scales.halo();
         std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
     }
@@ -136,19 +142,22 @@ impl<'a> Search<'a> {
         Ok(grid)
     }
 
-    /// The candidates of a block, in raster order: those that `keep` lets pass, described where `describe` says so.
+    /// The candidates of a block, in raster order: those that `keep` lets pass.
     pub(crate) fn block(
         &self,
         region: &Region,
         keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync),
-        describe: bool,
     ) -> Result<Vec<Candidate>> {
         let (halo, filter) = (self.halo(), self.scales.halo());
         let shape = self.signal.info().space();
         let grid = self.read(region)?;
         let trim: [usize; 3] = std::array::from_fn(|a| halo[a] - filter[a] - self.rim(a));
-        let seen = Region { start: trim, size: std::array::from_fn(|a| grid.shape[a] - 2 * trim[a]) };
-        let responses = self.scales.apply(grid.crop(&seen));
+        let responses = if trim == [0; 3] {
+            self.scales.apply(&grid)
+        } else {
+            let seen = Region { start: trim, size: std::array::from_fn(|a| grid.shape[a] - 2 * trim[a]) };
+            self.scales.apply(&grid.crop(&seen))
+        };
         // Voxel of the volume at the first voxel of the responses; may lie before the volume.
         let origin: [isize; 3] = std::array::from_fn(|a| region.start[a] as isize - self.rim(a) as isize);
         let size = responses.scale[0].shape;
@@ -191,6 +200,7 @@ impl<'a> Search<'a> {
                 all.push(Peak { voxel, place, response });
             });
         }
+        responses.scale.into_iter().for_each(|grid| pool::give(grid.data));
         all.sort_by_key(|peak| peak.voxel);
         let mut rated: Vec<(Peak, Normal, f32)> = Vec::with_capacity(all.len());
         for peak in all {
@@ -206,7 +216,7 @@ impl<'a> Search<'a> {
             let first = region.start[a] as isize - halo[a] as isize;
             [(-first).max(0) as usize, (shape[a] as isize - first).min(grid.shape[a] as isize) as usize]
         });
-        let around = features::Neighbourhood::new(self.spacing, self.diameter, grid.shape);
+        let around = self.describe.then(|| features::Neighbourhood::new(self.spacing, self.diameter, grid.shape));
         let mut out = Vec::new();
         for (i, (peak, normal, prominence)) in rated.iter().enumerate() {
             if !region.contains(peak.voxel) || !keep(peak, *prominence, normal) {
@@ -214,7 +224,7 @@ impl<'a> Search<'a> {
             }
             let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + halo[a]);
             let mut row = Vec::new();
-            if describe {
+            if let Some(around) = &around {
                 around.describe(&grid, grid.index(at[0], at[1], at[2]), normal, peak.response, &mut row);
                 self.neighbours(i, &places, &rated, &mut row);
             }
@@ -226,13 +236,15 @@ impl<'a> Search<'a> {
                 measured: measure::measure(&grid, at, real, normal, self.spacing, self.diameter),
             });
         }
+        pool::give(grid.data);
         Ok(out)
     }
 
-    /// Voxels around a block in which peaks count as neighbours, what decides whether those are peaks of their own, and
-    /// one for the peak test.
+    /// Voxels around a block in which peaks count as neighbours (of described candidates), what decides whether those are
+    /// peaks of their own, and one for the peak test.
     fn rim(&self, axis: usize) -> usize {
-        let far = (features::NEIGHBOURS[features::NEIGHBOURS.len() - 1] + SAME) * self.diameter;
+        let neighbours = if self.describe { features::NEIGHBOURS[features::NEIGHBOURS.len() - 1] } else { 0.0 };
+        let far = (neighbours + SAME) * self.diameter;
         (far / self.spacing.um()[axis]).ceil() as usize + 1
     }
 
@@ -306,7 +318,8 @@ pub fn detect_cells(
 ) -> Result<Cells> {
     options.validate()?;
     let frame = Frame { time: options.time, channel: options.channel };
-    let search = Search::new(signal, background, frame, spacing, options.soma_diameter, ctx)?;
+    let describe = classifier.is_some();
+    let search = Search::new(signal, background, frame, spacing, options.soma_diameter, describe, ctx)?;
     let shape = signal.info().space();
     let mut cells = Cells::new(&search, classifier.is_some());
     if search.local.all_flat() {
@@ -337,7 +350,7 @@ fn detect_in(
         "detect cells",
         ctx,
         |region| {
-            let found = search.block(region, &keep, classifier.is_some())?;
+            let found = search.block(region, &keep)?;
             let seen = found.len() as u64;
             let scored = found.into_iter().filter_map(|mut candidate| {
                 let features = std::mem::take(&mut candidate.features);
@@ -351,7 +364,9 @@ fn detect_in(
             scored.into_iter().for_each(|(candidate, score)| cells.push(search.spacing, candidate, score));
             Ok(())
         },
-    )
+    )?;
+    pool::clear();
+    Ok(())
 }
 
 #[cfg(test)]

@@ -87,7 +87,7 @@ fn cuts_and_threads_change_nothing() {
         let run = |block: [usize; 3], threads| {
             zensaibo_core::parallel::with_threads(Some(threads), || {
                 let ctx = Ctx::quiet();
-                let search = Search::new(&volume, None, Frame::default(), spacing, 10.0, &ctx)?;
+                let search = Search::new(&volume, None, Frame::default(), spacing, 10.0, classifier.is_some(), &ctx)?;
                 let plan = Plan::with_block([30, 61, 67], block, search.halo());
                 let mut cells = Cells::new(&search, false);
                 detect_in(&search, &plan, classifier, &options, &ctx, &mut cells)?;

@@ -13,8 +13,8 @@ use zensaibo_core::{Ctx, DataFault, Error, Result};
 pub use fit::Line;
 use fit::{Prior, fit_line};
 
-use super::{Gaussian, GaussianOptions, LocalFilter, inner_part, write_f32};
-use crate::blocks::{Border, Plan, Work, map_blocks, pool, read_f32, read_padded};
+use super::{Gaussian, GaussianOptions, LocalFilter, check_sink, inner_part, plan_of, write_f32};
+use crate::blocks::{Border, Plan, map_blocks, pool, read_f32, read_padded};
 use crate::space::{Spacing, check_lengths};
 
 /// Pairs of voxels that one line is fitted to at most.
@@ -95,18 +95,15 @@ pub fn subtract_background(
         let (expected, found) = (format!("shape {:?} as {}", info.shape, info.name), format!("{:?}", other.shape));
         return Err(Error::data(DataFault::Shape, format!("background {}", other.name), expected, found));
     }
-    if out.shape != info.shape {
-        return Err(Error::Internal(format!("sink of shape {:?} for a signal of {:?}", out.shape, info.shape)));
-    }
+    check_sink(out, info.shape)?;
     let smooth = GaussianOptions { sigma: options.smooth, ..Default::default() };
     let smooth = Gaussian::new(&smooth, spacing)?;
-    let chunk = std::array::from_fn(|axis| info.chunk[axis].max(other.chunk[axis]).max(out.chunk[axis]));
     let bytes_per_voxel = 4 * (4 + smooth.held()) + info.dtype.size() + other.dtype.size() + out.dtype.size();
     let shape = info.space();
     if shape.contains(&0) {
         return Ok(Vec::new());
     }
-    let plan = Plan::new(shape, &Work { halo: smooth.halo(), bytes_per_voxel, chunk, memory })?;
+    let plan = plan_of(&[info, other, out], smooth.halo(), bytes_per_voxel, memory)?;
     let um = spacing.um();
     // Windows of equal size, as near to the one asked for as the volume allows.
     let counts: [usize; 3] = std::array::from_fn(|axis| match options.window {
@@ -141,7 +138,7 @@ impl Pair<'_> {
         let halo = self.smooth.halo();
         let padded = read_padded(self.background, Frame { channel, ..frame }, region, halo, Border::Reflect)?;
         let raw = inner_part(&padded, halo);
-        Ok([read_f32(self.signal, frame, region)?, self.smooth.apply(padded), raw])
+        Ok([read_f32(self.signal, frame, region)?, self.smooth.smoothed(padded), raw])
     }
 
     /// From where on a channel counts as saturated.

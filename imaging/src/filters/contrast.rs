@@ -2,7 +2,7 @@
 
 use zensaibo_core::data::Grid;
 use zensaibo_core::options::Options;
-use zensaibo_core::{Error, Result};
+use zensaibo_core::{Ctx, Error, Result};
 
 use super::gaussian::check_truncate;
 use super::{Gaussian, GaussianOptions, LocalFilter, inner_part, subtract};
@@ -87,16 +87,17 @@ impl LocalFilter for LocalContrast {
         4
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
         let around = self.deviation.halo();
         let voxels = inner_part(&padded, self.mean.halo());
-        let means = self.mean.apply(padded);
+        let means = self.mean.smoothed(padded);
         let local = inner_part(&means, around);
         let difference = subtract(voxels, means);
         let mut out = inner_part(&difference, around);
         let mut square = difference;
         square.data.iter_mut().for_each(|value| *value *= *value);
-        let variance = self.deviation.apply(square);
+        let variance = self.deviation.smoothed(square);
         for ((out, &variance), &mean) in out.data.iter_mut().zip(&variance.data).zip(&local.data) {
             let deviation = variance.sqrt();
             // Not a comparison that NaN would pass: NaN spreads, as from any other filter.
@@ -105,6 +106,6 @@ impl LocalFilter for LocalContrast {
         }
         pool::give(variance.data);
         pool::give(local.data);
-        out
+        Ok(out)
     }
 }

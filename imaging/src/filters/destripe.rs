@@ -13,7 +13,7 @@ use zensaibo_core::data::{Grid, VolumeBlocks, VolumeSink};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use super::{refuse_nan, write_f32};
+use super::{check_sink, refuse_nan, write_f32};
 use crate::blocks::{DEFAULT_MEMORY, Plan, map_blocks, pool, read_f32};
 use crate::space::Spacing;
 use wavelet::Wavelet;
@@ -82,9 +82,7 @@ pub fn destripe(
 ) -> Result<()> {
     options.validate()?;
     let (info, out) = (source.info(), sink.info());
-    if out.shape != info.shape {
-        return Err(Error::Internal(format!("sink of shape {:?} for a source of {:?}", out.shape, info.shape)));
-    }
+    check_sink(out, info.shape)?;
     let shape = info.space();
     if shape.contains(&0) {
         return Ok(());

@@ -4,7 +4,7 @@ use zensaibo_core::data::{Grid, Region, VolumeBlocks, VolumeInfo, VolumeSink};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, Error, Result};
 
-use super::{Gaussian, GaussianOptions, LocalFilter, write_f32};
+use super::{Gaussian, GaussianOptions, LocalFilter, check_sink, plan_of, write_f32};
 use crate::blocks::{Border, Plan, Work, map_blocks, pool, read_f32, read_padded};
 use crate::space::Spacing;
 
@@ -76,12 +76,7 @@ pub fn downsample(
     options.validate()?;
     let (info, out) = (source.info(), sink.info());
     let (factor, shape) = (options.factor, info.space());
-    if out.shape != downsampled(info, options).shape {
-        return Err(Error::Internal(format!(
-            "sink of shape {:?} for a source of {:?} by {factor:?}",
-            out.shape, info.shape
-        )));
-    }
+    check_sink(out, downsampled(info, options).shape)?;
     if out.shape.contains(&0) {
         return Ok(());
     }
@@ -222,9 +217,7 @@ pub fn resample(
 ) -> Result<()> {
     options.validate()?;
     let (info, out) = (source.info(), sink.info());
-    if out.shape != resampled(info, spacing, options).shape {
-        return Err(Error::Internal(format!("sink of shape {:?} for a source of {:?}", out.shape, info.shape)));
-    }
+    check_sink(out, resampled(info, spacing, options).shape)?;
     if out.shape.contains(&0) {
         return Ok(());
     }
@@ -237,9 +230,8 @@ pub fn resample(
     let share: f64 = ratio.iter().product();
     let bytes = (4 * (1 + smooth.held()) + info.dtype.size()) as f64 * share.max(1.0);
     let halo = std::array::from_fn(|axis| (radius[axis] as f64 / ratio[axis]).ceil() as usize + 1);
-    let chunk = out.chunk;
     let bytes_per_voxel = bytes.ceil() as usize + 4 + out.dtype.size();
-    let plan = Plan::new(out.space(), &Work { halo, bytes_per_voxel, chunk, memory })?;
+    let plan = plan_of(&[out], halo, bytes_per_voxel, memory)?;
     for frame in info.frames() {
         map_blocks(
             &plan,
@@ -251,7 +243,7 @@ pub fn resample(
                 let start: [usize; 3] = std::array::from_fn(|axis| places[axis][0].0);
                 let size = std::array::from_fn(|axis| places[axis][region.size[axis] - 1].1 + 1 - start[axis]);
                 let from = Region { start, size };
-                let voxels = smooth.apply(read_padded(source, frame, &from, radius, Border::Reflect)?);
+                let voxels = smooth.smoothed(read_padded(source, frame, &from, radius, Border::Reflect)?);
                 let result = interpolated(&voxels, start, &places);
                 write_f32(sink, frame, region, &result.data)?;
                 pool::give(voxels.data);
@@ -293,7 +285,7 @@ mod tests {
     use zensaibo_core::random::Stream;
 
     use super::*;
-    use crate::blocks::GridSink;
+    use crate::blocks::filled;
 
     fn noise(shape: [usize; 3]) -> (VolumeInfo, Grid<u16>) {
         let mut random = Stream::new(3, 0);
@@ -313,10 +305,10 @@ mod tests {
                 info.dtype = Dtype::F32;
                 assert_eq!(info.spacing, Some([4.0 * factor[0] as f64, 2.0 * factor[1] as f64, factor[2] as f64]));
                 for (threads, memory) in [(1, None), (2, Some(16 << 20)), (8, Some(64 << 20))] {
-                    let sink = GridSink::<f32>::new(info.clone());
-                    with_threads(Some(threads), || downsample(&volume, &options, &sink, memory, &Ctx::quiet()))
-                        .unwrap();
-                    let found = sink.into_grid();
+                    let run =
+                        || filled(info.clone(), |sink| downsample(&volume, &options, sink, memory, &Ctx::quiet()));
+                    let (data, ()) = with_threads(Some(threads), run).unwrap();
+                    let found: Grid<f32> = Grid { shape: info.space(), data };
                     for z in 0..found.shape[0] {
                         for y in 0..found.shape[1] {
                             for x in 0..found.shape[2] {
@@ -344,10 +336,10 @@ mod tests {
             let mut info = resampled(&volume.0, spacing, &options);
             info.dtype = Dtype::F32;
             let run = |threads, memory| {
-                let sink = GridSink::<f32>::new(info.clone());
-                with_threads(Some(threads), || resample(&volume, spacing, &options, &sink, memory, &Ctx::quiet()))
-                    .unwrap();
-                sink.into_grid()
+                let job =
+                    || filled(info.clone(), |sink| resample(&volume, spacing, &options, sink, memory, &Ctx::quiet()));
+                let (data, ()) = with_threads(Some(threads), job).unwrap();
+                Grid::<f32> { shape: info.space(), data }
             };
             let found = run(1, None);
             let memory = (to[0] < 10.0).then_some(8 << 20);
@@ -357,7 +349,7 @@ mod tests {
             let smooth = Gaussian::new(&GaussianOptions { sigma, ..Default::default() }, Spacing::voxels()).unwrap();
             let whole = Region::whole(shape);
             let padded = read_padded(&volume, Frame::default(), &whole, smooth.halo(), Border::Reflect).unwrap();
-            let smoothed = smooth.apply(padded);
+            let smoothed = smooth.smoothed(padded);
             for z in 0..found.shape[0] {
                 for y in 0..found.shape[1] {
                     for x in 0..found.shape[2] {
@@ -388,9 +380,9 @@ mod tests {
         let volume = noise([3, 5, 7]);
         let spacing = Spacing::new([4.0, 2.0, 1.0]).unwrap();
         let options = ResampleOptions { to: [4.0, 2.0, 1.0], ..Default::default() };
-        let sink = GridSink::<u16>::new(resampled(&volume.0, spacing, &options));
-        resample(&volume, spacing, &options, &sink, None, &Ctx::quiet()).unwrap();
-        assert_eq!(sink.into_grid(), volume.1);
+        let info = resampled(&volume.0, spacing, &options);
+        let run = filled::<u16, _>(info, |sink| resample(&volume, spacing, &options, sink, None, &Ctx::quiet()));
+        assert_eq!(run.unwrap().0, volume.1.data);
         assert!(DownsampleOptions { factor: [2, 0, 2] }.validate().unwrap_err().to_string().contains("axis y"));
         assert!(ResampleOptions { to: [0.0; 3], ..options }.validate().unwrap_err().to_string().contains("spacing"));
     }

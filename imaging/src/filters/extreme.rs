@@ -1,6 +1,7 @@
 //! Running minima and maxima over boxes and over anything made of lines along x.
 
 use zensaibo_core::data::Grid;
+use zensaibo_core::{Ctx, Result};
 
 use crate::blocks::pool;
 
@@ -135,12 +136,8 @@ impl Lines {
 }
 
 /// Extremes over a neighbourhood made of lines. Each line of the block is worked on once for every profile, then compared into
-/// all lines of the result that it touches. `check` is called for each plane of a strip.
-pub(super) fn by_lines<const MAX: bool, E>(
-    padded: Grid<f32>,
-    lines: &Lines,
-    check: &dyn Fn() -> Result<(), E>,
-) -> Result<Grid<f32>, E> {
+/// all lines of the result that it touches. Looks at `ctx` for each plane of a strip.
+pub(super) fn by_lines<const MAX: bool>(padded: Grid<f32>, lines: &Lines, ctx: &Ctx) -> Result<Grid<f32>> {
     let [rz, ry, rx] = lines.radius;
     let shape: [usize; 3] = std::array::from_fn(|axis| padded.shape[axis] - 2 * lines.radius[axis]);
     let [depth, height, width] = shape;
@@ -151,7 +148,7 @@ pub(super) fn by_lines<const MAX: bool, E>(
     for from in (0..height).step_by(STRIP) {
         let count = STRIP.min(height - from);
         for z in 0..padded.shape[0] {
-            check()?;
+            ctx.check()?;
             for y in from..from + count + 2 * ry {
                 let source = padded.row(z, y);
                 for (profile, out) in lines.profiles.iter().zip(profiles.chunks_exact_mut(width.max(1))) {

@@ -2,7 +2,7 @@
 
 use zensaibo_core::data::Grid;
 use zensaibo_core::options::Options;
-use zensaibo_core::{Error, Result};
+use zensaibo_core::{Ctx, Error, Result};
 
 use super::LocalFilter;
 use super::separable::{Half, Kernel};
@@ -48,6 +48,16 @@ impl Gaussian {
             smooth[axis] = narrow(&half_kernel(options.sigma[axis] / um[axis], options.truncate)?);
         }
         Ok(Self { kernel: Kernel::Product { smooth }, border: options.border })
+    }
+
+    /// The inner part of a block that is padded by the halo, smoothed.
+    pub fn smoothed(&self, padded: Grid<f32>) -> Grid<f32> {
+        self.kernel.apply(padded)
+    }
+
+    /// As [`Gaussian::smoothed`], of a block that is still needed.
+    pub(crate) fn smoothed_copy(&self, padded: &Grid<f32>) -> Grid<f32> {
+        self.kernel.applied_to(padded)
     }
 }
 
@@ -95,8 +105,9 @@ impl LocalFilter for Gaussian {
         2
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
-        self.kernel.apply(padded)
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
+        Ok(self.smoothed(padded))
     }
 }
 
@@ -123,7 +134,7 @@ mod tests {
             for i in 0..plan.len() {
                 let region = plan.region(i);
                 let padded = read_padded(&volume, Frame::default(), &region, filter.halo(), Border::Reflect).unwrap();
-                out.paste(&filter.apply(padded), region.start);
+                out.paste(&filter.smoothed(padded), region.start);
             }
             out
         };

@@ -2,7 +2,7 @@
 
 use zensaibo_core::data::Grid;
 use zensaibo_core::options::Options;
-use zensaibo_core::{Error, Result};
+use zensaibo_core::{Ctx, Error, Result};
 
 use super::gaussian::{check_truncate, half_kernel, narrow};
 use super::separable::{Half, Kernel};
@@ -96,8 +96,9 @@ impl LocalFilter for Laplacian {
         1
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
-        self.kernel.apply(padded)
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
+        Ok(self.kernel.apply(padded))
     }
 }
 
@@ -166,9 +167,10 @@ impl LocalFilter for DifferenceOfGaussians {
         3
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
         let (low, high) = (self.low.halo(), self.high.halo());
         let inner = inner_part(&padded, std::array::from_fn(|axis| high[axis] - low[axis]));
-        subtract(self.low.apply(inner), self.high.apply(padded))
+        Ok(subtract(self.low.smoothed(inner), self.high.smoothed(padded)))
     }
 }

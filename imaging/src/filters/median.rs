@@ -1,7 +1,5 @@
 //! The median of a neighbourhood.
 
-use std::convert::Infallible;
-
 use zensaibo_core::data::Grid;
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, Result};
@@ -52,22 +50,6 @@ impl Median {
     pub fn footprint(&self) -> &Footprint {
         &self.footprint
     }
-
-    fn run<E>(
-        &self,
-        padded: Grid<f32>,
-        check: &dyn Fn() -> std::result::Result<(), E>,
-    ) -> std::result::Result<Grid<f32>, E> {
-        let radius = self.footprint.radius;
-        let mut out = pool::take_grid(std::array::from_fn(|axis| padded.shape[axis] - 2 * radius[axis]));
-        if self.footprint.form == Form::Box && radius == [1; 3] {
-            network::median_of_27(&padded, &mut out, check)?;
-        } else {
-            histogram::median(&padded, &self.footprint, &mut out, check)?;
-        }
-        pool::give(padded.data);
-        Ok(out)
-    }
 }
 
 impl LocalFilter for Median {
@@ -87,12 +69,15 @@ impl LocalFilter for Median {
         true
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
-        let Ok(grid) = self.run::<Infallible>(padded, &|| Ok(()));
-        grid
-    }
-
-    fn try_apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
-        self.run(padded, &|| ctx.check())
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        let radius = self.footprint.radius;
+        let mut out = pool::take_grid(std::array::from_fn(|axis| padded.shape[axis] - 2 * radius[axis]));
+        if self.footprint.form == Form::Box && radius == [1; 3] {
+            network::median_of_27(&padded, &mut out, ctx)?;
+        } else {
+            histogram::median(&padded, &self.footprint, &mut out, ctx)?;
+        }
+        pool::give(padded.data);
+        Ok(out)
     }
 }

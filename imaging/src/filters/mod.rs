@@ -9,6 +9,7 @@ mod contrast;
 mod destripe;
 mod downsample;
 mod extreme;
+mod flatfield;
 mod footprint;
 mod gaussian;
 mod laplace;
@@ -20,13 +21,14 @@ pub use background::{BackgroundFit, Line, SubtractBackgroundOptions, subtract_ba
 pub use contrast::{LocalContrast, LocalContrastOptions};
 pub use destripe::{Along, DestripeOptions, destripe};
 pub use downsample::{DownsampleOptions, ResampleOptions, downsample, downsampled, resample, resampled};
+pub use flatfield::{FlatFieldOptions, Shading, apply_flatfield, estimate_flatfield};
 pub use footprint::{Footprint, Form};
 pub use gaussian::{Gaussian, GaussianOptions};
 pub use laplace::{DifferenceOfGaussians, DifferenceOfGaussiansOptions, Laplacian, LaplacianOptions};
 pub use median::{Median, MedianOptions};
 pub use morphology::{Morphology, MorphologyOptions, Operation, RollingBall, RollingBallOptions};
 
-use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeSink};
+use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeInfo, VolumeSink};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use crate::blocks::{Border, Plan, Work, map_blocks, pool, read_padded, write_as};
@@ -48,17 +50,12 @@ pub trait LocalFilter: Sync {
     fn held(&self) -> usize;
 
     /// The result for the inner part of a block that is padded by the halo. Must not depend on where the block lies:
-    /// the sum for a voxel is taken in the same order wherever the block begins.
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32>;
-
-    /// [`LocalFilter::apply`] for filters that take long over a block: looks at `ctx` every few milliseconds.
+    /// the sum for a voxel is taken in the same order wherever the block begins. Filters that take long over a block look
+    /// at `ctx` every few milliseconds.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    fn try_apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
-        ctx.check()?;
-        Ok(self.apply(padded))
-    }
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>>;
 
     /// Whether NaN is refused, because the filter puts voxels in order.
     fn orders(&self) -> bool {
@@ -80,17 +77,14 @@ pub fn filter_volume(
     ctx: &Ctx,
 ) -> Result<()> {
     let info = source.info();
-    let (shape, out) = (info.space(), sink.info());
-    if out.shape != info.shape {
-        return Err(Error::Internal(format!("sink of shape {:?} for a source of {:?}", out.shape, info.shape)));
-    }
-    if shape.contains(&0) {
+    let out = sink.info();
+    check_sink(out, info.shape)?;
+    if info.space().contains(&0) {
         return Ok(());
     }
     let halo = filter.halo();
-    let chunk = std::array::from_fn(|axis| out.chunk[axis].max(info.chunk[axis]));
     let bytes_per_voxel = 4 * (1 + filter.held()) + info.dtype.size() + out.dtype.size();
-    let plan = Plan::new(shape, &Work { halo, bytes_per_voxel, chunk, memory })?;
+    let plan = plan_of(&[info, out], halo, bytes_per_voxel, memory)?;
     for frame in info.frames() {
         map_blocks(
             &plan,
@@ -101,7 +95,7 @@ pub fn filter_volume(
                 if filter.orders() {
                     refuse_nan(&padded.data, &info.name)?;
                 }
-                let result = filter.try_apply(padded, ctx)?;
+                let result = filter.apply(padded, ctx)?;
                 debug_assert_eq!(result.shape, region.size);
                 write_f32(sink, frame, region, &result.data)?;
                 pool::give(result.data);
@@ -112,6 +106,21 @@ pub fn filter_volume(
     }
     pool::clear();
     Ok(())
+}
+
+/// Refuses a sink of another shape than what is written into it.
+fn check_sink(sink: &VolumeInfo, shape: [usize; 5]) -> Result<()> {
+    if sink.shape != shape {
+        return Err(Error::Internal(format!("sink of shape {:?} for a result of {shape:?}", sink.shape)));
+    }
+    Ok(())
+}
+
+/// The cut of volumes of one extent, into blocks that begin where all of them have a stored piece.
+fn plan_of(volumes: &[&VolumeInfo], halo: [usize; 3], bytes_per_voxel: usize, memory: Option<u64>) -> Result<Plan> {
+    let chunk = std::array::from_fn(|axis| volumes.iter().map(|info| info.chunk[axis]).max().unwrap_or(1));
+    let shape = volumes.first().map_or([0; 3], |info| info.space());
+    Plan::new(shape, &Work { halo, bytes_per_voxel, chunk, memory })
 }
 
 /// Writes f32 voxels in the number type of the sink.

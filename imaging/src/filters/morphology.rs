@@ -1,7 +1,5 @@
 //! Grey-value morphology with flat boxes and balls, and the rolling ball.
 
-use std::convert::Infallible;
-
 use serde::{Deserialize, Serialize};
 use zensaibo_core::data::Grid;
 use zensaibo_core::options::Options;
@@ -72,33 +70,11 @@ impl Morphology {
         Ok(Self { operation: options.operation, form: options.form, radius: footprint.radius, lines })
     }
 
-    fn extreme<const MAX: bool, E>(
-        &self,
-        padded: Grid<f32>,
-        check: &dyn Fn() -> std::result::Result<(), E>,
-    ) -> std::result::Result<Grid<f32>, E> {
-        check()?;
+    fn extreme<const MAX: bool>(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
         match self.form {
             Form::Box => Ok(by_box::<MAX>(padded, self.radius)),
-            Form::Ball => by_lines::<MAX, E>(padded, &self.lines, check),
-        }
-    }
-
-    fn run<E>(
-        &self,
-        padded: Grid<f32>,
-        check: &dyn Fn() -> std::result::Result<(), E>,
-    ) -> std::result::Result<Grid<f32>, E> {
-        match self.operation {
-            Operation::Erosion => self.extreme::<false, E>(padded, check),
-            Operation::Dilation => self.extreme::<true, E>(padded, check),
-            Operation::Opening => self.extreme::<true, E>(self.extreme::<false, E>(padded, check)?, check),
-            Operation::Closing => self.extreme::<false, E>(self.extreme::<true, E>(padded, check)?, check),
-            Operation::WhiteTopHat => {
-                let inner = inner_part(&padded, self.halo());
-                let opened = self.extreme::<true, E>(self.extreme::<false, E>(padded, check)?, check)?;
-                Ok(subtract(inner, opened))
-            }
+            Form::Ball => by_lines::<MAX>(padded, &self.lines, ctx),
         }
     }
 }
@@ -129,13 +105,18 @@ impl LocalFilter for Morphology {
         true
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
-        let Ok(grid) = self.run::<Infallible>(padded, &|| Ok(()));
-        grid
-    }
-
-    fn try_apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
-        self.run(padded, &|| ctx.check())
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        match self.operation {
+            Operation::Erosion => self.extreme::<false>(padded, ctx),
+            Operation::Dilation => self.extreme::<true>(padded, ctx),
+            Operation::Opening => self.extreme::<true>(self.extreme::<false>(padded, ctx)?, ctx),
+            Operation::Closing => self.extreme::<false>(self.extreme::<true>(padded, ctx)?, ctx),
+            Operation::WhiteTopHat => {
+                let inner = inner_part(&padded, self.halo());
+                let opened = self.extreme::<true>(self.extreme::<false>(padded, ctx)?, ctx)?;
+                Ok(subtract(inner, opened))
+            }
+        }
     }
 }
 
@@ -205,18 +186,6 @@ impl RollingBall {
         }
         Ok(Self { lines: Lines { radius: ball.radius, lines, profiles }, subtract: options.subtract })
     }
-
-    fn run<E>(
-        &self,
-        padded: Grid<f32>,
-        check: &dyn Fn() -> std::result::Result<(), E>,
-    ) -> std::result::Result<Grid<f32>, E> {
-        if !self.subtract {
-            return by_lines::<false, E>(padded, &self.lines, check);
-        }
-        let inner = inner_part(&padded, self.halo());
-        Ok(subtract(inner, by_lines::<false, E>(padded, &self.lines, check)?))
-    }
 }
 
 impl LocalFilter for RollingBall {
@@ -241,12 +210,11 @@ impl LocalFilter for RollingBall {
         true
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
-        let Ok(grid) = self.run::<Infallible>(padded, &|| Ok(()));
-        grid
-    }
-
-    fn try_apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
-        self.run(padded, &|| ctx.check())
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        if !self.subtract {
+            return by_lines::<false>(padded, &self.lines, ctx);
+        }
+        let inner = inner_part(&padded, self.halo());
+        Ok(subtract(inner, by_lines::<false>(padded, &self.lines, ctx)?))
     }
 }

@@ -38,15 +38,21 @@ impl Kernel {
         std::array::from_fn(|axis| self.smooth()[axis].len() - 1)
     }
 
-    /// The inner part of a block that is padded by the radius.
+    /// The inner part of a block that is padded by the radius; the block goes back to the pool.
     pub(crate) fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
+        let out = self.applied_to(&padded);
+        pool::give(padded.data);
+        out
+    }
+
+    /// The inner part of a block that is padded by the radius.
+    pub(crate) fn applied_to(&self, padded: &Grid<f32>) -> Grid<f32> {
         let radius = self.radius();
         let shape: [usize; 3] = std::array::from_fn(|axis| padded.shape[axis] - 2 * radius[axis]);
         let mut out = pool::take_grid(shape);
         if !out.is_empty() {
-            self.sweep(&padded, radius, &mut out);
+            self.sweep(padded, radius, &mut out);
         }
-        pool::give(padded.data);
         out
     }
 

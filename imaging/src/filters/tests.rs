@@ -3,7 +3,7 @@ use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
 use super::*;
-use crate::blocks::{GridSink, read_padded};
+use crate::blocks::{filled, read_padded};
 use crate::space::Spacing;
 
 type Volume = (VolumeInfo, Grid<f32>);
@@ -24,7 +24,7 @@ fn in_blocks(filter: &dyn LocalFilter, volume: &Volume, block: [usize; 3]) -> Gr
     for i in 0..plan.len() {
         let region = plan.region(i);
         let padded = read_padded(volume, Frame::default(), &region, filter.halo(), filter.border()).unwrap();
-        out.paste(&filter.apply(padded), region.start);
+        out.paste(&filter.apply(padded, &Ctx::quiet()).unwrap(), region.start);
     }
     out
 }
@@ -38,9 +38,10 @@ fn whole_and_cut(filter: &dyn LocalFilter, volume: &Volume) -> Grid<f32> {
         assert!(bits(&in_blocks(filter, volume, block)) == bits(&whole), "{} in blocks of {block:?}", filter.name());
     }
     for threads in [1, 2, 8] {
-        let sink = GridSink::<f32>::new(VolumeInfo::plain("out", shape, Dtype::F32));
-        with_threads(Some(threads), || filter_volume(volume, filter, &sink, None, &Ctx::quiet())).unwrap();
-        assert!(bits(&sink.into_grid()) == bits(&whole), "{} on {threads} threads", filter.name());
+        let info = VolumeInfo::plain("out", shape, Dtype::F32);
+        let run = || filled(info, |sink| filter_volume(volume, filter, sink, None, &Ctx::quiet()));
+        let (data, ()) = with_threads(Some(threads), run).unwrap();
+        assert!(bits(&Grid { shape, data }) == bits(&whole), "{} on {threads} threads", filter.name());
     }
     whole
 }
@@ -322,8 +323,9 @@ fn nan_spreads_or_is_refused_and_whole_numbers_are_rounded() {
     volume.1.data[100] = f32::NAN;
     let spacing = Spacing::voxels();
     let run = |filter: &dyn LocalFilter, dtype| {
-        let sink = GridSink::<u16>::new(VolumeInfo::plain("out", [4, 6, 8], dtype));
-        filter_volume(&volume, filter, &sink, None, &Ctx::quiet()).unwrap_err().to_string()
+        let info = VolumeInfo::plain("out", [4, 6, 8], dtype);
+        let run = filled::<u16, _>(info, |sink| filter_volume(&volume, filter, sink, None, &Ctx::quiet()));
+        run.unwrap_err().to_string()
     };
     let median = Median::new(&MedianOptions::default(), spacing).unwrap();
     let opening = Morphology::new(&MorphologyOptions::default(), spacing).unwrap();
@@ -338,10 +340,10 @@ fn nan_spreads_or_is_refused_and_whole_numbers_are_rounded() {
         VolumeInfo::plain("halves", [1, 1, 4], Dtype::F32),
         Grid { shape: [1, 1, 4], data: vec![-4.0f32, 0.5, 1.5, 7e4] },
     );
-    let sink = GridSink::<u16>::new(VolumeInfo::plain("out", [1, 1, 4], Dtype::U16));
+    let info = VolumeInfo::plain("out", [1, 1, 4], Dtype::U16);
     let same = Gaussian::new(&GaussianOptions { sigma: [0.0; 3], ..Default::default() }, spacing).unwrap();
-    filter_volume(&halves, &same, &sink, None, &Ctx::quiet()).unwrap();
-    assert_eq!(sink.into_grid().data, [0, 0, 2, 65535]);
+    let (whole, ()) = filled::<u16, _>(info, |sink| filter_volume(&halves, &same, sink, None, &Ctx::quiet())).unwrap();
+    assert_eq!(whole, [0, 0, 2, 65535]);
 }
 
 #[test]
@@ -358,9 +360,9 @@ fn one_voxel_and_none() {
             Box::new(RollingBall::new(&RollingBallOptions::default(), spacing).unwrap()),
         ];
         for filter in &filters {
-            let sink = GridSink::<f32>::new(VolumeInfo::plain("out", shape, Dtype::F32));
-            filter_volume(&volume, filter.as_ref(), &sink, None, &Ctx::quiet()).unwrap();
-            let data = sink.into_grid().data;
+            let info = VolumeInfo::plain("out", shape, Dtype::F32);
+            let run = filled::<f32, _>(info, |sink| filter_volume(&volume, filter.as_ref(), sink, None, &Ctx::quiet()));
+            let (data, ()) = run.unwrap();
             assert!(data.len() == n && data.iter().all(|v| (v - 3.0).abs() < 1e-6), "{} {shape:?}", filter.name());
         }
     }
@@ -406,5 +408,5 @@ fn a_cancelled_filter_stops() {
     ctx.token().cancel();
     let whole = Region::whole([8, 40, 40]);
     let padded = read_padded(&volume, Frame::default(), &whole, ball.halo(), ball.border()).unwrap();
-    assert!(matches!(ball.try_apply(padded, &ctx), Err(Error::Interrupted)));
+    assert!(matches!(ball.apply(padded, &ctx), Err(Error::Interrupted)));
 }

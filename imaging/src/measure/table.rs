@@ -111,26 +111,32 @@ pub fn region_properties(
         let what = format!("intensities ({})", picture.info().name);
         return Err(Error::data(DataFault::Shape, what, expected, format!("{:?}", picture.info().space())));
     }
+    let crofton = options.surface.then(|| Crofton::new(spacing));
+    let pair = Pair { labels, frame, picture, crofton };
     match info.dtype {
-        Dtype::U64 | Dtype::I64 => measure::<u64>(labels, frame, picture, spacing, options, memory, ctx),
-        _ => measure::<u32>(labels, frame, picture, spacing, options, memory, ctx),
+        Dtype::U64 | Dtype::I64 => measure::<u64>(&pair, spacing, memory, ctx),
+        _ => measure::<u32>(&pair, spacing, memory, ctx),
     }
 }
 
-fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
-    labels: &dyn VolumeBlocks,
+/// What is measured.
+struct Pair<'a> {
+    labels: &'a dyn VolumeBlocks,
     frame: Frame,
-    picture: Option<(&dyn VolumeBlocks, usize)>,
+    picture: Option<(&'a dyn VolumeBlocks, usize)>,
+    crofton: Option<Crofton>,
+}
+
+fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
+    pair: &Pair<'_>,
     spacing: Spacing,
-    options: &RegionOptions,
     memory: Option<u64>,
     ctx: &Ctx,
 ) -> Result<RegionTable> {
-    let info = labels.info();
+    let (info, picture, crofton) = (pair.labels.info(), pair.picture, pair.crofton.as_ref());
     let shape = info.space();
     let channels = picture.map_or(0, |(picture, _)| picture.info().shape[1]);
-    let crofton = options.surface.then(|| Crofton::new(spacing));
-    let halo = if options.surface { [1; 3] } else { [0; 3] };
+    let halo = if crofton.is_some() { [1; 3] } else { [0; 3] };
     let (mut slots, mut totals, mut lights) = (Slots::new(), Vec::<Total>::new(), Vec::<Light>::new());
     if !shape.contains(&0) {
         let picture_bytes = picture.map_or(0, |(picture, _)| picture.info().dtype.size() + 8);
@@ -140,7 +146,7 @@ fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
             &plan,
             "region properties",
             ctx,
-            |region| part::<L>(labels, frame, picture, region, crofton.as_ref()),
+            |region| part::<L>(pair, region),
             |region, part| {
                 for (i, &label) in part.labels.iter().enumerate() {
                     let place = slots.place(label);
@@ -168,7 +174,7 @@ fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
     let mut order: Vec<usize> = (0..totals.len()).collect();
     order.sort_unstable_by_key(|&place| slots.labels[place]);
     for place in order {
-        table.push(slots.labels[place], &totals[place], spacing, shape, crofton.as_ref());
+        table.push(slots.labels[place], &totals[place], spacing, shape, crofton);
         for (c, table) in table.channels.iter_mut().enumerate() {
             let (light, n) = (&lights[place * channels + c], totals[place].count);
             table.mean.push(light.sum() / n as f64);
@@ -211,13 +217,8 @@ enum Values {
     Large(Grid<f64>),
 }
 
-fn part<L: Pixel + Weigh + Into<u64> + Eq>(
-    labels: &dyn VolumeBlocks,
-    frame: Frame,
-    picture: Option<(&dyn VolumeBlocks, usize)>,
-    region: &Region,
-    crofton: Option<&Crofton>,
-) -> Result<Part> {
+fn part<L: Pixel + Weigh + Into<u64> + Eq>(pair: &Pair<'_>, region: &Region) -> Result<Part> {
+    let (labels, frame, crofton) = (pair.labels, pair.frame, pair.crofton.as_ref());
     let size = region.size;
     let block: Grid<L> = match crofton {
         Some(_) => {
@@ -231,7 +232,7 @@ fn part<L: Pixel + Weigh + Into<u64> + Eq>(
     };
     let inset = usize::from(crofton.is_some());
     let mut values = Vec::new();
-    if let Some((picture, time)) = picture {
+    if let Some((picture, time)) = pair.picture {
         for channel in 0..picture.info().shape[1] {
             let frame = Frame { time, channel };
             values.push(match picture.info().dtype {

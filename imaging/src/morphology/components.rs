@@ -40,13 +40,18 @@ impl Block {
     }
 
     fn read(source: &dyn VolumeBlocks, frame: Frame, region: &Region, options: &LabelOptions) -> Result<Self> {
-        let dtype = source.info().dtype;
-        let bytes = region.len() * dtype.size();
-        // Words, so that voxels of any type are aligned.
-        let mut words = vec![0u64; bytes.div_ceil(8)];
-        let voxels = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
-        source.read(frame, region, voxels)?;
-        Self::find(voxels, dtype, region.size, options)
+        let info = source.info();
+        let mut runs = Runs::new();
+        let mut words: Vec<u64> = Vec::new();
+        for part in pieces(region, info.chunk, info.dtype.size()) {
+            let bytes = part.len() * info.dtype.size();
+            // Words, so that voxels of any type are aligned.
+            words.resize(bytes.div_ceil(8), 0);
+            let voxels = &mut bytemuck::cast_slice_mut(&mut words)[..bytes];
+            source.read(frame, &part, voxels)?;
+            runs.add(voxels, info.dtype, region.size[2], options.by_value);
+        }
+        Self::find(runs, region.size, options)
     }
 
     /// Voxels of each component.
@@ -72,8 +77,7 @@ impl Block {
     }
 
     /// Labels one block on its own.
-    fn find(voxels: &[u8], dtype: Dtype, size: [usize; 3], options: &LabelOptions) -> Result<Self> {
-        let runs = Runs::of(voxels, dtype, size[2], options.by_value);
+    fn find(runs: Runs, size: [usize; 3], options: &LabelOptions) -> Result<Self> {
         if runs.runs.len() > u32::MAX as usize {
             return Err(Error::Internal("more than 2^32 runs in one block".into()));
         }
@@ -116,7 +120,7 @@ impl Block {
 
     /// Keeps only what its neighbours may touch: the outermost lines. `components` stay those of the whole.
     fn shell(&self, size: [usize; 3]) -> Self {
-        let mut shell = Self { runs: Runs { lines: vec![0], ..Runs::default() }, ..Self::default() };
+        let mut shell = Self { runs: Runs::new(), ..Self::default() };
         for z in 0..size[0] {
             for y in 0..size[1] {
                 if z == 0 || z + 1 == size[0] || y == 0 || y + 1 == size[1] {
@@ -269,21 +273,46 @@ impl<'a> Components<'a> {
                     }
                 };
                 let numbers = &self.numbers[self.starts[index]..self.starts[index + 1]];
-                let mut labels = vec![T::zeroed(); region.len()];
-                if !labels.is_empty() {
-                    for (line, labels) in labels.chunks_exact_mut(region.size[2]).enumerate() {
+                let (mut labels, mut line) = (Vec::new(), 0);
+                for part in pieces(region, sink.info().chunk, size_of::<T>()) {
+                    labels.clear();
+                    labels.resize(part.len(), T::zeroed());
+                    for labels in labels.chunks_exact_mut(region.size[2]) {
                         for run in block.runs.line(line) {
                             let place = block.runs.runs[run];
                             labels[place.start as usize..place.end as usize]
                                 .fill(narrow(numbers[block.components[run] as usize]));
                         }
+                        line += 1;
                     }
+                    sink.write(frame, &part, bytemuck::cast_slice(&labels))?;
                 }
-                sink.write(frame, region, bytemuck::cast_slice(&labels))
+                Ok(())
             },
             |_, ()| Ok(()),
         )
     }
+}
+
+/// A block of whole lines in raster order: all at once where it is stored in pieces (`chunk`), else few enough lines of a plane that
+/// they stay in the second cache from one pass over them to the next.
+fn pieces(region: &Region, chunk: [usize; 3], bytes_per_voxel: usize) -> Vec<Region> {
+    const BYTES: usize = 128 << 10;
+    if region.is_empty() {
+        return Vec::new();
+    }
+    if chunk != [1; 3] {
+        return vec![*region];
+    }
+    let lines = (BYTES / (region.size[2] * bytes_per_voxel)).clamp(1, region.size[1]);
+    let mut all = Vec::new();
+    for z in region.range(0) {
+        for y in region.range(1).step_by(lines) {
+            let size = [1, lines.min(region.end()[1] - y), region.size[2]];
+            all.push(Region { start: [z, y, region.start[2]], size });
+        }
+    }
+    all
 }
 
 /// Blocks of whole lines, as thick as the memory allows and as thin as gives every thread a few.

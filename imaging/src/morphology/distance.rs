@@ -12,8 +12,11 @@ use crate::space::Spacing;
 
 /// Voxels along x that are worked on together.
 const STRETCH: usize = 64;
-/// Steps along an axis after which a column turns to the lower envelope, whose cost does not grow with distance.
-const NEAR: usize = 96;
+/// Columns that are turned over together for the lower envelope: a cache line of f32.
+const GROUP: usize = 16;
+/// Steps along an axis that are looked at one by one; columns that reach further take the lower envelope, whose cost does not
+/// grow with distance.
+const NEAR: usize = 24;
 
 /// f32 or f64.
 pub trait Real: bytemuck::Pod + Send + Sync + PartialOrd + std::ops::Add<Output = Self> {
@@ -25,13 +28,15 @@ pub trait Real: bytemuck::Pod + Send + Sync + PartialOrd + std::ops::Add<Output 
     fn wide(self) -> f64;
     /// The square root.
     fn root(self) -> Self;
-    /// For each row of `rows` (`width` values each) the least of `rows[j] + squares[|i - j|]` over the rows within `reach`
-    /// steps, into `out`; rows for which more steps would be needed go to `deep`.
-    fn near(rows: &[Self], width: usize, squares: &[Self], reach: usize, out: &mut [Self], deep: &mut Vec<usize>);
+    /// For each row of `rows` (`width` values each) the least of `rows[j] + squares[|i - j|]` over all rows, into `out`, for the
+    /// columns whose `cap` is FAR; those whose cap is 0 take what comes of it.
+    fn near(rows: &[Self], width: usize, squares: &[Self], cap: &[Self], out: &mut [Self]);
+    /// The greatest value of each column.
+    fn greatest(rows: &[Self], width: usize, out: &mut [Self]);
 }
 
 macro_rules! real {
-    ($type:ty, $near:ident) => {
+    ($type:ty, $near:ident, $greatest:ident) => {
         impl Real for $type {
             const FAR: Self = Self::INFINITY;
             #[inline]
@@ -46,38 +51,38 @@ macro_rules! real {
             fn root(self) -> Self {
                 self.sqrt()
             }
-            fn near(
-                rows: &[Self],
-                width: usize,
-                squares: &[Self],
-                reach: usize,
-                out: &mut [Self],
-                deep: &mut Vec<usize>,
-            ) {
-                $near(rows, width, squares, reach, out, deep);
+            fn near(rows: &[Self], width: usize, squares: &[Self], cap: &[Self], out: &mut [Self]) {
+                $near(rows, width, squares, cap, out);
+            }
+            fn greatest(rows: &[Self], width: usize, out: &mut [Self]) {
+                $greatest(rows, width, out);
             }
         }
 
         #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
-        fn $near(
-            rows: &[$type],
-            width: usize,
-            squares: &[$type],
-            reach: usize,
-            out: &mut [$type],
-            deep: &mut Vec<usize>,
-        ) {
+        fn $greatest(rows: &[$type], width: usize, out: &mut [$type]) {
+            out.fill(0.0);
+            for row in rows.chunks_exact(width) {
+                out.iter_mut().zip(row).for_each(|(most, &value)| *most = if value > *most { value } else { *most });
+            }
+        }
+
+        #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+        fn $near(rows: &[$type], width: usize, squares: &[$type], cap: &[$type], out: &mut [$type]) {
             let n = rows.len() / width;
+            // The greatest value of a row that still matters.
+            let greatest = |row: &[$type]| {
+                row.iter().zip(cap).fold(0.0, |most: $type, (&value, &cap)| {
+                    let value = if cap < value { cap } else { value };
+                    if value > most { value } else { most }
+                })
+            };
             for i in 0..n {
                 let best = &mut out[i * width..(i + 1) * width];
                 best.copy_from_slice(&rows[i * width..(i + 1) * width]);
-                let mut furthest = best.iter().fold(0.0, |a: $type, &b| if b > a { b } else { a });
+                let mut furthest = greatest(best);
                 let mut k = 1;
                 while k < n && squares[k] < furthest {
-                    if k > reach {
-                        deep.push(i);
-                        break;
-                    }
                     if i >= k {
                         let row = &rows[(i - k) * width..(i - k + 1) * width];
                         best.iter_mut().zip(row).for_each(|(a, &b)| {
@@ -94,7 +99,7 @@ macro_rules! real {
                     }
                     // What is furthest now only decides when to stop.
                     if k % 2 == 0 {
-                        furthest = best.iter().fold(0.0, |a: $type, &b| if b > a { b } else { a });
+                        furthest = greatest(best);
                     }
                     k += 1;
                 }
@@ -102,16 +107,16 @@ macro_rules! real {
         }
     };
 }
-real!(f32, near_f32);
-real!(f64, near_f64);
+real!(f32, near_f32, greatest_f32);
+real!(f64, near_f64, greatest_f64);
 
 /// The distance in micrometres from the centre of each foreground voxel (any value but 0) to the centre of the nearest background
 /// voxel of the frame; 0 in the background, infinity where there is none.
 ///
 /// Holds the whole frame: 4 (f32) or 8 (f64) bytes per voxel and its mask. Exact up to the rounding of squared distances
-/// in the type. Nothing is random, same bits for any number of threads. Time grows with the number of voxels: along y and z the
-/// nearest rows are looked at first, all of a stretch at once, and the lower envelope of parabolas finds what
-/// is further away (Felzenszwalb and Huttenlocher, Theory of Computing 2012).
+/// in the type. Nothing is random, same bits for any number of threads. Time grows with the number of voxels: along y and z columns
+/// near the background compare themselves with the nearest rows, all of a stretch at once, and the lower envelope of
+/// parabolas serves those that lie deep (Felzenszwalb and Huttenlocher, Theory of Computing 2012).
 ///
 /// # Errors
 /// What the source returns; [`Error::Interrupted`].
@@ -212,15 +217,23 @@ fn lines<T: Real>(mask: &[u8], width: usize, squares: &[T], black: bool, out: &m
 struct Scratch<T> {
     from: Vec<T>,
     to: Vec<T>,
-    deep: Vec<usize>,
-    sites: Vec<usize>,
-    ends: Vec<f64>,
+    cap: Vec<T>,
+    /// Columns of a group, one after another.
+    columns: Vec<T>,
+    sites: Vec<Site>,
 }
 
 impl<T> Default for Scratch<T> {
     fn default() -> Self {
-        Self { from: Vec::new(), to: Vec::new(), deep: Vec::new(), sites: Vec::new(), ends: Vec::new() }
+        Self { from: Vec::new(), to: Vec::new(), cap: Vec::new(), columns: Vec::new(), sites: Vec::new() }
     }
+}
+
+/// A parabola of the lower envelope, in steps of its axis: `height - place^2` at its own row.
+#[derive(Clone, Copy)]
+struct Site {
+    place: f64,
+    height: f64,
 }
 
 /// One axis other than x.
@@ -240,17 +253,24 @@ impl<T: Real> Along<'_, T> {
     /// Takes in what the other rows say: `rows[i][x] = min_j rows[j][x] + (step (i - j))^2`.
     fn apply(&self, rows: &mut [&mut [T]], scratch: &mut Scratch<T>) {
         let (n, width) = (rows.len(), rows[0].len());
+        // What a column may hold at most to be done within reach.
+        let bound = self.squares[self.reach.min(n)];
         for first in (0..width).step_by(STRETCH) {
             let stretch = first..(first + STRETCH).min(width);
             let w = stretch.len();
             scratch.from.clear();
             rows.iter().for_each(|row| scratch.from.extend_from_slice(&row[stretch.clone()]));
             scratch.to.resize(n * w, T::zeroed());
-            scratch.deep.clear();
-            T::near(&scratch.from, w, self.squares, self.reach, &mut scratch.to, &mut scratch.deep);
-            if !scratch.deep.is_empty() {
-                for x in 0..w {
-                    self.envelope(scratch, w, x);
+            scratch.cap.resize(w, T::zeroed());
+            T::greatest(&scratch.from, w, &mut scratch.cap);
+            let all = self.reach >= n;
+            let cap = |most: T| if all || most <= bound { T::FAR } else { T::zeroed() };
+            scratch.cap.iter_mut().for_each(|most| *most = cap(*most));
+            T::near(&scratch.from, w, self.squares, &scratch.cap, &mut scratch.to);
+            for group in (0..w).step_by(GROUP) {
+                let group = group..(group + GROUP).min(w);
+                if scratch.cap[group.clone()].iter().any(|&cap| cap == T::zeroed()) {
+                    self.envelopes(scratch, w, group);
                 }
             }
             if self.black {
@@ -271,39 +291,96 @@ impl<T: Real> Along<'_, T> {
         }
     }
 
-    /// The lower envelope of the parabolas of one column, read at the rows of `deep`.
-    fn envelope(&self, scratch: &mut Scratch<T>, width: usize, x: usize) {
-        let (n, square) = (scratch.from.len() / width, self.step * self.step);
-        let value = |i: usize| scratch.from[i * width + x].wide();
-        scratch.sites.clear();
-        scratch.ends.clear();
-        for i in (0..n).filter(|&i| value(i).is_finite()) {
-            // Where the new parabola comes below the last one; the last one goes if that is before its own beginning.
-            let mut from = f64::NEG_INFINITY;
-            while let Some(&last) = scratch.sites.last() {
-                let (a, b) = (last as f64, i as f64);
-                from = (value(i) - value(last)) / (2.0 * square * (b - a)) + 0.5 * (a + b);
-                if scratch.ends.last().is_some_and(|&start| from <= start) {
-                    scratch.sites.pop();
-                    scratch.ends.pop();
-                    from = f64::NEG_INFINITY;
-                } else {
-                    break;
+    /// Lower envelopes of the deep columns of a group, turned over so that each lies in one piece.
+    fn envelopes(&self, scratch: &mut Scratch<T>, width: usize, group: std::ops::Range<usize>) {
+        let n = scratch.from.len() / width;
+        // Not a multiple of a page, so that the columns do not fall into the same lines of the cache.
+        let pitch = n + 24;
+        scratch.columns.resize(2 * GROUP * pitch, T::zeroed());
+        let (from, to) = scratch.columns.split_at_mut(GROUP * pitch);
+        for (i, row) in scratch.from.chunks_exact(width).enumerate() {
+            for (column, &value) in row[group.clone()].iter().enumerate() {
+                from[column * pitch + i] = value;
+            }
+        }
+        let deep = |column: usize| scratch.cap[group.start + column] == T::zeroed();
+        for column in (0..group.len()).filter(|&column| deep(column)) {
+            let place = column * pitch..column * pitch + n;
+            self.envelope(&from[place.clone()], &mut to[place], &mut scratch.sites);
+        }
+        for (i, row) in scratch.to.chunks_exact_mut(width).enumerate() {
+            for (column, value) in row[group.clone()].iter_mut().enumerate() {
+                if deep(column) {
+                    *value = to[column * pitch + i];
                 }
             }
-            scratch.sites.push(i);
-            scratch.ends.push(from);
         }
-        if scratch.sites.is_empty() {
+    }
+
+    /// One column: between two background voxels nothing beyond them matters.
+    fn envelope(&self, from: &[T], to: &mut [T], sites: &mut Vec<Site>) {
+        let (n, zero) = (from.len(), T::zeroed());
+        let mut i = 0;
+        while i < n {
+            if from[i] == zero {
+                to[i] = zero;
+                i += 1;
+                continue;
+            }
+            let start = i;
+            while i < n && from[i] != zero {
+                i += 1;
+            }
+            self.between(from, start.saturating_sub(1)..(i + 1).min(n), start..i, to, sites);
+        }
+    }
+
+    /// The lower envelope of the parabolas of `rows`, read at the rows `inner`. Parabolas of one width are in the order of the
+    /// envelope as points (place, height + place^2) are on a lower convex hull, which takes no division.
+    fn between(
+        &self,
+        from: &[T],
+        rows: std::ops::Range<usize>,
+        inner: std::ops::Range<usize>,
+        to: &mut [T],
+        sites: &mut Vec<Site>,
+    ) {
+        let scale = 1.0 / (self.step * self.step);
+        sites.clear();
+        for row in rows {
+            let value = from[row].wide();
+            if value == f64::INFINITY {
+                continue;
+            }
+            let place = row as f64;
+            let new = Site { place, height: value * scale + place * place };
+            while let [.., before, last] = sites[..] {
+                // Whether the last lies on or above the line from the one before it to the new one.
+                let above = (last.height - before.height) * (new.place - last.place)
+                    >= (new.height - last.height) * (last.place - before.place);
+                if !above {
+                    break;
+                }
+                sites.pop();
+            }
+            sites.push(new);
+        }
+        if sites.is_empty() {
+            to[inner].fill(T::FAR);
             return;
         }
         let mut at = 0;
-        for &i in &scratch.deep {
-            while at + 1 < scratch.sites.len() && scratch.ends[at + 1] < i as f64 {
+        for row in inner {
+            let twice = 2.0 * row as f64;
+            while let Some(next) = sites.get(at + 1) {
+                let here = sites[at];
+                if next.height - here.height >= twice * (next.place - here.place) {
+                    break;
+                }
                 at += 1;
             }
-            let site = scratch.sites[at];
-            scratch.to[i * width + x] = scratch.from[site * width + x] + self.squares[site.abs_diff(i)];
+            let site = sites[at].place as usize;
+            to[row] = from[site] + self.squares[site.abs_diff(row)];
         }
     }
 }
@@ -348,7 +425,8 @@ impl LocalFilter for BoundedDistance {
         2
     }
 
-    fn apply(&self, padded: Grid<f32>) -> Grid<f32> {
+    fn apply(&self, padded: Grid<f32>, ctx: &Ctx) -> Result<Grid<f32>> {
+        ctx.check()?;
         let shape = padded.shape;
         let [depth, height, width] = shape;
         let mask: Vec<u8> = padded.data.iter().map(|&v| u8::from(v != 0.0)).collect();
@@ -375,6 +453,6 @@ impl LocalFilter for BoundedDistance {
         columns.iter_mut().for_each(|rows| along(0, true).apply(rows, &mut scratch));
         let halo = self.halo();
         let size = std::array::from_fn(|axis| shape[axis] - 2 * halo[axis]);
-        out.crop(&Region { start: halo, size })
+        Ok(out.crop(&Region { start: halo, size }))
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Run {
 }
 
 /// Lines of a block as runs, in raster order.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Runs {
     pub(super) runs: Vec<Run>,
     /// The value of each run; empty where all foreground is one.
@@ -21,11 +21,22 @@ pub(super) struct Runs {
     pub(super) lines: Vec<usize>,
 }
 
+impl Default for Runs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Runs {
-    /// The runs of `voxels`, lines of `width` values of a type. Values are compared by their bits; all zeros of
+    /// No line.
+    pub(super) fn new() -> Self {
+        Self { runs: Vec::new(), values: Vec::new(), lines: vec![0] }
+    }
+
+    /// Appends the runs of `voxels`, lines of `width` values of a type. Values are compared by their bits; all zeros of
     /// floating types are background.
-    pub(super) fn of(voxels: &[u8], dtype: Dtype, width: usize, by_value: bool) -> Self {
-        let mut runs = Self { lines: vec![0], ..Self::default() };
+    pub(super) fn add(&mut self, voxels: &[u8], dtype: Dtype, width: usize, by_value: bool) {
+        let runs = self;
         let float = !dtype.is_integer() && dtype != Dtype::Bool;
         match (dtype.size(), float) {
             (1, _) => runs.fill::<u8>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
@@ -46,7 +57,6 @@ impl Runs {
                 runs.fill::<u64>(bytemuck::cast_slice(voxels), width, by_value, positive, |v| v);
             }
         }
-        runs
     }
 
     fn fill<T: bytemuck::Pod + PartialEq + Default>(

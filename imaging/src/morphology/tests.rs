@@ -5,7 +5,7 @@ use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
 use super::*;
-use crate::blocks::{GridSink, Plan};
+use crate::blocks::{GridSink, Plan, filled};
 use crate::filters::{LocalFilter, filter_volume};
 use crate::space::Spacing;
 
@@ -23,9 +23,8 @@ fn noise(shape: [usize; 3], share: f64, kinds: u64, seed: u64) -> Volume<u8> {
 }
 
 fn write<T: bytemuck::Pod + Send>(found: &Components, shape: [usize; 3], dtype: Dtype) -> Vec<T> {
-    let sink = GridSink::<T>::new(VolumeInfo::plain("labels", shape, dtype));
-    found.write(Frame::default(), &sink, &Ctx::quiet()).unwrap();
-    sink.into_data()
+    let info = VolumeInfo::plain("labels", shape, dtype);
+    filled(info, |sink| found.write(Frame::default(), sink, &Ctx::quiet())).unwrap().0
 }
 
 fn label(source: &dyn VolumeBlocks, options: &LabelOptions, block: [usize; 3], keep: u64) -> Vec<u32> {
@@ -136,7 +135,8 @@ fn more_than_2_to_16_and_2_to_32_labels() {
     let wide: Vec<u64> = write(&found, shape, Dtype::U64);
     let shift = u64::from(u32::MAX) - 11;
     assert!(wide.iter().zip(&labels).all(|(&a, &b)| a == if b == 0 { 0 } else { u64::from(b) + shift }));
-    let narrow = GridSink::<u32>::new(VolumeInfo::plain("labels", shape, Dtype::U32));
+    let mut voxels = vec![0u32; shape.iter().product()];
+    let narrow = GridSink::new(VolumeInfo::plain("labels", shape, Dtype::U32), &mut voxels).unwrap();
     let refused = found.write(Frame::default(), &narrow, &Ctx::quiet()).unwrap_err().to_string();
     assert!(refused.contains("uint64"), "{refused}");
     let beyond = LabelOptions { first_label: u64::MAX - 3, ..LabelOptions::default() };
@@ -279,11 +279,11 @@ fn bounded_distances_are_clipped_ones_in_any_block() {
         let whole: Grid<f32> = distance_transform(&source, Frame::default(), spacing, &options, &Ctx::quiet()).unwrap();
         let run = |memory, threads| {
             with_threads(Some(threads), || {
-                let sink = GridSink::<f32>::new(VolumeInfo::plain("out", shape, Dtype::F32));
-                filter_volume(&source, &filter, &sink, memory, &Ctx::quiet())?;
-                Ok(sink.into_data())
+                let info = VolumeInfo::plain("out", shape, Dtype::F32);
+                filled::<f32, _>(info, |sink| filter_volume(&source, &filter, sink, memory, &Ctx::quiet()))
             })
             .unwrap()
+            .0
         };
         let found = run(None, 2);
         assert!(found.iter().zip(&whole.data).all(|(a, b)| (a - b.min(4.0)).abs() < 1e-6));

@@ -102,7 +102,7 @@ impl Phantom {
             start: std::array::from_fn(|axis| region.start[axis] as i64 - halo[axis] as i64),
             size: std::array::from_fn(|axis| region.size[axis] + 2 * halo[axis]),
         };
-        let blurred = self.psf.apply(self.light(&window));
+        let blurred = self.psf.smoothed(self.light(&window));
         let tiles = Tiles::new(options);
         for (z, plane) in out.chunks_exact_mut(region.size[1] * region.size[2]).enumerate() {
             let at_z = region.start[0] + z;

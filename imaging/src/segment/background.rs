@@ -78,10 +78,10 @@ impl Scales {
             let start = std::array::from_fn(|axis| halo[axis] - reach[axis]);
             padded.crop(&Region { start, size: std::array::from_fn(|axis| region.size[axis] + 2 * reach[axis]) })
         };
-        let mut contrast = self.contour.apply(part(self.contour.halo()));
-        let coarse = self.coarse.apply(part(self.coarse.halo()));
+        let mut contrast = self.contour.smoothed(part(self.contour.halo()));
+        let coarse = self.coarse.smoothed(part(self.coarse.halo()));
         let fine_halo = self.fine.halo();
-        let wide = self.fine.apply(part(std::array::from_fn(|axis| fine_halo[axis] + 3 * self.opening[axis])));
+        let wide = self.fine.smoothed(part(std::array::from_fn(|axis| fine_halo[axis] + 3 * self.opening[axis])));
         let mut summits = wide.crop(&Region { start: self.opening.map(|n| 3 * n), size: region.size });
         summits.data.iter_mut().zip(&coarse.data).for_each(|(fine, coarse)| *fine -= coarse);
         let mut background = wide;

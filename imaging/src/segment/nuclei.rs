@@ -8,7 +8,7 @@ use zensaibo_core::{Ctx, DataFault, Error, Result};
 use super::NucleiOptions;
 use super::background::{Scales, noise};
 use super::basins::basins;
-use crate::blocks::{DEFAULT_MEMORY, GridSink, Plan, Work, map_blocks};
+use crate::blocks::{DEFAULT_MEMORY, Plan, Work, filled, map_blocks};
 use crate::measure::{RegionOptions, RegionTable, region_properties};
 use crate::morphology::{Components, LabelOptions};
 use crate::space::Spacing;
@@ -127,9 +127,9 @@ fn largest_pieces(labels: Grid<u32>, spacing: Spacing, options: &NucleiOptions, 
     let volume = (VolumeInfo::plain("basins", shape, Dtype::U32), labels);
     let label = LabelOptions { by_value: true, ..LabelOptions::default() };
     let found = Components::find(&volume, Frame::default(), &label, Some(DEFAULT_MEMORY), &ctx.silent())?;
-    let sink = GridSink::<u32>::new(VolumeInfo::plain("pieces", shape, Dtype::U32));
-    found.write(Frame::default(), &sink, &ctx.silent())?;
-    let mut pieces = sink.into_grid();
+    let info = VolumeInfo::plain("pieces", shape, Dtype::U32);
+    let (data, ()) = filled::<u32, _>(info, |sink| found.write(Frame::default(), sink, &ctx.silent()))?;
+    let mut pieces = Grid { shape, data };
     let labels = &volume.1;
     // The label of each piece, and the largest piece of each label; of equal ones the first.
     let mut owner = vec![0u32; found.count() as usize + 1];

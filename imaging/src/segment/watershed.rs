@@ -9,7 +9,7 @@ use zensaibo_core::parallel::ordered_reduce;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use super::WatershedOptions;
-use crate::blocks::GridSink;
+use crate::blocks::filled;
 use crate::measure::{RegionOptions, region_properties};
 use crate::morphology::{Components, Connectivity, LabelOptions};
 use crate::space::Spacing;
@@ -72,9 +72,8 @@ pub fn watershed(
         });
     }
     let info = VolumeInfo::plain("components", shape, Dtype::U32);
-    let sink = GridSink::<u32>::new(info.clone());
-    found.write(Frame::default(), &sink, &ctx.silent())?;
-    let parts = (info, sink.into_grid());
+    let (data, ()) = filled::<u32, _>(info.clone(), |sink| found.write(Frame::default(), sink, &ctx.silent()))?;
+    let parts = (info, Grid { shape, data });
     let boxes = region_properties(
         &parts,
         Frame::default(),

@@ -18,6 +18,7 @@ from ._filters import (
     opening,
     white_tophat,
 )
+from ._flatfield import FlatField, apply_flatfield, estimate_flatfield
 from ._nuclei import segment_nuclei
 from ._points import read_points, write_points
 from ._resample import downsample, resample
@@ -28,7 +29,9 @@ from ._volume import Volume, open, write
 __all__ = [
     "BackgroundFit",
     "CellClassifier",
+    "FlatField",
     "Volume",
+    "apply_flatfield",
     "closing",
     "destripe",
     "detect_cells",
@@ -37,6 +40,7 @@ __all__ = [
     "distance_transform",
     "downsample",
     "erosion",
+    "estimate_flatfield",
     "gaussian",
     "gaussian_laplace",
     "label",

@@ -3,7 +3,7 @@ use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
 use super::*;
-use crate::blocks::GridSink;
+use crate::blocks::filled;
 
 type Channel = (VolumeInfo, Grid<f32>);
 
@@ -36,12 +36,12 @@ fn run(
     memory: Option<u64>,
     threads: usize,
 ) -> Result<(Vec<f32>, Vec<BackgroundFit>)> {
-    let sink = GridSink::<f32>::new(signal.0.clone());
     let spacing = Spacing::new([2.0, 1.0, 1.0])?;
-    let fits = with_threads(Some(threads), || {
-        subtract_background(signal, background, spacing, options, &sink, memory, &Ctx::quiet())
-    })?;
-    Ok((sink.into_data(), fits))
+    with_threads(Some(threads), || {
+        filled(signal.0.clone(), |sink| {
+            subtract_background(signal, background, spacing, options, sink, memory, &Ctx::quiet())
+        })
+    })
 }
 
 #[test]

@@ -3,7 +3,7 @@ use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
 use super::*;
-use crate::blocks::GridSink;
+use crate::blocks::filled;
 
 type Volume = (VolumeInfo, Grid<f32>);
 
@@ -27,10 +27,9 @@ fn tissue(shape: [usize; 3], stripe: f64) -> (Volume, Volume) {
 }
 
 fn run(volume: &Volume, options: &DestripeOptions, memory: Option<u64>, threads: usize) -> Result<Grid<f32>> {
-    let sink = GridSink::<f32>::new(volume.0.clone());
     let spacing = Spacing::new([5.0, 2.0, 2.0])?;
-    with_threads(Some(threads), || destripe(volume, spacing, options, &sink, memory, &Ctx::quiet()))?;
-    Ok(sink.into_grid())
+    let job = || filled(volume.0.clone(), |sink| destripe(volume, spacing, options, sink, memory, &Ctx::quiet()));
+    Ok(Grid { shape: volume.1.shape, data: with_threads(Some(threads), job)?.0 })
 }
 
 /// Root mean square difference, less the difference of the means.

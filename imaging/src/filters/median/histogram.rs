@@ -2,6 +2,7 @@
 //! Process. 27, 13-18, 1979), over the ranks of the voxels, so that it serves every number type.
 
 use zensaibo_core::data::Grid;
+use zensaibo_core::{Ctx, Result};
 
 use super::Footprint;
 
@@ -83,33 +84,28 @@ impl Histogram {
 }
 
 /// Medians over a footprint for each voxel of a block that is padded by its radius.
-pub(super) fn median<E>(
-    padded: &Grid<f32>,
-    footprint: &Footprint,
-    out: &mut Grid<f32>,
-    check: &dyn Fn() -> Result<(), E>,
-) -> Result<(), E> {
+pub(super) fn median(padded: &Grid<f32>, footprint: &Footprint, out: &mut Grid<f32>, ctx: &Ctx) -> Result<()> {
     let shape = out.shape;
     for z in (0..shape[0]).step_by(TILE[0]) {
         for y in (0..shape[1]).step_by(TILE[1]) {
             for x in (0..shape[2]).step_by(TILE[2]) {
                 let start = [z, y, x];
                 let size = std::array::from_fn(|axis| TILE[axis].min(shape[axis] - start[axis]));
-                tile(padded, footprint, start, size, out, check)?;
+                tile(padded, footprint, start, size, out, ctx)?;
             }
         }
     }
     Ok(())
 }
 
-fn tile<E>(
+fn tile(
     padded: &Grid<f32>,
     footprint: &Footprint,
     start: [usize; 3],
     size: [usize; 3],
     out: &mut Grid<f32>,
-    check: &dyn Fn() -> Result<(), E>,
-) -> Result<(), E> {
+    ctx: &Ctx,
+) -> Result<()> {
     let radius = footprint.radius;
     let wide: [usize; 3] = std::array::from_fn(|axis| size[axis] + 2 * radius[axis]);
     let (ranks, values) = ranked(padded, start, wide);
@@ -126,7 +122,7 @@ fn tile<E>(
         .collect();
     for z in 0..size[0] {
         for y in 0..size[1] {
-            check()?;
+            ctx.check()?;
             let from = (z * wide[1] + y) * wide[2];
             for &(line, half) in &lines {
                 ranks[from + line - half..=from + line + half].iter().for_each(|&rank| histogram.add(rank));

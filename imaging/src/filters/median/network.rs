@@ -6,6 +6,7 @@
 //! middle: 96 minima and maxima for a voxel in all.
 
 use zensaibo_core::data::Grid;
+use zensaibo_core::{Ctx, Result};
 
 /// Voxels of a line that are worked on at a time: all lists stay in the first cache.
 const STRETCH: usize = 128;
@@ -37,11 +38,7 @@ fn high(a: f32, b: f32) -> f32 {
 }
 
 /// Medians of the 3 x 3 x 3 voxels around each voxel of a block that is padded by one voxel.
-pub(super) fn median_of_27<E>(
-    padded: &Grid<f32>,
-    out: &mut Grid<f32>,
-    check: &dyn Fn() -> Result<(), E>,
-) -> Result<(), E> {
+pub(super) fn median_of_27(padded: &Grid<f32>, out: &mut Grid<f32>, ctx: &Ctx) -> Result<()> {
     let [depth, height, width] = out.shape;
     // Sorted triples along z of the last three lines of y.
     let mut triples = [[[0f32; STRETCH + 2]; 3]; 3];
@@ -49,7 +46,7 @@ pub(super) fn median_of_27<E>(
         let n = STRETCH.min(width - from);
         for z in 0..depth {
             if z % 16 == 0 {
-                check()?;
+                ctx.check()?;
             }
             for y in 0..height + 2 {
                 let lines = std::array::from_fn(|dz| &padded.row(z + dz, y)[from..from + n + 2]);
