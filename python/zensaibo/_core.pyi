@@ -460,11 +460,11 @@ def im_estimate_flatfield(
     options: str,
     threads: int | None = None,
     progress: Progress = None,
-) -> list[tuple[Array, Array, Array, int]]: ...
+) -> list[tuple[Any, Any, Any, int]]: ...
 def im_apply_flatfield(
     volume: Volume,
-    flatfield: Array,
-    darkfield: Array,
+    flatfield: Any,
+    darkfield: Any,
     dtype: str,
     memory: int | None = None,
     threads: int | None = None,
