@@ -73,20 +73,30 @@ impl LocalMap {
         let top = top_value(signal.info().dtype);
         let number: usize = counts.iter().product();
         let stage = ctx.stage("local noise", number as u64);
-        let tiles: Vec<Tile> = (0..number)
+        let place = |index: usize| [index / (counts[1] * counts[2]), index / counts[2] % counts[1], index % counts[2]];
+        let start = |at: [usize; 3]| -> [usize; 3] { std::array::from_fn(|a| at[a] * shape[a] / counts[a]) };
+        // Tiles of one stored piece follow one another, so that it is decoded for all of them at once.
+        let chunk = signal.info().chunk.map(|n| n.max(1));
+        let mut order: Vec<usize> = (0..number).collect();
+        order.sort_by_key(|&index| {
+            let first = start(place(index));
+            (std::array::from_fn::<usize, 3, _>(|a| first[a] / chunk[a]), index)
+        });
+        let mut seen: Vec<(usize, Tile)> = order
             .into_par_iter()
             .with_max_len(1)
             .map(|index| {
                 ctx.check()?;
-                let at = [index / (counts[1] * counts[2]), index / counts[2] % counts[1], index % counts[2]];
-                let start: [usize; 3] = std::array::from_fn(|a| at[a] * shape[a] / counts[a]);
-                let end: [usize; 3] = std::array::from_fn(|a| (at[a] + 1) * shape[a] / counts[a]);
+                let at = place(index);
+                let (start, end) = (start(at), start(at.map(|n| n + 1)));
                 let region = Region { start, size: std::array::from_fn(|a| end[a] - start[a]) };
                 let tile = look(signal, background, frame, &region, reach, top)?;
                 stage.advance(1)?;
-                Ok(tile)
+                Ok((index, tile))
             })
             .collect::<Result<_>>()?;
+        seen.sort_unstable_by_key(|(index, _)| *index);
+        let tiles: Vec<Tile> = seen.into_iter().map(|(_, tile)| tile).collect();
         if let Some(at) = tiles.iter().filter_map(|tile| tile.bad).min() {
             let what = format!("voxels of {}", signal.info().name);
             let found = format!("NaN or infinity at (z, y, x) = ({}, {}, {})", at[0], at[1], at[2]);

@@ -279,24 +279,24 @@ pub(super) fn of_labels(
     for z in planes {
         let start = [z, (shape[1] - size[1]) / 2, (shape[2] - size[2]) / 2];
         let grid = read_f32(volume, frame, &Region { start, size })?;
-        let mut pixels: Vec<u8> = greys(&grid.data).into_iter().flat_map(|grey| [grey; 3]).collect();
+        let greys = greys(&grid.data);
         let at = |y: usize, x: usize| labels.at(z, start[1] + y, start[2] + x);
-        let mut shown = std::collections::BTreeSet::new();
-        for y in 0..size[1] {
-            for x in 0..size[2] {
-                let own = at(y, x);
-                if own == 0 {
-                    continue;
-                }
-                shown.insert(own);
-                let differs = (y > 0 && at(y - 1, x) != own)
-                    || (x > 0 && at(y, x - 1) != own)
-                    || (y + 1 < size[1] && at(y + 1, x) != own)
-                    || (x + 1 < size[2] && at(y, x + 1) != own);
-                if differs {
-                    let pixel = 3 * (y * size[2] + x);
-                    pixels[pixel..pixel + 3].copy_from_slice(&[255, 205, 60]);
-                }
+        let shown: std::collections::BTreeSet<u32> =
+            (0..size[1]).flat_map(|y| (0..size[2]).map(move |x| at(y, x))).filter(|&label| label != 0).collect();
+        // Small planes are drawn with several pixels a voxel, so that the lines stay thin.
+        let fold = (EDGE / size[1].max(size[2])).clamp(1, 6);
+        let (height, width) = (size[1] * fold, size[2] * fold);
+        let mut pixels = Vec::with_capacity(3 * height * width);
+        for y in 0..height {
+            for x in 0..width {
+                let own = at(y / fold, x / fold);
+                let differs = own != 0
+                    && ((y > 0 && at((y - 1) / fold, x / fold) != own)
+                        || (x > 0 && at(y / fold, (x - 1) / fold) != own)
+                        || (y + 1 < height && at((y + 1) / fold, x / fold) != own)
+                        || (x + 1 < width && at(y / fold, (x + 1) / fold) != own));
+                let grey = greys[y / fold * size[2] + x / fold];
+                pixels.extend_from_slice(&if differs { [255, 205, 60] } else { [grey; 3] });
             }
         }
         pictures.push(Picture {
@@ -307,7 +307,7 @@ pub(super) fn of_labels(
                 if shown.len() == 1 { "nucleus" } else { "nuclei" },
                 z as f64 * um[0]
             ),
-            size: [size[1], size[2]],
+            size: [height, width],
             um: [size[1] as f64 * um[1], size[2] as f64 * um[2]],
             pixels: Pixels::Rgb(pixels),
             marks: Vec::new(),
@@ -346,6 +346,28 @@ mod tests {
             let side = (0..2100).flat_map(|y| [volume.1.at(3, y, 4), volume.1.at(3, y, 5)]).max().unwrap();
             assert_eq!(all.side[3 * 17 + 2], f32::from(side));
         }
+    }
+
+    #[test]
+    fn outlines_run_around_labels() {
+        let shape = [4, 20, 30];
+        let volume = (VolumeInfo::plain("test", shape, Dtype::U16), Grid::filled(shape, 7u16));
+        let mut labels = Grid::filled(shape, 0u32);
+        for (y, x) in (5..9).flat_map(|y| (10..13).map(move |x| (y, x))) {
+            labels.row_mut(2, y)[x] = 3;
+        }
+        let spacing = Spacing::new([5.0, 1.0, 1.0]).unwrap();
+        let pictures = of_labels(&volume, Frame::default(), spacing, &labels).unwrap();
+        let titles: Vec<&str> = pictures.iter().map(|picture| picture.title.as_str()).collect();
+        assert_eq!(titles, ["Plane 1", "Plane 2", "Plane 3"]);
+        let yellow = |picture: &Picture| match &picture.pixels {
+            Pixels::Rgb(bytes) => bytes.chunks_exact(3).filter(|pixel| pixel[2] == 60 && pixel[0] == 255).count(),
+            Pixels::Grey(_) => 0,
+        };
+        // Six pixels a voxel: the rim of a box of 24 x 18 pixels.
+        assert_eq!(pictures.iter().map(yellow).collect::<Vec<_>>(), [0, 2 * 24 + 2 * 18 - 4, 0]);
+        assert_eq!(pictures[1].size, [120, 180]);
+        assert!(pictures[1].caption.starts_with("1 nucleus"), "{}", pictures[1].caption);
     }
 
     #[test]

@@ -157,7 +157,7 @@ pub fn segment(
             rows.write(path, target, &[])?;
         }
         writer.finish(ctx)?;
-        Ok(((), written.name.clone()))
+        Ok(((), if files.table.is_some() { "labels and table" } else { "labels" }.into()))
     })?;
     let border: Vec<bool> = tables.iter().flat_map(|table| table.touches_border.iter().copied()).collect();
     let mut inner: Vec<f64> = tables.iter().flat_map(|table| table.volume.iter().copied()).collect();
@@ -289,7 +289,7 @@ fn report(
         numbers: vec![
             (grouped(summary.nuclei as u64), "nuclei".into()),
             (grouped(summary.at_border as u64), "touch the border".into()),
-            (format!("{:.0}", summary.median_volume), "cubic um, median volume within".into()),
+            (format!("{:.0}", summary.median_volume), "µm³, median volume of the others".into()),
             (format!("{seconds:.1} s"), "from file to labels".into()),
             (bytes_text(peak), memory),
         ],
