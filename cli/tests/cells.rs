@@ -14,7 +14,8 @@ use zensaibo_imaging::detect::{Cells, DetectOptions, detect_cells};
 use zensaibo_imaging::phantom::{Phantom, PhantomOptions};
 use zensaibo_imaging::segment::{NucleiOptions, segment_nuclei};
 use zensaibo_imaging::space::Spacing;
-use zensaibo_io::volume::{OmeZarrOptions, open_volume, write_ome_zarr};
+use zensaibo_imaging::track::{Detections, TrackOptions, label_centres, track};
+use zensaibo_io::volume::{OmeZarrOptions, OpenOptions, open_volume, open_volume_with, write_ome_zarr};
 use zensaibo_io::{AnnDataFile, Column, Columns, Marker, Value, Values, read_columns, read_markers, write_columns};
 
 const SPACING: [f64; 3] = [5.0, 2.0, 2.0];
@@ -192,7 +193,8 @@ fn background_channels_and_classifiers() {
     let phantom = phantom([24, 90, 80], 30);
     let signal: Grid<u16> =
         read_as(&phantom, Frame::default(), &zensaibo_core::data::Region::whole(phantom.info().space())).unwrap();
-    let flat: Vec<u16> = signal.data.iter().map(|&value| value / 3 + 50).collect();
+    let speckled = |(at, &value): (usize, &u16)| value / 8 + 50 + (at * 7919 % 151) as u16;
+    let flat: Vec<u16> = signal.data.iter().enumerate().map(speckled).collect();
     let both: Vec<u16> = signal.data.iter().chain(&flat).copied().collect();
     let at = |name: &str| place.path().join(name);
     npy(&at("both.npy"), "<u2", &[2, 24, 90, 80], bytemuck::cast_slice(&both));
@@ -207,6 +209,7 @@ fn background_channels_and_classifiers() {
         ),
     );
     assert_eq!(std::fs::read(at("one.csv")).unwrap(), std::fs::read(at("two.csv")).unwrap());
+    assert!(read_columns(&at("one.csv")).unwrap().len() >= 20);
     done(place.path(), &format!("detect {{}}/signal.npy {detect}/alone.csv"));
     assert_ne!(std::fs::read(at("one.csv")).unwrap(), std::fs::read(at("alone.csv")).unwrap());
 
@@ -255,7 +258,7 @@ fn bad_volumes_and_options_are_told_apart() {
         ("detect {}/noise.npy --spacing 5,2,2 -o {}/no/such/out.csv", 2, &["no/such"]),
         ("detect {}/noise.npy --spacing 5,2,2 -o {}/out.csv --report {}/no/such.html", 2, &["report"]),
         ("detect {}/noise.npy {um}.csv --set detect.soma_diameter=-1", 2, &["detect.soma_diameter"]),
-        ("detect {}/noise.npy {um}.csv --set detect.soma=1", 2, &["did you mean `soma_diameter`?"]),
+        ("detect {}/noise.npy {um}.csv --set detect.soma_diamter=1", 2, &["did you mean `soma_diameter`?"]),
         ("detect {}/noise.npy {um}.csv --config {}/my.toml", 2, &["detect.soma"]),
         ("detect {}/noise.npy {um}.csv --config {}/none.toml", 2, &["none.toml"]),
         ("detect {}/noise.npy {um}.csv --threads 0", 2, &["threads"]),
@@ -400,22 +403,37 @@ fn nuclei_become_labels_and_a_table() {
     );
 }
 
-/// Three cells that walk; the third divides at time 2.
+/// A sheet of cells that walk, and one below them that divides at time 2.
 fn walk() -> Vec<Vec<[f64; 3]>> {
-    (0..5)
+    (0..5u32)
         .map(|t| {
-            let t = f64::from(t);
-            let mut cells = vec![[10.0, 20.0 + 3.0 * t, 30.0], [40.0, 80.0, 30.0 + 3.0 * t]];
-            if t < 2.0 {
-                cells.push([20.0, 140.0, 100.0]);
-            } else {
-                let apart = 3.0 + 2.0 * (t - 2.0);
-                cells.push([20.0, 140.0 - apart, 100.0]);
-                cells.push([20.0, 140.0 + apart, 100.0]);
+            let (wiggle, step) = (|k: u32| 0.2 * (f64::from((k + 3 * t) % 5) - 2.0), f64::from(t));
+            let mut cells: Vec<[f64; 3]> = (0..20u32)
+                .map(|k| {
+                    let (i, j, w) = (f64::from(k / 5), f64::from(k % 5), wiggle(k / 5 * 7 + k % 5 * 5));
+                    [10.0 + w, 20.0 + 40.0 * i + step, 20.0 + 40.0 * j - w]
+                })
+                .collect();
+            let apart = if t < 2 { 0.0 } else { 2.0 + 1.5 * (step - 2.0) };
+            cells.push([40.0, 70.0 + step - apart, 70.0]);
+            if t >= 2 {
+                cells.push([40.0, 70.0 + step + apart, 70.0]);
             }
             cells
         })
         .collect()
+}
+
+/// Track and parent of each detection, straight from the library.
+fn tracked(frames: &[Vec<[f64; 3]>], sizes: Option<&[f64]>) -> (Vec<f64>, Vec<f64>) {
+    let mut offsets = vec![0];
+    frames.iter().for_each(|frame| offsets.push(offsets[offsets.len() - 1] + frame.len()));
+    let points = frames.concat();
+    let detections = Detections { offsets: &offsets, points: &points, sizes };
+    let options = TrackOptions { max_speed: 6.0, ..Default::default() };
+    let found = track(&detections, &options, &Ctx::quiet()).unwrap();
+    let parents = found.track.iter().map(|&track| f64::from(found.parent[track as usize - 1])).collect();
+    (found.track.iter().map(|&track| f64::from(track)).collect(), parents)
 }
 
 fn table_of(points: &[[f64; 3]], time: Option<Vec<i64>>) -> Columns {
@@ -436,15 +454,17 @@ fn tracks_of_tables_and_labels() {
         list.push_str(&format!("{{}}/t{t}.parquet "));
     }
     let text = done(place.path(), &format!("track {list}-o {{}}/tracks.csv --max-speed 6"));
-    assert!(text.contains("5 tracks of 18 detections at 5 time points; 1 division;"), "{text}");
+    assert!(text.contains("tracks of 108 detections at 5 time points; 1 division;"), "{text}");
     let path = at("tracks.csv");
     let tracks = read_columns(&path).unwrap();
     let names: Vec<&str> = tracks.columns.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["track", "parent", "t", "z", "y", "x", "detection"]);
     let number = |name: &str| tracks.numbers(&path, name).unwrap();
-    assert_eq!(number("track")[..10], [1.0, 2.0, 3.0, 1.0, 2.0, 3.0, 1.0, 2.0, 4.0, 5.0]);
-    assert_eq!(number("parent")[6..10], [0.0, 0.0, 3.0, 3.0]);
-    assert_eq!(number("y")[3], 23.0);
+    let expected = tracked(&frames, None);
+    assert_eq!((number("track"), number("parent")), expected);
+    assert_eq!(number("t")[20..22], [0.0, 1.0]);
+    assert_eq!(number("detection")[20..23], [20.0, 0.0, 1.0]);
+    assert_eq!(number("y")[..2], [20.0, 20.0]);
 
     // One table of all, backwards: the same tracks, told by rows of that table.
     let (mut points, mut times) = (Vec::new(), Vec::new());
@@ -455,10 +475,9 @@ fn tracks_of_tables_and_labels() {
     write_columns(&at("all.csv"), &table_of(&points, Some(times))).unwrap();
     done(place.path(), "track {}/all.csv -o {}/whole.parquet --max-speed 6 --quiet --threads 1");
     let whole = read_columns(&at("whole.parquet")).unwrap();
-    assert_eq!(whole.get("track").map(Column::len), Some(18));
     assert_eq!(whole.numbers(&path, "track").unwrap(), number("track"));
     assert_eq!(whole.numbers(&path, "t").unwrap()[0], 3.0);
-    assert_eq!(whole.numbers(&path, "detection").unwrap()[0], 15.0);
+    assert_eq!(whole.numbers(&path, "detection").unwrap()[0], 87.0);
     assert!(whole.said("zensaibo").unwrap().contains("\"max_speed\":6.0"));
 
     // Voxels.
@@ -467,16 +486,15 @@ fn tracks_of_tables_and_labels() {
     write_columns(&at("voxels.csv"), &table_of(&voxels, Some(times))).unwrap();
     done(place.path(), "track {}/voxels.csv -o {}/voxel_tracks.csv --max-speed 6 --spacing 5,2,2 --quiet");
     let scaled = read_columns(&at("voxel_tracks.csv")).unwrap();
-    assert_eq!(scaled.numbers(&path, "track").unwrap(), number("track"));
     assert!(scaled.numbers(&path, "y").unwrap().iter().zip(number("y")).all(|(a, b)| (a - b).abs() < 1e-9));
 
     // Labels: boxes around the places.
-    let shape = [5, 12, 90, 60];
+    let shape = [5, 12, 90, 100];
     let mut labels = vec![0u16; shape.iter().product()];
     for (t, frame) in frames.iter().enumerate() {
         for (label, cell) in frame.iter().enumerate() {
-            let at = [(cell[0] / 5.0) as usize, (cell[1] / 2.0) as usize, (cell[2] / 2.0) as usize];
-            for y in at[1] - 1..=at[1] + 1 {
+            let at: [usize; 3] = std::array::from_fn(|a| (cell[a] / SPACING[a]).round() as usize);
+            for y in at[1] - 1..at[1] + 1 {
                 for x in at[2] - 1..=at[2] + 1 {
                     labels[((t * shape[1] + at[0]) * shape[2] + y) * shape[3] + x] = label as u16 + 11;
                 }
@@ -484,14 +502,20 @@ fn tracks_of_tables_and_labels() {
         }
     }
     npy(&at("labels.npy"), "<u2", &shape, bytemuck::cast_slice(&labels));
-    let text = done(
-        place.path(),
-        "track {}/labels.npy --set input.axes=tzyx -o {}/label_tracks.parquet --max-speed 6 --spacing 5,2,2",
-    );
-    assert!(text.contains("5 tracks of 18 detections"), "{text}");
+    let line = "track {}/labels.npy --set input.axes=tzyx -o {}/label_tracks.parquet --max-speed 6 --spacing 5,2,2";
+    assert!(done(place.path(), line).contains("tracks of 108 detections"));
+    let opened = open_volume_with(&at("labels.npy"), &OpenOptions { axes: Some("tzyx".into()), ..Default::default() });
+    let spacing = Spacing::new(SPACING).unwrap();
+    let (mut centres, mut sizes) = (Vec::new(), Vec::new());
+    for frame in label_centres(&opened.unwrap(), &Ctx::quiet()).unwrap() {
+        centres.push(frame.centres.iter().map(|&centre| spacing.point_um(centre)).collect::<Vec<[f64; 3]>>());
+        sizes.extend(frame.voxels.iter().map(|&voxels| voxels as f64));
+    }
     let of_labels = read_columns(&at("label_tracks.parquet")).unwrap();
-    assert_eq!(of_labels.numbers(&path, "track").unwrap(), number("track"));
-    assert_eq!(of_labels.numbers(&path, "label").unwrap()[..3], [11.0, 12.0, 13.0]);
+    let of = |name: &str| of_labels.numbers(&path, name).unwrap();
+    assert_eq!((of("track"), of("parent")), tracked(&centres, Some(&sizes)));
+    assert_eq!(of("label")[..3], [11.0, 12.0, 13.0]);
+    assert_eq!(of("y"), centres.concat().iter().map(|centre| centre[1]).collect::<Vec<f64>>());
 
     let mut gone = table_of(&frames[0], None);
     gone.columns.remove(1);
