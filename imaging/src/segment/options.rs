@@ -40,8 +40,9 @@ options! {
         /// Standard deviations of the noise that a voxel must stand out when `min_contrast` is none.
         pub noise_factor: f64 = 5.0,
         /// Least share of the surface beyond which it is darker: a nucleus is a hill, and what is bright on one side of an
-        /// edge (tissue beside a crack) is none. Surface shared with other nuclei does not count. 0 keeps all.
-        pub min_rim: f64 = 0.8,
+        /// edge (tissue beside a crack) is none. Surface shared with other nuclei, and what the border of the volume
+        /// hides, does not count. 0 keeps all.
+        pub min_rim: f64 = 0.85,
         /// Least volume in cubic micrometres; none for a tenth of a ball of the diameter.
         pub min_volume: Option<f64> = None,
         /// Greatest volume in cubic micrometres; none for any.

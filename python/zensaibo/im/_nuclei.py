@@ -34,7 +34,7 @@ def segment_nuclei(
     background_width: float = 2.0,
     min_contrast: float | None = None,
     noise_factor: float = 5.0,
-    min_rim: float = 0.8,
+    min_rim: float = 0.85,
     min_volume: float | None = None,
     max_volume: float | None = None,
     memory: int | str | None = None,
@@ -75,7 +75,8 @@ def segment_nuclei(
         Standard deviations of the noise that a voxel must stand out when `min_contrast` is None.
     min_rim
         Least share of the surface beyond which it is darker: a nucleus is a hill, and what is bright on one side of an edge
-        (tissue beside a crack) is none. Surface shared with other nuclei does not count. 0 keeps all.
+        (tissue beside a crack) is none. Surface shared with other nuclei, and what the border of the volume hides, does not
+        count: slivers of tissue between a crack and the border may stay. 0 keeps all.
     min_volume
         Least volume in cubic micrometres; None for a tenth of a ball of the diameter.
     max_volume
