@@ -15,19 +15,29 @@ RANDOM = np.random.default_rng(0)
 SPACING = (5.0, 2.0, 2.0)
 
 
-@pytest.fixture(params=["0.4", "0.5"])
-def written(request, tmp_path):
-    """An image of time points and channels with two sets of labels; its array, the labels, the version."""
-    path = tmp_path / "brain.ome.zarr"
+#: Groups that `write_all` writes.
+NODES = ("", "labels", "labels/cells", "labels/halves")
+GOLDEN = Path(__file__).parent / "golden" / "ome_zarr" / "attributes.json"
+
+
+def write_all(path: Path, version: str) -> tuple[np.ndarray, np.ndarray]:
+    """An image of time points and channels with two sets of labels; its array and the first labels."""
     array = RANDOM.integers(0, 4000, (2, 3, 20, 70, 90)).astype(np.uint16)
-    volume = zs.im.open(array, spacing=SPACING, orientation="psl", time_step=30.0)
+    volume = zs.im.open(array)
     volume = zs.im.Volume(volume._core.described(SPACING, (10.0, 4.0, 6.0), 30.0, "psl", ["nuclei", "membrane", "other"]))
-    zs.im.write(volume, path, version=request.param, chunk=(8, 32, 32), levels=3)
+    zs.im.write(volume, path, version=version, chunk=(8, 32, 32), levels=3)
     labels = (array[:, 0] // 500).astype(np.uint32)
     # An array knows neither spacing nor place: that of the image is taken.
     zs.im.write(zs.im.open(labels, axes="tzyx"), path, labels=True, name="cells")
     zs.im.write(zs.im.open(labels // 2, axes="tzyx"), path, labels=True, name="halves")
-    return path, array, labels, request.param
+    return array, labels
+
+
+@pytest.fixture(params=["0.4", "0.5"])
+def written(request, tmp_path):
+    """What `write_all` writes; its array, the labels, the version."""
+    path = tmp_path / "brain.ome.zarr"
+    return path, *write_all(path, request.param), request.param
 
 
 def attributes(path: Path) -> dict:
@@ -66,6 +76,12 @@ def test_labels_lie_where_their_image_lies(written):
     zs.im.write(labels[0, ::2], path, labels=True, name="thin", levels=1)
     assert zs.im.open(path / "labels" / "thin").spacing is None
     assert np.asarray(zs.im.open(path)).tobytes() == array.tobytes(), "labels leave the image as it was"
+
+
+def test_metadata_are_those_that_schemas_and_models_accepted(written):
+    path, _, _, version = written
+    golden = json.loads(GOLDEN.read_text())[version]
+    assert {node: attributes(path / node) for node in NODES} == golden
 
 
 def test_the_schemas_of_the_specification_accept_it(written):
