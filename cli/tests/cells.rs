@@ -150,7 +150,7 @@ fn cells_go_into_every_kind_of_file() {
 
     // The same bytes for other threads and other blocks.
     let bytes = std::fs::read(&path).unwrap();
-    done(place.path(), &format!("{detect}2.parquet --memory 96MiB --threads 1 --quiet"));
+    done(place.path(), &format!("{detect}2.parquet --memory 128MiB --threads 1 --quiet"));
     assert_eq!(std::fs::read(at("cells2.parquet")).unwrap(), bytes);
 
     done(place.path(), &format!("{detect}.csv"));
@@ -223,7 +223,11 @@ fn background_channels_and_classifiers() {
         ("detect {}/signal.npy --classifier {}/none.json", 3, &["none.json"][..]),
         ("detect {}/signal.npy --classifier {}/flat.npy", 3, &["flat.npy"]),
         ("detect {}/signal.npy --classifier none --set detect.min_score=0.5", 2, &["detect.min_score"]),
-        ("detect {}/signal.npy --background {}/both.npy --set background.channel=7", 2, &["background.channel", "7"]),
+        (
+            "detect {}/both.npy --background {}/both.npy --set background.channel=7 --set input.axes=czyx",
+            2,
+            &["background.channel", "7"],
+        ),
         ("detect {}/signal.npy --channel 3", 2, &["channel", "3"]),
     ] {
         refused(place.path(), &format!("{line} {detect}/refused.csv"), code, words);
