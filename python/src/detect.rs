@@ -1,8 +1,9 @@
 //! Bindings of `zensaibo_imaging::detect` and `zensaibo_imaging::classify`.
 
-use numpy::{IntoPyArray, PyReadonlyArray2};
+use numpy::{IntoPyArray, PyReadonlyArray2, PyReadonlyArray3};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use zensaibo_core::data::Grid;
 use zensaibo_imaging::classify::{Annotated, CellClassifier, TrainOptions, train_cell_classifier};
 use zensaibo_imaging::detect::{DetectOptions, detect_cells};
 use zensaibo_imaging::matching::match_points;
@@ -15,6 +16,15 @@ use crate::volume::{PyVolume, spaced};
 fn points_of(points: &PyReadonlyArray2<'_, f64>) -> Vec<[f64; 3]> {
     points.as_array().rows().into_iter().map(|row| [row[0], row[1], row[2]]).collect()
 }
+
+/// A volume, its background channel, its cells, the voxels that were looked at and its group.
+type PyAnnotated<'py> = (
+    PyRef<'py, PyVolume>,
+    Option<PyRef<'py, PyVolume>>,
+    PyReadonlyArray2<'py, f64>,
+    Option<PyReadonlyArray3<'py, bool>>,
+    usize,
+);
 
 /// The text of the classifier that comes with the program.
 #[pyfunction]
@@ -70,12 +80,12 @@ fn im_detect_cells(
     Ok(out.unbind())
 }
 
-/// The text of a classifier trained on annotated volumes: (signal, background, points, group) each.
+/// The text of a classifier trained on annotated volumes: (signal, background, points, annotated voxels, group) each.
 #[pyfunction]
 #[pyo3(signature = (patches, options, spacing, threads=None, progress=None))]
 fn im_train_cell_classifier(
     py: Python<'_>,
-    patches: Vec<(PyRef<'_, PyVolume>, Option<PyRef<'_, PyVolume>>, PyReadonlyArray2<'_, f64>, usize)>,
+    patches: Vec<PyAnnotated<'_>>,
     options: &str,
     spacing: [f64; 3],
     threads: Option<usize>,
@@ -84,18 +94,25 @@ fn im_train_cell_classifier(
     let (spacing, options) = spaced::<TrainOptions>(py, spacing, options)?;
     let held: Vec<_> = patches
         .iter()
-        .map(|(signal, background, points, group)| {
-            (signal.source.clone(), background.as_ref().map(|volume| volume.source.clone()), points_of(points), *group)
+        .map(|(signal, background, points, looked, group)| {
+            let other = background.as_ref().map(|volume| volume.source.clone());
+            let looked = looked.as_ref().map(|mask| {
+                let mask = mask.as_array();
+                let (z, y, x) = mask.dim();
+                Grid { shape: [z, y, x], data: mask.iter().copied().collect() }
+            });
+            (signal.source.clone(), other, points_of(points), looked, *group)
         })
         .collect();
     let model = run(py, threads, progress, |ctx| {
         let volumes: Vec<Annotated<'_>> = held
             .iter()
-            .map(|(signal, background, cells, group)| Annotated {
+            .map(|(signal, background, cells, looked, group)| Annotated {
                 signal,
                 background: background.as_ref().map(|volume| volume as &dyn zensaibo_core::data::VolumeBlocks),
                 spacing,
                 cells,
+                looked: looked.as_ref(),
                 group: *group,
             })
             .collect();

@@ -146,6 +146,41 @@ def test_a_classifier_learns_what_the_threshold_cannot(tmp_path: object) -> None
         zs.im.train_cell_classifier(patches[:1], [np.zeros((0, 3))], **options)
 
 
+def test_elongation_is_the_same_as_planes_that_lie_nearer(sample: tuple[np.ndarray, np.ndarray]) -> None:
+    """The same voxels: cells three times as long as wide, or round ones in planes a third as far apart."""
+    volume, truth = sample
+    near = detect(volume)
+    far = detect(volume, spacing=(15.0, 2.0, 2.0), elongation=3.0)
+    np.testing.assert_allclose(far.obsm["spatial"], near.obsm["spatial"] * (1, 1, 3), rtol=1e-12)
+    for column in ("score", "mean_intensity", "background", "noise"):
+        np.testing.assert_array_equal(far.obs[column], near.obs[column])
+    np.testing.assert_allclose(far.obs["volume"], near.obs["volume"] * 3, rtol=1e-5)
+    assert zs.metrics.detection_scores(far, truth * (3, 1, 1), radius=8.0).f1 >= 0.99
+    np.testing.assert_array_equal(detect(volume, elongation=1.0).obs["score"], near.obs["score"])
+    assert not np.array_equal(detect(volume, elongation=2.0).obs["score"], near.obs["score"])
+    with pytest.raises(ParameterError, match="elongation"):
+        detect(volume, elongation=100.0)
+
+
+def test_the_rim_of_torn_tissue_is_no_row_of_cells() -> None:
+    """Tissue between two wavy tears that ends along z as well: steps of 2,000 at noise of 15."""
+    volume, truth = phantom(60, (40, 90, 90), seed=5)
+    place = np.stack(np.meshgrid(*[np.arange(n) * s for n, s in zip(volume.shape, SPACING, strict=True)], indexing="ij"), -1)
+
+    def tissue(p: np.ndarray, zone: float = 0.0) -> np.ndarray:
+        wave = 6 * np.sin(p[..., 1] / 11) + 3 * np.cos(p[..., 0] / 7)
+        sides = (p[..., 2] > 34 + wave + zone) & (p[..., 2] < 150 - wave - zone)
+        return sides & (p[..., 0] < 180 - 0.2 * p[..., 1] - zone)
+
+    cells = detect(np.where(tissue(place), volume.astype(np.float32) + 2000, 200))
+    whole = truth[tissue(truth, 11.0)]
+    assert len(whole) > 15
+    assert zs.metrics.detection_scores(cells, whole, radius=8.0).recall >= 0.85
+    false = cells.n_obs - zs.metrics.detection_scores(cells, truth, radius=8.0).pairs
+    # Corners where two rims meet still answer; without the test of the sides there are 161.
+    assert false <= 35
+
+
 def test_masks_stand_for_the_centres_of_their_objects() -> None:
     from zensaibo.im._detect import _annotation
 

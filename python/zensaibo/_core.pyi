@@ -509,7 +509,7 @@ def im_detect_cells(
     progress: Progress = None,
 ) -> dict[str, Any]: ...
 def im_train_cell_classifier(
-    patches: list[tuple[Volume, Volume | None, Any, int]],
+    patches: list[tuple[Volume, Volume | None, Any, Any, int]],
     options: str,
     spacing: tuple[float, float, float],
     threads: int | None = None,

@@ -11,7 +11,7 @@ use crate::detect::feature_names;
 /// What the text calls itself.
 const FORMAT: &str = "zensaibo cell classifier";
 /// Raised when features change their meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How a classifier did on groups that its trees had not seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,7 @@ pub struct CellClassifier {
     features: Vec<String>,
     spacing: [f64; 3],
     soma_diameter: f64,
+    elongation: f64,
     gate: f32,
     min_score: f32,
     validation: Validation,
@@ -48,7 +49,7 @@ pub struct CellClassifier {
 impl CellClassifier {
     pub(super) fn new(
         spacing: [f64; 3],
-        soma_diameter: f64,
+        [soma_diameter, elongation]: [f64; 2],
         gate: f32,
         min_score: f32,
         validation: Validation,
@@ -61,6 +62,7 @@ impl CellClassifier {
             features,
             spacing,
             soma_diameter,
+            elongation,
             gate,
             min_score,
             validation,
@@ -105,6 +107,7 @@ impl CellClassifier {
         if !model.trees.check(names.len()) || !model.gate.is_finite() || !model.min_score.is_finite() {
             return Err(wrong("whole trees".into(), "nodes or features that are not there".into()));
         }
+        crate::detect::check_elongation(model.elongation)?;
         Ok(model)
     }
 
@@ -136,6 +139,11 @@ impl CellClassifier {
     /// Soma diameter in micrometres that it was trained with.
     pub fn soma_diameter(&self) -> f64 {
         self.soma_diameter
+    }
+
+    /// How many times longer along z than across cells looked in training.
+    pub fn elongation(&self) -> f64 {
+        self.elongation
     }
 
     /// How it did on groups that it had not seen.

@@ -1,11 +1,11 @@
 //! From annotated volumes to a classifier.
 
-use zensaibo_core::data::{Frame, VolumeBlocks};
+use zensaibo_core::data::{Frame, Grid, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result, options};
 
 use super::{CellClassifier, Trees, TreesOptions, Validation};
-use crate::detect::{Candidate, Search, thin};
+use crate::detect::{Candidate, Search, check_elongation, rounded, thin};
 use crate::matching::match_points;
 use crate::space::Spacing;
 
@@ -17,6 +17,8 @@ options! {
     pub struct TrainOptions("train_cell_classifier") {
         /// Diameter of a cell body in micrometres, above 0.
         pub soma_diameter: f64 = 10.0,
+        /// How many times longer a cell looks along z than across, 0.2 to 10: every length along z is as many times longer.
+        pub elongation: f64 = 1.0,
         /// Farthest that a found centre may lie from an annotated one, in micrometres; none for 0.8 soma diameters.
         pub radius: Option<f64> = None,
         /// Smallest distance between two cells, as a share of the soma diameter, as in detection.
@@ -37,6 +39,7 @@ impl TrainOptions {
         if !(self.soma_diameter > 0.0 && self.soma_diameter <= 1e4) {
             return Err(Error::parameter("soma_diameter", "a number above 0, at most 10000", self.soma_diameter));
         }
+        check_elongation(self.elongation)?;
         if let Some(radius) = self.radius
             && !(radius > 0.0 && radius.is_finite())
         {
@@ -62,6 +65,8 @@ pub struct Annotated<'a> {
     pub spacing: Spacing,
     /// Centres of all its cells (z, y, x) in micrometres.
     pub cells: &'a [[f64; 3]],
+    /// Voxels that somebody looked at; none for all. Elsewhere nothing is learned and nothing judged.
+    pub looked: Option<&'a Grid<bool>>,
     /// The animal or whatever else is left out as a whole when the score is chosen.
     pub group: usize,
 }
@@ -69,6 +74,8 @@ pub struct Annotated<'a> {
 /// One volume's candidates.
 struct Patch {
     centres: Vec<[f64; 3]>,
+    /// The centres with z as if no elongation were.
+    round: Vec<[f64; 3]>,
     prominence: Vec<f32>,
     rows: Vec<f32>,
     is_cell: Vec<bool>,
@@ -134,20 +141,44 @@ pub fn train_cell_classifier(volumes: &[Annotated<'_>], options: &TrainOptions, 
         }
     }
     let (validation, min_score) = best.unwrap_or_default();
-    Ok(CellClassifier::new(first.spacing.um(), options.soma_diameter, gate, min_score, validation, trees))
+    Ok(CellClassifier::new(
+        first.spacing.um(),
+        [options.soma_diameter, options.elongation],
+        gate,
+        min_score,
+        validation,
+        trees,
+    ))
 }
 
 /// The candidates of one volume and which of them are cells.
 fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx) -> Result<Patch> {
     let frame = Frame { time: 0, channel: options.channel };
     let diameter = options.soma_diameter;
-    let search = Search::new(volume.signal, volume.background, frame, volume.spacing, diameter, true, ctx)?;
+    let shaped = [diameter, options.elongation];
+    let search = Search::new(volume.signal, volume.background, frame, volume.spacing, shaped, true, ctx)?;
+    let shape = volume.signal.info().space();
+    if let Some(grid) = volume.looked
+        && grid.shape != shape
+    {
+        let expected = format!("the shape of the patch, {shape:?}");
+        return Err(Error::data(DataFault::Shape, "regions", expected, format!("{:?}", grid.shape)));
+    }
+    let looked = |centre: [f64; 3]| {
+        volume.looked.is_none_or(|grid| {
+            let place = volume.spacing.point_voxels(centre);
+            // Centres lie at most half a voxel outside.
+            let [z, y, x] = std::array::from_fn(|a| (place[a].round().max(0.0) as usize).min(shape[a] - 1));
+            grid.at(z, y, x)
+        })
+    };
     let mut patch = Patch {
         centres: Vec::new(),
+        round: Vec::new(),
         prominence: Vec::new(),
         rows: Vec::new(),
         is_cell: Vec::new(),
-        truth: volume.cells.to_vec(),
+        truth: volume.cells.iter().copied().filter(|&centre| looked(centre)).collect(),
         group: volume.group,
     };
     let plan = search.plan(options.memory)?;
@@ -164,10 +195,15 @@ fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx
     )?;
     all.sort_by_key(|candidate| candidate.peak.voxel);
     for candidate in all {
-        patch.centres.push(volume.spacing.point_um(candidate.peak.place));
+        let centre = volume.spacing.point_um(candidate.peak.place);
+        if !looked(centre) {
+            continue;
+        }
+        patch.centres.push(centre);
         patch.prominence.push(candidate.prominence);
         patch.rows.extend(candidate.features);
     }
+    patch.round = rounded(&patch.centres, volume.spacing, search.round);
     patch.is_cell = assign(&patch.centres, &patch.prominence, &patch.truth, radius);
     Ok(patch)
 }
@@ -223,6 +259,7 @@ impl Patch {
         let keep: Vec<usize> = (0..self.centres.len()).filter(|&i| self.prominence[i] >= gate).collect();
         self.rows = keep.iter().flat_map(|&i| self.rows[i * features..(i + 1) * features].to_vec()).collect();
         self.centres = keep.iter().map(|&i| self.centres[i]).collect();
+        self.round = keep.iter().map(|&i| self.round[i]).collect();
         self.is_cell = keep.iter().map(|&i| self.is_cell[i]).collect();
         self.prominence = keep.iter().map(|&i| self.prominence[i]).collect();
     }
@@ -237,7 +274,8 @@ impl Patch {
         let centres: Vec<[f64; 3]> = kept.iter().map(|&i| self.centres[i]).collect();
         let ranks: Vec<_> =
             kept.iter().map(|&i| (scores[i], self.prominence[i], self.centres[i].map(f64::to_bits))).collect();
-        let alive = thin(&centres, &ranks, distance);
+        let round: Vec<[f64; 3]> = kept.iter().map(|&i| self.round[i]).collect();
+        let alive = thin(&round, &ranks, distance);
         centres.into_iter().zip(alive).filter(|pair| pair.1).map(|pair| pair.0).collect()
     }
 }

@@ -96,7 +96,7 @@ impl Cells {
     }
 
     /// Drops what is too near, orders by place, marks the edge zone.
-    pub(super) fn finish(&mut self, spacing: Spacing, shape: [usize; 3], options: &DetectOptions) {
+    pub(super) fn finish(&mut self, spacing: Spacing, round: Spacing, shape: [usize; 3], options: &DetectOptions) {
         let key = |centre: &[f64; 3]| centre.map(f64::to_bits);
         let mut order: Vec<usize> = (0..self.len()).collect();
         order.sort_by_key(|&i| {
@@ -105,7 +105,7 @@ impl Cells {
         });
         let ranks: Vec<(f32, f32, [u64; 3])> =
             (0..self.len()).map(|i| (self.score[i], self.prominence[i], key(&self.centre[i]))).collect();
-        let alive = thin(&self.centre, &ranks, options.min_distance * options.soma_diameter);
+        let alive = thin(&rounded(&self.centre, spacing, round), &ranks, options.min_distance * options.soma_diameter);
         order.retain(|&i| alive[i]);
         self.report.too_near = (self.len() - order.len()) as u64;
         let zone = options.edge_zone * options.soma_diameter;
@@ -128,6 +128,12 @@ impl Cells {
         *self = chosen;
         self.report.edge = self.edge.iter().filter(|&&edge| edge).count() as u64;
     }
+}
+
+/// Points with z as if no elongation were.
+pub(crate) fn rounded(points: &[[f64; 3]], spacing: Spacing, round: Spacing) -> Vec<[f64; 3]> {
+    let share = round.um()[0] / spacing.um()[0];
+    points.iter().map(|p| [p[0] * share, p[1], p[2]]).collect()
 }
 
 /// Which points stay when, from the highest rank down, each that stays removes those nearer than `radius`.

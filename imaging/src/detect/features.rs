@@ -11,6 +11,15 @@ use crate::space::Spacing;
 const SHELLS: [f64; 9] = [0.17, 0.33, 0.5, 0.7, 0.9, 1.2, 1.6, 2.0, 2.4];
 /// The shell whose mean is the level around a cell.
 const AROUND: usize = 4;
+/// Radius of the core that is compared with the sides, which lie between these radii: eight directions in the plane.
+const CORE: f64 = 0.25;
+const SIDES: [f64; 2] = [0.5, 0.9];
+/// Which of the sides, from the brightest down, a cell has to stand out against. At a step edge three of the eight lie
+/// on the bright side; a cell may touch two others.
+const SIDE: usize = 2;
+/// How much of the filter's answer it has to stand out there. The rim of a step reaches less than 0.2, a lone cell 2 and more,
+/// one cut by the rim about 0.4.
+const FREE: f32 = 0.35;
 /// How far around a candidate its neighbours count.
 pub(crate) const NEIGHBOURS: [f64; 2] = [1.0, 2.0];
 
@@ -19,11 +28,18 @@ pub(crate) struct Neighbourhood {
     shells: Vec<Vec<isize>>,
     /// The body: place and offset in soma diameters.
     body: Vec<(isize, [f32; 3])>,
+    core: Vec<isize>,
+    sides: [Vec<isize>; 8],
 }
 
 /// Voxels along each axis that a neighbourhood reaches.
 pub(crate) fn reach(spacing: Spacing, diameter: f64) -> [usize; 3] {
     spacing.to_voxels(SHELLS[SHELLS.len() - 1] * diameter).map(|r| r as usize)
+}
+
+/// Voxels along each axis that the core and the sides, and the body, reach.
+pub(crate) fn reach_of_sides(spacing: Spacing, diameter: f64) -> [usize; 3] {
+    spacing.to_voxels(SIDES[1] * diameter).map(|r| r.ceil() as usize)
 }
 
 /// Names of the features, in order.
@@ -43,7 +59,12 @@ impl Neighbourhood {
     pub(crate) fn new(spacing: Spacing, diameter: f64, shape: [usize; 3]) -> Self {
         let reach = reach(spacing, diameter).map(|r| r as isize);
         let um = spacing.um();
-        let mut new = Self { shells: vec![Vec::new(); SHELLS.len()], body: Vec::new() };
+        let mut new = Self {
+            shells: vec![Vec::new(); SHELLS.len()],
+            body: Vec::new(),
+            core: Vec::new(),
+            sides: Default::default(),
+        };
         let bin = |edges: &[f64], value: f64| edges.iter().position(|&edge| value < edge);
         for z in -reach[0]..=reach[0] {
             for y in -reach[1]..=reach[1] {
@@ -55,6 +76,14 @@ impl Neighbourhood {
                     if let Some(shell) = bin(&SHELLS, distance) {
                         new.shells[shell].push(at);
                     }
+                    if distance < CORE {
+                        new.core.push(at);
+                    }
+                    if unit[0].abs() < CORE && (SIDES[0]..SIDES[1]).contains(&planar) {
+                        // No voxel lies between two sides: the tangent of an eighth of a turn's half is irrational.
+                        let turn = unit[1].atan2(unit[2]) / std::f64::consts::FRAC_PI_4;
+                        new.sides[(turn.round() as isize).rem_euclid(8) as usize].push(at);
+                    }
                     if distance < 0.8 || (planar < 0.6 && unit[0].abs() < 1.3) {
                         new.body.push((at, unit.map(|v| v as f32)));
                     }
@@ -62,6 +91,18 @@ impl Neighbourhood {
             }
         }
         new
+    }
+
+    /// Whether a candidate stands out on its sides as well as from the mean around it. Where tissue ends the mean falls and
+    /// the filter answers, but on the side of the tissue nothing is darker.
+    pub(crate) fn stands_free(&self, grid: &Grid<f32>, centre: usize, response: [f32; 2]) -> bool {
+        if self.sides.iter().any(Vec::is_empty) {
+            // The voxels are too coarse to tell.
+            return true;
+        }
+        let mut sides: [f32; 8] = std::array::from_fn(|side| mean(grid, centre, &self.sides[side]));
+        sides.sort_by(|a, b| b.total_cmp(a));
+        mean(grid, centre, &self.core) - sides[SIDE] >= FREE * response[0].max(response[1])
     }
 
     /// The features that depend on the voxels around `centre`, a place in `grid`; appended to `out`.
@@ -109,6 +150,12 @@ impl Neighbourhood {
         let moments = [second[0], middle + apart, middle - apart, weight];
         out.extend(moments.map(|m| m as f32));
     }
+}
+
+/// Mean over the voxels at these places from `centre`.
+fn mean(grid: &Grid<f32>, centre: usize, list: &[isize]) -> f32 {
+    let sum: f64 = list.iter().map(|&at| f64::from(grid.data[(centre as isize + at) as usize])).sum();
+    (sum / list.len().max(1) as f64) as f32
 }
 
 /// The unit of intensities at a place: the spread, at least a tenth of the noise.

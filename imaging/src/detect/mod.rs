@@ -4,7 +4,9 @@
 //! tiles of six soma diameters, and how much of the signal goes with a background channel, which is then taken off. The
 //! second goes over blocks with a halo: peaks of differences of Gaussians at two scales become candidates, each is described
 //! by numbers that do not change with gain, offset, mirroring or quarter turns, and a threshold in local noise or a
-//! [`CellClassifier`] decides. Of two cells that are too near each other the one that stands out less goes, in an order that
+//! [`CellClassifier`] decides. Without a classifier a peak that is no brighter than three of the eight sides around it is the
+//! rim of something larger and no cell. A light sheet blurs along z: with an elongation every length along z is that many times
+//! longer, for filters, features and nearness alike. Of two cells that are too near each other the one that stands out less goes, in an order that
 //! the scores give and no block. A candidate belongs to the block that holds its voxel, and the halo covers all that it
 //! sees: every cell is found once, with the same bits, however the volume is cut.
 //!
@@ -20,8 +22,10 @@ mod options;
 pub use cells::{Cells, DetectionReport};
 pub use options::DetectOptions;
 
+pub(crate) use options::check_elongation;
+
 pub(crate) use candidates::{Peak, Scales};
-pub(crate) use cells::thin;
+pub(crate) use cells::{rounded, thin};
 pub(crate) use features::names as feature_names;
 
 use local::{LocalMap, Normal};
@@ -61,6 +65,9 @@ pub(crate) struct Search<'a> {
     pub background: Option<&'a dyn VolumeBlocks>,
     pub frame: Frame,
     pub spacing: Spacing,
+    /// The spacing without the elongation of cells along z: in it they are round. All that has to do with shape and
+    /// nearness is measured in it.
+    pub round: Spacing,
     pub diameter: f64,
     pub scales: Scales,
     pub local: LocalMap,
@@ -75,7 +82,7 @@ impl<'a> Search<'a> {
         background: Option<&'a dyn VolumeBlocks>,
         frame: Frame,
         spacing: Spacing,
-        diameter: f64,
+        [diameter, elongation]: [f64; 2],
         describe: bool,
         ctx: &Ctx,
     ) -> Result<Self> {
@@ -88,23 +95,24 @@ impl<'a> Search<'a> {
             let expected = format!("the shape of the signal, {shape:?} (z, y, x)");
             return Err(Error::data(DataFault::Shape, what, expected, format!("{:?}", background.info().space())));
         }
-        for (axis, voxels) in ["z", "y", "x"].iter().zip(spacing.to_voxels(diameter)) {
+        let round = spacing.compressed(elongation);
+        for (axis, voxels) in ["z", "y", "x"].iter().zip(round.to_voxels(diameter)) {
             if !(0.2..=200.0).contains(&voxels) {
                 let expected = format!("between 0.2 and 200 voxels along {axis}");
                 let found = format!("{diameter} um, {voxels:.3} voxels");
                 return Err(Error::parameter("soma_diameter", expected, found));
             }
         }
-        let scales = Scales::new(spacing, diameter)?;
-        let local = LocalMap::new(signal, background, frame, spacing, diameter, ctx)?;
-        Ok(Self { signal, background, frame, spacing, diameter, scales, local, describe })
+        let scales = Scales::new(round, diameter)?;
+        let local = LocalMap::new(signal, background, frame, round, diameter, ctx)?;
+        Ok(Self { signal, background, frame, spacing, round, diameter, scales, local, describe })
     }
 
     /// Voxels beyond a block that its cells depend on.
     pub(crate) fn halo(&self) -> [usize; 3] {
         let look = match self.describe {
-            true => features::reach(self.spacing, self.diameter),
-            false => measure::reach(self.spacing, self.diameter),
+            true => features::reach(self.round, self.diameter),
+            false => features::reach_of_sides(self.round, self.diameter),
         };
         let filter = self.scales.halo();
         std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
@@ -173,7 +181,7 @@ impl<'a> Search<'a> {
             candidates::peaks(response, inside, |[z, y, x]| {
                 let at = [z, y, x];
                 let voxel: [usize; 3] = std::array::from_fn(|a| (origin[a] + at[a] as isize) as usize);
-                let um = self.spacing.point_um(voxel.map(|v| v as f64));
+                let um = self.round.point_um(voxel.map(|v| v as f64));
                 if scale == 1 {
                     // A middle peak beside a fine one is the same cell.
                     let from = fine[..known].partition_point(|p| p[0] < um[0] - near);
@@ -211,29 +219,32 @@ impl<'a> Search<'a> {
             }
         }
         let places: Vec<[f64; 3]> =
-            rated.iter().map(|(peak, ..)| self.spacing.point_um(peak.voxel.map(|v| v as f64))).collect();
+            rated.iter().map(|(peak, ..)| self.round.point_um(peak.voxel.map(|v| v as f64))).collect();
         let real = std::array::from_fn(|a| {
             let first = region.start[a] as isize - halo[a] as isize;
             [(-first).max(0) as usize, (shape[a] as isize - first).min(grid.shape[a] as isize) as usize]
         });
-        let around = self.describe.then(|| features::Neighbourhood::new(self.spacing, self.diameter, grid.shape));
+        let around = features::Neighbourhood::new(self.round, self.diameter, grid.shape);
         let mut out = Vec::new();
         for (i, (peak, normal, prominence)) in rated.iter().enumerate() {
             if !region.contains(peak.voxel) || !keep(peak, *prominence, normal) {
                 continue;
             }
             let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + halo[a]);
+            let centre = grid.index(at[0], at[1], at[2]);
             let mut row = Vec::new();
-            if let Some(around) = &around {
-                around.describe(&grid, grid.index(at[0], at[1], at[2]), normal, peak.response, &mut row);
+            if self.describe {
+                around.describe(&grid, centre, normal, peak.response, &mut row);
                 self.neighbours(i, &places, &rated, &mut row);
+            } else if !around.stands_free(&grid, centre, peak.response) {
+                continue;
             }
             out.push(Candidate {
                 peak: *peak,
                 prominence: *prominence,
                 normal: *normal,
                 features: row,
-                measured: measure::measure(&grid, at, real, normal, self.spacing, self.diameter),
+                measured: measure::measure(&grid, at, real, normal, self.round, self.diameter),
             });
         }
         pool::give(grid.data);
@@ -245,7 +256,7 @@ impl<'a> Search<'a> {
     fn rim(&self, axis: usize) -> usize {
         let neighbours = if self.describe { features::NEIGHBOURS[features::NEIGHBOURS.len() - 1] } else { 0.0 };
         let far = (neighbours + SAME) * self.diameter;
-        (far / self.spacing.um()[axis]).ceil() as usize + 1
+        (far / self.round.um()[axis]).ceil() as usize + 1
     }
 
     /// What the candidates around number `i` tell of it.
@@ -318,8 +329,9 @@ pub fn detect_cells(
 ) -> Result<Cells> {
     options.validate()?;
     let frame = Frame { time: options.time, channel: options.channel };
-    let describe = classifier.is_some();
-    let search = Search::new(signal, background, frame, spacing, options.soma_diameter, describe, ctx)?;
+    let elongation = options.elongation.or(classifier.map(CellClassifier::elongation)).unwrap_or(1.0);
+    let (shaped, describe) = ([options.soma_diameter, elongation], classifier.is_some());
+    let search = Search::new(signal, background, frame, spacing, shaped, describe, ctx)?;
     let shape = signal.info().space();
     let mut cells = Cells::new(&search, classifier.is_some());
     if search.local.all_flat() {
@@ -327,7 +339,7 @@ pub fn detect_cells(
     }
     let plan = search.plan(options.memory)?;
     detect_in(&search, &plan, classifier, options, ctx, &mut cells)?;
-    cells.finish(spacing, shape, options);
+    cells.finish(spacing, search.round, shape, options);
     Ok(cells)
 }
 

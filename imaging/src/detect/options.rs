@@ -7,6 +7,9 @@ options! {
     pub struct DetectOptions("detect_cells") {
         /// Diameter of a cell body in micrometres, above 0. Every other length is a share of it.
         pub soma_diameter: f64 = 10.0,
+        /// How many times longer a cell looks along z than across, 0.2 to 10: about 3 for thin light sheets of low aperture.
+        /// None for that of the classifier, and 1 without one. Every length along z is as many times longer.
+        pub elongation: Option<f64> = None,
         /// How far a cell must stand out, in local noise, above 0, when no classifier decides. Larger finds fewer
         /// cells. Ignored when a classifier is given.
         pub threshold: f64 = 5.0,
@@ -38,6 +41,9 @@ impl DetectOptions {
             }
         };
         range("soma_diameter", self.soma_diameter, 0.0, 1e4)?;
+        if let Some(elongation) = self.elongation {
+            check_elongation(elongation)?;
+        }
         range("threshold", self.threshold, 0.0, 1e9)?;
         if let Some(score) = self.min_score
             && !(0.0..=1.0).contains(&score)
@@ -50,5 +56,14 @@ impl DetectOptions {
             }
         }
         Ok(())
+    }
+}
+
+/// Refuses an elongation that no microscope gives.
+pub(crate) fn check_elongation(elongation: f64) -> Result<()> {
+    if (0.2..=10.0).contains(&elongation) {
+        Ok(())
+    } else {
+        Err(Error::parameter("elongation", "a number between 0.2 and 10", elongation))
     }
 }

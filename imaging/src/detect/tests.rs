@@ -87,11 +87,12 @@ fn cuts_and_threads_change_nothing() {
         let run = |block: [usize; 3], threads| {
             zensaibo_core::parallel::with_threads(Some(threads), || {
                 let ctx = Ctx::quiet();
-                let search = Search::new(&volume, None, Frame::default(), spacing, 10.0, classifier.is_some(), &ctx)?;
+                let described = classifier.is_some();
+                let search = Search::new(&volume, None, Frame::default(), spacing, [10.0, 1.5], described, &ctx)?;
                 let plan = Plan::with_block([30, 61, 67], block, search.halo());
                 let mut cells = Cells::new(&search, false);
                 detect_in(&search, &plan, classifier, &options, &ctx, &mut cells)?;
-                cells.finish(spacing, [30, 61, 67], &options);
+                cells.finish(spacing, search.round, [30, 61, 67], &options);
                 Ok(cells)
             })
             .unwrap()
@@ -180,6 +181,8 @@ fn odd_volumes_are_named_or_flagged() {
     assert!(refuse(&constant, None, &wide).contains("soma_diameter"));
     let wrong = DetectOptions { threshold: 0.0, ..Default::default() };
     assert!(refuse(&constant, None, &wrong).contains("threshold"));
+    let flat = DetectOptions { elongation: Some(0.0), ..Default::default() };
+    assert!(refuse(&constant, None, &flat).contains("elongation"));
     let full = (VolumeInfo::plain("full", [4, 20, 20], Dtype::U16), Grid::filled([4, 20, 20], u16::MAX));
     let cells = detect_cells(&full, None, spacing, None, &options, &Ctx::quiet()).unwrap();
     assert_eq!(cells.report.saturated, 1600);

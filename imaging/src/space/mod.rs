@@ -33,6 +33,11 @@ impl Spacing {
         self.0.iter().product()
     }
 
+    /// The spacing in which bodies that look `elongation` times longer along z are as long as they are wide.
+    pub(crate) fn compressed(&self, elongation: f64) -> Self {
+        Self([self.0[0] / elongation, self.0[1], self.0[2]])
+    }
+
     /// A length in micrometres as voxels along each axis, not rounded.
     pub fn to_voxels(&self, um: f64) -> [f64; 3] {
         self.0.map(|spacing| um / spacing)

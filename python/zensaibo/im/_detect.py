@@ -61,6 +61,11 @@ class CellClassifier:
         return self._content["soma_diameter"]
 
     @property
+    def elongation(self) -> float:
+        """How many times longer along z than across cells looked in training."""
+        return self._content["elongation"]
+
+    @property
     def features(self) -> list[str]:
         """What it looks at."""
         return self._content["features"]
@@ -103,6 +108,7 @@ def detect_cells(
     *,
     spacing: Sequence[float] | float | None = None,
     soma_diameter: float = 10.0,
+    elongation: float | None = None,
     classifier: str | PathLike[str] | CellClassifier | None = "default",
     threshold: float = 5.0,
     min_score: float | None = None,
@@ -129,15 +135,20 @@ def detect_cells(
         Micrometres per voxel (z, y, x); that of the volume by default, and 1 where it has none.
     soma_diameter
         Diameter of a cell body in micrometres; every other length is a share of it.
+    elongation
+        How many times longer a cell looks along z than across, 0.2 to 10, since a light sheet blurs along z: every
+        length along z is as many times longer. That of the classifier by default, and 1 without one.
     classifier
         "default" (shipped, trained on c-Fos nuclei of cleared mouse brain), the path of a saved one, a
         `CellClassifier`, or None: then `threshold` decides.
     threshold
-        How far a cell must stand out in local noise; without a classifier only.
+        How far a cell must stand out in local noise; without a classifier only. There a peak that is no brighter than three
+        of the eight sides around it is the rim of something larger and does not count.
     min_score
         Smallest probability of a cell; that of the classifier by default. With a classifier only.
     min_distance
-        Smallest distance between two cells in soma diameters: of two nearer ones the weaker goes. Smaller splits more.
+        Smallest distance between two cells in soma diameters (times the elongation along z): of two nearer ones the
+        weaker goes. Smaller splits more.
     edge_zone
         Width of the zone, in soma diameters, in which cells are marked as near the border of the volume.
     channel, time
@@ -181,6 +192,7 @@ def detect_cells(
     used = _spacing(signal, spacing)
     options = {
         "soma_diameter": soma_diameter,
+        "elongation": elongation,
         "threshold": threshold,
         "min_score": min_score,
         "min_distance": min_distance,
@@ -231,6 +243,16 @@ def _annotation(annotation: Any, shape: tuple[int, ...], spacing: tuple[float, f
     return np.asarray(ndimage.center_of_mass(array != 0, array, labels), dtype=np.float64) * np.asarray(spacing)
 
 
+def _region(region: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """A boolean volume of the patch's shape."""
+    array = np.asarray(region)
+    if array.dtype != bool or array.shape != shape:
+        raise ShapeError(
+            f"`regions`: expected a boolean volume of shape {shape}, found {array.dtype} of shape {array.shape}"
+        )
+    return np.ascontiguousarray(array)
+
+
 def train_cell_classifier(
     patches: Sequence[Any],
     annotations: Sequence[Any],
@@ -238,7 +260,9 @@ def train_cell_classifier(
     spacing: Sequence[float] | float | None = None,
     backgrounds: Sequence[Any] | None = None,
     groups: Sequence[Any] | None = None,
+    regions: Sequence[Any] | None = None,
     soma_diameter: float = 10.0,
+    elongation: float = 1.0,
     radius: float | None = None,
     min_distance: float = 0.6,
     gate_loss: float = 0.02,
@@ -269,7 +293,10 @@ def train_cell_classifier(
     groups
         For each, the animal (any value): the score from which on a candidate counts is chosen on groups that the trees in
         question have not seen. Each patch by itself by default.
-    soma_diameter, min_distance, channel, memory, threads, progress
+    regions
+        For each, a boolean volume of the voxels that were annotated, or None for all. Elsewhere nothing is learned and
+        nothing is judged.
+    soma_diameter, elongation, min_distance, channel, memory, threads, progress
         As in `detect_cells`; train with the values that you detect with.
     radius
         Farthest that a found and an annotated centre may lie apart, in micrometres; 0.8 soma diameters by default.
@@ -291,10 +318,12 @@ def train_cell_classifier(
         Lists of different length, no patch, no annotated cell near a candidate, and what `detect_cells` refuses.
     """
     volumes = [open(patch) for patch in patches]
-    for name, values in (("annotations", annotations), ("backgrounds", backgrounds), ("groups", groups)):
+    lists = {"annotations": annotations, "backgrounds": backgrounds, "groups": groups, "regions": regions}
+    for name, values in lists.items():
         if values is not None and len(values) != len(volumes):
             raise ShapeError(f"`{name}`: expected one for each of {len(volumes)} patches, found {len(values)}")
     others = [None] * len(volumes) if backgrounds is None else [None if b is None else open(b) for b in backgrounds]
+    looked = [None] * len(volumes) if regions is None else regions
     keys = list(range(len(volumes)) if groups is None else groups)
     numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     used = _spacing(volumes[0], spacing) if volumes else (1.0, 1.0, 1.0)
@@ -303,9 +332,10 @@ def train_cell_classifier(
             volume._core,
             None if other is None else other._core,
             _annotation(annotation, volume.shape[-3:], used),
+            None if region is None else _region(region, volume.shape[-3:]),
             numbers[key],
         )
-        for volume, other, annotation, key in zip(volumes, others, annotations, keys, strict=True)
+        for volume, other, annotation, region, key in zip(volumes, others, annotations, looked, keys, strict=True)
     ]
     boosting = {
         "trees": trees,
@@ -318,6 +348,7 @@ def train_cell_classifier(
     }
     options = to_json(
         soma_diameter=soma_diameter,
+        elongation=elongation,
         radius=radius,
         min_distance=min_distance,
         gate_loss=gate_loss,
