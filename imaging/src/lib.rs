@@ -7,6 +7,7 @@
 //!
 //! Order is (z, y, x) everywhere; lengths are micrometres and become voxels in one place, [`space`].
 
+pub mod atlas;
 pub mod blocks;
 pub mod classify;
 pub mod detect;
@@ -15,6 +16,8 @@ pub mod matching;
 pub mod measure;
 pub mod morphology;
 pub mod phantom;
+pub mod register;
 pub mod segment;
 pub mod space;
 pub mod track;
+pub mod transform;

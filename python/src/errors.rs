@@ -11,7 +11,7 @@ create_exception!(zensaibo, ZensaiboError, PyException, "Base of all errors that
 
 /// The classes that are also one of Python's own (two bases, which `create_exception!` cannot say).
 /// (name, Python's base, what it means)
-const CLASSES: [(&str, &str, &str); 14] = [
+const CLASSES: [(&str, &str, &str); 15] = [
     ("ParameterError", "ValueError", "A parameter is outside its range or contradicts another."),
     ("DataError", "ValueError", "The data cannot be used for what was asked."),
     ("NegativeValuesError", "DataError", "Values below zero where counts are required."),
@@ -26,6 +26,7 @@ const CLASSES: [(&str, &str, &str); 14] = [
     ("FileError", "OSError", "The operating system refused to read or write."),
     ("LimitError", "MemoryError", "More memory or size than a stated limit."),
     ("NotConvergedError", "RuntimeError", "An iteration stopped short of its tolerance."),
+    ("NotTrustworthyError", "RuntimeError", "A result that there is reason not to trust, such as a registration."),
 ];
 
 static MADE: PyOnceLock<Vec<Py<PyType>>> = PyOnceLock::new();

@@ -32,6 +32,7 @@ mod protein;
 mod pseudobulk;
 mod raster;
 mod recipe;
+mod register;
 mod regress;
 mod run;
 mod scale;
@@ -68,6 +69,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         markers::register,
         pooled::register,
         raster::register,
+        register::register,
         regress::register,
         scale::register,
         simulate::register,

@@ -83,6 +83,7 @@ described! {
     zensaibo_imaging::morphology::DistanceOptions,
     zensaibo_imaging::morphology::LabelOptions,
     zensaibo_imaging::phantom::PhantomOptions,
+    zensaibo_imaging::register::RegisterOptions,
     zensaibo_imaging::segment::NucleiOptions,
     zensaibo_imaging::segment::WatershedOptions,
     zensaibo_imaging::track::TrackOptions,

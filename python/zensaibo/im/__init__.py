@@ -4,6 +4,7 @@ Arrays are ordered (z, y, x), with time and channel before them where there are 
 micrometres. Wherever a volume is asked for, anything that `open` takes will do.
 """
 
+from ._atlas import Atlas, count_regions, load_atlas
 from ._background import BackgroundFit, destripe, local_contrast, rolling_ball, subtract_background
 from ._cells import read_cells, write_cells
 from ._detect import CellClassifier, detect_cells, train_cell_classifier
@@ -21,18 +22,22 @@ from ._filters import (
 from ._flatfield import FlatField, apply_flatfield, estimate_flatfield
 from ._nuclei import segment_nuclei
 from ._points import read_points, write_points
+from ._register import Registration, load_registration, register
 from ._resample import downsample, resample
 from ._shapes import distance_transform, label, region_properties, watershed
 from ._track import relabel_tracks, track
 from ._volume import Volume, open, write
 
 __all__ = [
+    "Atlas",
     "BackgroundFit",
     "CellClassifier",
     "FlatField",
+    "Registration",
     "Volume",
     "apply_flatfield",
     "closing",
+    "count_regions",
     "destripe",
     "detect_cells",
     "difference_of_gaussians",
@@ -44,6 +49,8 @@ __all__ = [
     "gaussian",
     "gaussian_laplace",
     "label",
+    "load_atlas",
+    "load_registration",
     "local_contrast",
     "median",
     "open",
@@ -51,6 +58,7 @@ __all__ = [
     "read_cells",
     "read_points",
     "region_properties",
+    "register",
     "relabel_tracks",
     "resample",
     "rolling_ball",

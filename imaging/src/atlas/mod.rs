@@ -1,0 +1,15 @@
+//! Reference atlases: which structure lies where, how structures nest, and how many cells each holds.
+//!
+//! An atlas is a grid of structure numbers ([`Atlas`]), a tree of structures ([`StructureTree`]) and the two halves of
+//! the body. Cells are counted ([`count_regions`]) at every level of the tree; none is lost: those beyond the grid, in
+//! voxels of no structure, or without a place are counted as such.
+
+mod count;
+mod grid;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+pub use count::{Place, RegionCount, RegionCounts, count_regions, locate};
+pub use grid::{Atlas, AtlasParts, Half};
+pub use tree::{Structure, StructureRecord, StructureTree};

@@ -1,0 +1,66 @@
+//! Options of registration.
+
+use zensaibo_core::{Error, Result};
+
+use super::similarity::Similarity;
+
+zensaibo_core::options! {
+    /// Registration of one volume to another.
+    pub struct RegisterOptions("im_register") {
+        /// How the images are compared for the affine map: "correlation" for stains that look alike, or
+        /// "mutual_information" for any two.
+        pub similarity: Similarity = Similarity::Correlation,
+        /// Whether the moving volume is a part of the fixed one: a hemisphere, a slab, tissue with a lobe missing. What
+        /// lies beyond it then does not count.
+        pub partial: bool = false,
+        /// Whether all 24 ways to turn the moving volume by right angles are tried, rather than what the headers say.
+        pub try_orientations: bool = true,
+        /// Whether a deformation follows the affine map.
+        pub deform: bool = true,
+        /// Spacing of the finest level in micrometres; absent: that of the fixed volume, or coarser where it has more
+        /// than 16 million voxels.
+        pub finest: Option<f64> = None,
+        /// Steps at most at each level of the deformation, from the coarsest (each level is twice as fine as the one
+        /// before). More are slower and fit more closely.
+        pub iterations: Vec<usize> = vec![100, 100, 60, 20],
+        /// Voxels of a level to each side of the window in which images are correlated. Larger is slower and follows
+        /// coarser structure.
+        pub radius: usize = 2,
+        /// Smoothing of each step: standard deviation in voxels of a level. Larger makes stiffer deformations.
+        pub step_smoothing: f64 = 2.0,
+        /// Smoothing of the whole deformation after each step: standard deviation in voxels of a level.
+        pub total_smoothing: f64 = 1.0,
+        /// Longest displacement of a step, in voxels of a level.
+        pub step: f64 = 0.5,
+    }
+}
+
+impl RegisterOptions {
+    fn check(&self) -> Result<()> {
+        if let Some(finest) = self.finest
+            && !(finest > 0.0 && finest.is_finite())
+        {
+            return Err(Error::parameter("finest", "micrometres above 0", finest));
+        }
+        if self.deform && (self.iterations.is_empty() || self.iterations.len() > 10) {
+            return Err(Error::parameter(
+                "iterations",
+                "1 to 10 numbers, one per level",
+                format!("{:?}", self.iterations),
+            ));
+        }
+        if !(1..=16).contains(&self.radius) {
+            return Err(Error::parameter("radius", "1 to 16 voxels", self.radius));
+        }
+        for (name, value, most) in [
+            ("step_smoothing", self.step_smoothing, 50.0),
+            ("total_smoothing", self.total_smoothing, 50.0),
+            ("step", self.step, 1.0),
+        ] {
+            if !((0.0..=most).contains(&value) && (name != "step" || value > 0.0)) {
+                return Err(Error::parameter(name, format!("0 to {most} voxels"), value));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Images of one volume at falling resolution.
+//!
+//! Every level keeps voxel 0 where it is: voxel i of a level lies at i x its spacing, so that places in micrometres mean
+//! the same at all levels.
+
+use zensaibo_core::data::Grid;
+
+use super::smooth::smooth;
+
+/// An image, its spacing in micrometres per voxel, and where it counts.
+#[derive(Clone, Debug)]
+pub(super) struct Level {
+    pub(super) image: Grid<f32>,
+    pub(super) spacing: [f64; 3],
+    /// 0 to 1 for each voxel.
+    pub(super) mask: Option<Grid<f32>>,
+}
+
+impl Level {
+    /// Micrometres from the first to the last voxel.
+    pub(super) fn extent(&self) -> [f64; 3] {
+        std::array::from_fn(|axis| (self.image.shape[axis].max(1) - 1) as f64 * self.spacing[axis])
+    }
+
+    /// The level with voxels of about `spacing` micrometres: smoothed by half a voxel of the result, then every n-th
+    /// voxel along each axis; of mean 0 and variance 1 where it counts.
+    pub(super) fn reduced(&self, spacing: f64) -> Self {
+        let factor: [usize; 3] = std::array::from_fn(|axis| {
+            let most = (self.image.shape[axis] / 4).max(1);
+            ((spacing / self.spacing[axis]).round() as usize).clamp(1, most)
+        });
+        let mut level = Self {
+            image: every(&self.image, factor),
+            spacing: std::array::from_fn(|axis| self.spacing[axis] * factor[axis] as f64),
+            mask: self.mask.as_ref().map(|mask| every(mask, factor)),
+        };
+        level.standardise();
+        level
+    }
+
+    /// Mean 0 and variance 1 over the voxels that count; a constant image becomes 0.
+    fn standardise(&mut self) {
+        let counts = |at: usize| self.mask.as_ref().is_none_or(|mask| mask.data[at] > 0.5);
+        let (mut n, mut sum, mut squares) = (0f64, 0f64, 0f64);
+        for (at, &value) in self.image.data.iter().enumerate() {
+            if counts(at) {
+                n += 1.0;
+                sum += f64::from(value);
+                squares += f64::from(value).powi(2);
+            }
+        }
+        let mean = sum / n.max(1.0);
+        let deviation = (squares / n.max(1.0) - mean * mean).max(0.0).sqrt();
+        let scale = if deviation > 1e-9 * mean.abs().max(1e-30) { 1.0 / deviation } else { 0.0 };
+        self.image.data.iter_mut().for_each(|value| *value = ((f64::from(*value) - mean) * scale) as f32);
+    }
+}
+
+/// Smoothed, then every `factor`-th voxel.
+fn every(image: &Grid<f32>, factor: [usize; 3]) -> Grid<f32> {
+    if factor == [1; 3] {
+        return image.clone();
+    }
+    let mut smoothed = image.data.clone();
+    smooth::<1>(&mut smoothed, image.shape, factor.map(|factor| if factor > 1 { 0.5 * factor as f64 } else { 0.0 }));
+    let smoothed = Grid { shape: image.shape, data: smoothed };
+    let shape: [usize; 3] = std::array::from_fn(|axis| image.shape[axis].div_ceil(factor[axis]));
+    let mut out = Grid::filled(shape, 0f32);
+    for z in 0..shape[0] {
+        for y in 0..shape[1] {
+            let row = smoothed.row(z * factor[0], y * factor[1]);
+            out.row_mut(z, y).iter_mut().zip(row.iter().step_by(factor[2])).for_each(|(out, value)| *out = *value);
+        }
+    }
+    out
+}

@@ -1,0 +1,205 @@
+//! How far a registration can be trusted.
+
+use zensaibo_core::data::Grid;
+
+use super::RegisterOptions;
+use super::align::likeness;
+use super::pyramid::Level;
+use super::registration::Registration;
+use super::similarity::Similarity;
+use super::warp::{Beyond, warp};
+use crate::transform::Affine;
+
+/// Below this overlap of the tissues a registration of whole samples is not trusted.
+const OVERLAP: f64 = 0.6;
+/// Below this correlation it is not trusted.
+const ALIKE: f64 = 0.15;
+/// Above this share of folded voxels it is not trusted.
+const FOLDS: f64 = 0.01;
+/// Stretches beyond these are not trusted.
+const STRETCH: [f64; 2] = [0.4, 2.5];
+/// A second way to turn the volume that fits this nearly as well makes the first doubtful.
+const RIVAL: f64 = 0.99;
+
+/// Measures of a registration, and what they give reason to doubt.
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct Quality {
+    /// Which of the right-angled turns of the moving volume fits, 0 being what the headers say.
+    pub turn: usize,
+    /// Likeness of small images under it, and under the next best turn.
+    pub turn_score: f64,
+    /// See `turn_score`.
+    pub rival_score: Option<f64>,
+    /// Correlation of all voxels of the fixed volume with those of the moving one, after everything.
+    pub correlation: f64,
+    /// Mean squared correlation in windows, before and after the deformation.
+    pub local_before: Option<f64>,
+    /// See `local_before`.
+    pub local_after: Option<f64>,
+    /// Dice coefficient of the tissues: of the two masks, or of what stands out from the background. For part of a sample,
+    /// the share of its tissue that lies on tissue.
+    pub overlap: f64,
+    /// Stretches of the affine map along its three axes, falling.
+    pub stretches: [f64; 3],
+    /// Share of the voxels at which the deformation folds.
+    pub folds: f64,
+    /// Smallest and largest growth of volume by the deformation alone.
+    pub growth: [f64; 2],
+    /// Largest distance in micrometres by which points of the fixed volume miss themselves after going forth and back.
+    pub inverse_error: f64,
+    /// What the user should look at.
+    pub warnings: Vec<String>,
+    /// Why the result is not to be trusted; nothing where it is.
+    pub faults: Vec<String>,
+}
+
+impl Quality {
+    /// Whether nothing speaks against the result.
+    pub fn trustworthy(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+/// Judges a registration at the spacing at which it was made (or twice, for the overlap).
+pub(super) fn judge(
+    found: &Registration,
+    fixed: &Level,
+    moving: &Level,
+    finest: f64,
+    options: &RegisterOptions,
+    (turn, turn_score, rival_score): (usize, f64, Option<f64>),
+    (local_before, local_after): (Option<f64>, Option<f64>),
+) -> Quality {
+    let (fixed, moving) = (fixed.reduced(finest), moving.reduced(finest));
+    let growth = found.field.jacobian();
+    let folds = growth.data.iter().filter(|&&value| value <= 0.0).count() as f64 / growth.len() as f64;
+    let range = growth.data.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &value| {
+        [low.min(f64::from(value)), high.max(f64::from(value))]
+    });
+    // The deformed moving volume on the fixed grid: by the field in voxels, then the affine map.
+    let vectors: Vec<f32> = found
+        .field
+        .vectors
+        .iter()
+        .flat_map(|v| (0..3).map(|axis| v[axis] / found.field.spacing[axis] as f32))
+        .collect();
+    let map = found.affine.between_voxels(fixed.spacing, moving.spacing);
+    let see = |image: &Grid<f32>, beyond| warp(image, &map, Some(&vectors), fixed.image.shape, beyond);
+    let beyond = if options.partial { Beyond::Nothing } else { Beyond::Value(super::align::background(&moving)) };
+    let seen = see(&moving.image, beyond);
+    let straight = Level { image: seen, spacing: fixed.spacing, mask: None };
+    let correlation = likeness(&fixed, &straight, &Affine::IDENTITY, Similarity::Correlation, true).0;
+    let (tissue_fixed, tissue_moving) = (tissue(&fixed), tissue(&moving));
+    let laid = see(&tissue_moving, Beyond::Value(0.0));
+    let (mut both, mut of_fixed, mut of_moving) = (0f64, 0f64, 0f64);
+    for (&a, &b) in tissue_fixed.data.iter().zip(&laid.data) {
+        let (a, b) = (f64::from(u8::from(a > 0.5)), f64::from(u8::from(b > 0.5)));
+        both += a * b;
+        of_fixed += a;
+        of_moving += b;
+    }
+    let overlap =
+        if options.partial { both / of_moving.max(1.0) } else { 2.0 * both / (of_fixed + of_moving).max(1.0) };
+    let mut quality = Quality {
+        turn,
+        turn_score,
+        rival_score,
+        correlation,
+        local_before,
+        local_after,
+        overlap,
+        stretches: found.affine.stretches(),
+        folds,
+        growth: range,
+        inverse_error: inverse_error(found),
+        ..Quality::default()
+    };
+    quality.speak(options, finest);
+    quality
+}
+
+impl Quality {
+    fn speak(&mut self, options: &RegisterOptions, finest: f64) {
+        if self.turn != 0 {
+            let turned = "the volume fits best when turned by right angles against what its orientation says";
+            self.warnings.push(format!("{turned} (turn {}): check the orientation", self.turn));
+        }
+        if let Some(rival) = self.rival_score.filter(|&rival| rival > RIVAL * self.turn_score) {
+            let text = "another way to turn the volume fits nearly as well";
+            self.warnings.push(format!("{text} ({rival:.3} against {:.3})", self.turn_score));
+        }
+        if let (Some(before), Some(after)) = (self.local_before, self.local_after)
+            && after < before
+        {
+            self.warnings.push(format!("the deformation made the images less alike ({before:.3} to {after:.3})"));
+        }
+        let mut fault = |wrong: bool, text: String| {
+            if wrong {
+                self.faults.push(text);
+            }
+        };
+        fault(self.overlap < OVERLAP, format!("the tissues overlap by {:.2} only, expected {OVERLAP}", self.overlap));
+        if options.similarity == Similarity::Correlation {
+            let text = format!("the images are hardly alike: correlation {:.2}, expected {ALIKE}", self.correlation);
+            fault(!(self.correlation >= ALIKE), text);
+        }
+        let [most, .., least] = self.stretches;
+        fault(
+            most > STRETCH[1] || least < STRETCH[0],
+            format!("the affine map stretches by {least:.2} to {most:.2}, expected {} to {}", STRETCH[0], STRETCH[1]),
+        );
+        fault(self.folds > FOLDS, format!("the deformation folds at {:.1} % of the voxels", 100.0 * self.folds));
+        let text = format!("points miss themselves by {:.1} um after going forth and back", self.inverse_error);
+        fault(self.inverse_error > finest, text);
+    }
+}
+
+/// 1 where a level stands out from its background: its mask, or Otsu's threshold.
+fn tissue(level: &Level) -> Grid<f32> {
+    if let Some(mask) = &level.mask {
+        return mask.clone();
+    }
+    const BINS: usize = 256;
+    let (low, high) = level
+        .image
+        .data
+        .iter()
+        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
+    let span = (high - low).max(f32::MIN_POSITIVE);
+    // On the square root, which brings bright outliers nearer.
+    let bin = |value: f32| ((((value - low) / span).sqrt() * BINS as f32) as usize).min(BINS - 1);
+    let mut counts = [0f64; BINS];
+    level.image.data.iter().for_each(|&value| counts[bin(value)] += 1.0);
+    let total: f64 = counts.iter().sum();
+    let all: f64 = counts.iter().enumerate().map(|(at, count)| at as f64 * count).sum();
+    let (mut below, mut sum, mut best, mut cut) = (0f64, 0f64, -1f64, 0usize);
+    for (at, count) in counts.iter().enumerate() {
+        below += count;
+        sum += at as f64 * count;
+        if below > 0.0 && below < total {
+            let between = (all * below / total - sum).powi(2) / (below * (total - below));
+            if between > best {
+                (best, cut) = (between, at);
+            }
+        }
+    }
+    let data = level.image.data.iter().map(|&value| f32::from(u8::from(bin(value) > cut))).collect();
+    Grid { shape: level.image.shape, data }
+}
+
+/// Forth and back from points spread over the fixed volume.
+fn inverse_error(found: &Registration) -> f64 {
+    const ALONG: usize = 16;
+    let (shape, spacing) = (found.field.shape, found.field.spacing);
+    let mut worst = 0f64;
+    for at in 0..ALONG.pow(3) {
+        let step = [at / ALONG / ALONG, at / ALONG % ALONG, at % ALONG];
+        let place: [f64; 3] = std::array::from_fn(|axis| {
+            (step[axis] as f64 + 0.5) / ALONG as f64 * (shape[axis] - 1) as f64 * spacing[axis]
+        });
+        let (home, _) = found.to_fixed(found.to_moving(place));
+        worst = worst.max((0..3).map(|axis| (home[axis] - place[axis]).powi(2)).sum::<f64>().sqrt());
+    }
+    worst
+}

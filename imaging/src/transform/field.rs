@@ -1,0 +1,182 @@
+//! Fields of displacements on a grid.
+
+use rayon::prelude::*;
+use zensaibo_core::data::Grid;
+use zensaibo_core::{DataFault, Error, Result};
+
+/// Steps after which the search for the place that a field maps to a given one ends.
+const STEPS: usize = 60;
+
+/// Displacements on a grid: a place x goes to x + d(x), with d interpolated linearly between voxel centres and that of
+/// the nearest voxel beyond the grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    /// Voxels along z, y and x.
+    pub shape: [usize; 3],
+    /// Micrometres per voxel.
+    pub spacing: [f64; 3],
+    /// Displacements (z, y, x) in micrometres, voxel by voxel.
+    pub vectors: Vec<[f32; 3]>,
+}
+
+impl Field {
+    /// A checked field.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a wrong number of vectors, an empty grid, or values that are not finite.
+    pub fn new(shape: [usize; 3], spacing: [f64; 3], vectors: Vec<[f32; 3]>) -> Result<Self> {
+        let voxels: usize = shape.iter().product();
+        if voxels != vectors.len() || voxels == 0 {
+            let expected = format!("{voxels} vectors, at least one");
+            return Err(Error::data(DataFault::Shape, "displacement field", expected, vectors.len()));
+        }
+        if let Some(at) = vectors.iter().position(|vector| vector.iter().any(|value| !value.is_finite())) {
+            let found = format!("{:?} at voxel {at}", vectors[at]);
+            return Err(Error::data(DataFault::NotFinite, "displacement field", "finite displacements", found));
+        }
+        Ok(Self { shape, spacing: zensaibo_core::data::check_spacing(spacing)?, vectors })
+    }
+
+    /// A field that moves nothing.
+    pub fn still(shape: [usize; 3], spacing: [f64; 3]) -> Self {
+        Self { shape, spacing, vectors: vec![[0.0; 3]; shape.iter().product()] }
+    }
+
+    /// The displacement at a place.
+    pub fn at(&self, place: [f64; 3]) -> [f64; 3] {
+        let mut low = [0usize; 3];
+        let mut share = [0f64; 3];
+        for axis in 0..3 {
+            let last = self.shape[axis] - 1;
+            // A NaN stays at voxel 0 and is answered by the share.
+            let voxel = (place[axis] / self.spacing[axis]).clamp(0.0, last as f64);
+            low[axis] = (voxel as usize).min(last.saturating_sub(1));
+            share[axis] = voxel - low[axis] as f64;
+        }
+        let [depth, height, width] = self.shape;
+        let up = [usize::from(depth > 1), usize::from(height > 1), usize::from(width > 1)];
+        let mut sum = [0f64; 3];
+        for corner in 0..8usize {
+            let bits = [corner >> 2 & 1, corner >> 1 & 1, corner & 1];
+            let weight: f64 =
+                (0..3).map(|axis| if bits[axis] == 1 { share[axis] } else { 1.0 - share[axis] }).product();
+            let [z, y, x] = std::array::from_fn(|axis| low[axis] + bits[axis] * up[axis]);
+            let vector = self.vectors[(z * height + y) * width + x];
+            for axis in 0..3 {
+                sum[axis] += weight * f64::from(vector[axis]);
+            }
+        }
+        sum
+    }
+
+    /// Where a place goes.
+    pub fn apply(&self, place: [f64; 3]) -> [f64; 3] {
+        let moved = self.at(place);
+        std::array::from_fn(|axis| place[axis] + moved[axis])
+    }
+
+    /// The place that goes to `goal`, searched from `start`; and how far from `goal` it really goes, in micrometres. Each
+    /// step takes away what is left; where that does not come nearer, half of it.
+    pub fn solve(&self, goal: [f64; 3], start: [f64; 3]) -> ([f64; 3], f64) {
+        let enough = 1e-7 * self.spacing.iter().copied().fold(f64::INFINITY, f64::min);
+        let left = |place: [f64; 3]| {
+            let to = self.apply(place);
+            std::array::from_fn::<f64, 3, _>(|axis| goal[axis] - to[axis])
+        };
+        let length = |v: [f64; 3]| v.iter().map(|x| x * x).sum::<f64>().sqrt();
+        let mut best = start;
+        let mut remains = left(best);
+        let mut distance = length(remains);
+        let mut damping = 1.0;
+        for _ in 0..STEPS {
+            if !(distance > enough) {
+                break;
+            }
+            let next = std::array::from_fn(|axis| best[axis] + damping * remains[axis]);
+            let there = left(next);
+            if length(there) < distance {
+                (best, remains, distance) = (next, there, length(there));
+            } else {
+                damping *= 0.5;
+                if damping < 1e-3 {
+                    break;
+                }
+            }
+        }
+        (best, distance)
+    }
+
+    /// The field on the same grid that leads back, and the largest distance in micrometres by which it misses.
+    pub fn inverse(&self) -> (Self, f64) {
+        let [_, height, width] = self.shape;
+        let mut vectors = vec![[0f32; 3]; self.vectors.len()];
+        let worst: Vec<f64> = vectors
+            .par_chunks_mut(height * width)
+            .enumerate()
+            .map(|(z, plane)| {
+                let mut worst = 0f64;
+                for (at, vector) in plane.iter_mut().enumerate() {
+                    let goal = [z, at / width, at % width];
+                    let goal: [f64; 3] = std::array::from_fn(|axis| goal[axis] as f64 * self.spacing[axis]);
+                    let moved = self.at(goal);
+                    let (place, missed) = self.solve(goal, std::array::from_fn(|axis| goal[axis] - moved[axis]));
+                    *vector = std::array::from_fn(|axis| (place[axis] - goal[axis]) as f32);
+                    worst = worst.max(missed);
+                }
+                worst
+            })
+            .collect();
+        (Self { vectors, ..self.clone_shape() }, worst.into_iter().fold(0.0, f64::max))
+    }
+
+    fn clone_shape(&self) -> Self {
+        Self { shape: self.shape, spacing: self.spacing, vectors: Vec::new() }
+    }
+
+    /// `self` after `first`, on the grid of `first`.
+    pub fn after(&self, first: &Self) -> Self {
+        let [_, height, width] = first.shape;
+        let mut vectors = first.vectors.clone();
+        vectors.par_chunks_mut(height * width).enumerate().for_each(|(z, plane)| {
+            for (at, vector) in plane.iter_mut().enumerate() {
+                let voxel = [z, at / width, at % width];
+                let place =
+                    std::array::from_fn(|axis| voxel[axis] as f64 * first.spacing[axis] + f64::from(vector[axis]));
+                let more = self.at(place);
+                *vector = std::array::from_fn(|axis| (f64::from(vector[axis]) + more[axis]) as f32);
+            }
+        });
+        Self { vectors, ..first.clone_shape() }
+    }
+
+    /// By how much a small volume at each voxel grows: determinant of the Jacobian, central differences (one-sided at
+    /// the edge). At or below 0 where space folds.
+    pub fn jacobian(&self) -> Grid<f32> {
+        let shape = self.shape;
+        let mut out = Grid::filled(shape, 1f32);
+        out.data.par_chunks_mut(shape[1] * shape[2]).enumerate().for_each(|(z, plane)| {
+            for (at, out) in plane.iter_mut().enumerate() {
+                let voxel = [z, at / shape[2], at % shape[2]];
+                let mut matrix = [[0f64; 3]; 3];
+                for axis in 0..3 {
+                    let (low, high) = (voxel[axis].saturating_sub(1), (voxel[axis] + 1).min(shape[axis] - 1));
+                    let side = |to: usize| {
+                        let mut there = voxel;
+                        there[axis] = to;
+                        self.vectors[(there[0] * shape[1] + there[1]) * shape[2] + there[2]]
+                    };
+                    if high > low {
+                        let (below, above) = (side(low), side(high));
+                        let step = (high - low) as f64 * self.spacing[axis];
+                        for row in 0..3 {
+                            matrix[row][axis] = f64::from(above[row] - below[row]) / step;
+                        }
+                    }
+                    matrix[axis][axis] += 1.0;
+                }
+                *out = super::Affine { matrix, shift: [0.0; 3] }.determinant() as f32;
+            }
+        });
+        out
+    }
+}

@@ -1,0 +1,335 @@
+//! Bindings of registration and of atlases.
+
+use std::sync::Arc;
+
+use numpy::{
+    IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
+};
+use pyo3::prelude::*;
+use zensaibo_core::data::{Grid, Orientation};
+use zensaibo_core::options::Options;
+use zensaibo_core::{DataFault, Error, Result};
+use zensaibo_imaging::atlas::{self, Atlas, AtlasParts, Half, Place, StructureRecord, StructureTree};
+use zensaibo_imaging::register::{self, Image, Interpolation, RegisterOptions, Registration};
+use zensaibo_imaging::space::Spacing;
+use zensaibo_imaging::transform::{Affine, Field};
+
+use crate::errors::to_python;
+use crate::run::run;
+
+/// A contiguous array as a grid.
+fn grid<T: numpy::Element + Copy>(array: &PyReadonlyArray3<'_, T>) -> PyResult<Grid<T>> {
+    let view = array.as_array();
+    let (depth, height, width) = view.dim();
+    Ok(Grid { shape: [depth, height, width], data: array.as_slice()?.to_vec() })
+}
+
+fn array<'py, T: numpy::Element>(py: Python<'py>, grid: Grid<T>) -> PyResult<Bound<'py, PyArray3<T>>> {
+    grid.data.into_pyarray(py).reshape(grid.shape)
+}
+
+fn image(
+    voxels: &PyReadonlyArray3<'_, f32>,
+    spacing: [f64; 3],
+    orientation: Option<&str>,
+    mask: Option<&PyReadonlyArray3<'_, f32>>,
+) -> PyResult<Result<Image>> {
+    let (voxels, mask) = (grid(voxels)?, mask.map(grid).transpose()?);
+    let parsed = orientation.map(str::parse::<Orientation>).transpose();
+    Ok(Spacing::new(spacing).and_then(|spacing| Ok(Image { voxels, spacing, orientation: parsed?, mask })))
+}
+
+/// (n, 3) places.
+fn places(points: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<[f64; 3]>> {
+    let flat = points.as_slice()?;
+    match points.as_array().ncols() {
+        3 => Ok(flat.as_chunks::<3>().0.to_vec()),
+        other => {
+            let message = format!("`points`: expected shape (n, 3), found (n, {other})");
+            Err(pyo3::exceptions::PyValueError::new_err(message))
+        }
+    }
+}
+
+/// A registration that was found or read.
+#[pyclass(name = "Registration", frozen)]
+struct PyRegistration {
+    found: Arc<Registration>,
+}
+
+#[pymethods]
+impl PyRegistration {
+    /// From its parts: vectors (z, y, x, 3) float32 in micrometres, their spacing, the affine map (3 x 4), shapes and
+    /// spacings of both volumes, the quality as JSON.
+    #[new]
+    fn new(
+        py: Python<'_>,
+        vectors: numpy::PyReadonlyArray4<'_, f32>,
+        field_spacing: [f64; 3],
+        affine: PyReadonlyArray2<'_, f64>,
+        fixed: ([usize; 3], [f64; 3]),
+        moving: ([usize; 3], [f64; 3]),
+        quality: &str,
+    ) -> PyResult<Self> {
+        let (depth, height, width, _) = vectors.as_array().dim();
+        let flat = vectors.as_slice()?.as_chunks::<3>().0.to_vec();
+        let rows = affine.as_array();
+        let make = || -> Result<Registration> {
+            if rows.dim() != (3, 4) {
+                let found = format!("{:?}", rows.dim());
+                return Err(Error::data(DataFault::Shape, "affine map", "3 x 4 numbers", found));
+            }
+            let map = Affine {
+                matrix: std::array::from_fn(|row| std::array::from_fn(|at| rows[[row, at]])),
+                shift: std::array::from_fn(|row| rows[[row, 3]]),
+            };
+            let field = Field::new([depth, height, width], field_spacing, flat.clone())?;
+            let mut found = Registration::new(field, map, fixed, moving)?;
+            found.quality = serde_json::from_str(quality)
+                .map_err(|error| Error::parameter("quality", "the report of a registration", error))?;
+            Ok(found)
+        };
+        Ok(Self { found: Arc::new(make().map_err(|error| to_python(py, error))?) })
+    }
+
+    /// Displacements (z, y, x, 3) in micrometres.
+    fn vectors<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, numpy::PyArray4<f32>>> {
+        let field = &self.found.field;
+        let [depth, height, width] = field.shape;
+        field.vectors.as_flattened().to_vec().into_pyarray(py).reshape([depth, height, width, 3])
+    }
+
+    #[getter]
+    fn field_spacing(&self) -> [f64; 3] {
+        self.found.field.spacing
+    }
+
+    /// 3 x 4.
+    #[getter]
+    fn affine<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let map = &self.found.affine;
+        let rows: Vec<f64> = (0..3).flat_map(|row| map.matrix[row].into_iter().chain([map.shift[row]])).collect();
+        rows.into_pyarray(py).reshape([3, 4])
+    }
+
+    #[getter]
+    fn fixed(&self) -> ([usize; 3], [f64; 3]) {
+        self.found.fixed
+    }
+
+    #[getter]
+    fn moving(&self) -> ([usize; 3], [f64; 3]) {
+        self.found.moving
+    }
+
+    /// The quality report as JSON.
+    #[getter]
+    fn quality(&self) -> String {
+        serde_json::to_string(&self.found.quality).unwrap_or_default()
+    }
+
+    #[getter]
+    fn trustworthy(&self) -> bool {
+        self.found.quality.trustworthy()
+    }
+
+    /// (n, 3) places in the other space.
+    #[pyo3(signature = (points, to_moving, threads=None, progress=None))]
+    fn map_points<'py>(
+        &self,
+        py: Python<'py>,
+        points: PyReadonlyArray2<'py, f64>,
+        to_moving: bool,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray2<f64>>> {
+        let points = places(&points)?;
+        let found = self.found.clone();
+        let out = run(py, threads, progress, |ctx| found.map_points(&points, to_moving, ctx))?;
+        out.as_flattened().to_vec().into_pyarray(py).reshape([out.len(), 3])
+    }
+
+    /// A float32 image on the other grid.
+    #[pyo3(signature = (voxels, to_moving, threads=None, progress=None))]
+    fn warp_image<'py>(
+        &self,
+        py: Python<'py>,
+        voxels: PyReadonlyArray3<'py, f32>,
+        to_moving: bool,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        let image = grid(&voxels)?;
+        let found = self.found.clone();
+        let out = run(py, threads, progress, |ctx| {
+            found.warp(&image, Interpolation::Linear, to_moving, |value| value as f32, ctx)
+        })?;
+        array(py, out)
+    }
+
+    /// uint32 labels on the other grid.
+    #[pyo3(signature = (labels, to_moving, threads=None, progress=None))]
+    fn warp_labels<'py>(
+        &self,
+        py: Python<'py>,
+        labels: PyReadonlyArray3<'py, u32>,
+        to_moving: bool,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, PyArray3<u32>>> {
+        let labels = grid(&labels)?;
+        let found = self.found.clone();
+        let out = run(py, threads, progress, |ctx| {
+            found.warp(&labels, Interpolation::Nearest, to_moving, |value| value as u32, ctx)
+        })?;
+        array(py, out)
+    }
+
+    /// Growth of small volumes of the fixed space on their way to the moving one, on the grid of the field.
+    fn jacobian<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray3<f32>>> {
+        array(py, py.detach(|| self.found.jacobian()))
+    }
+}
+
+/// Registers two images; each (voxels float32, spacing, orientation or None, mask float32 or None).
+#[pyfunction]
+#[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, options, threads=None, progress=None))]
+fn im_register<'py>(
+    py: Python<'py>,
+    moving: PyReadonlyArray3<'py, f32>,
+    moving_spacing: [f64; 3],
+    moving_orientation: Option<&str>,
+    moving_mask: Option<PyReadonlyArray3<'py, f32>>,
+    fixed: PyReadonlyArray3<'py, f32>,
+    fixed_spacing: [f64; 3],
+    fixed_orientation: Option<&str>,
+    fixed_mask: Option<PyReadonlyArray3<'py, f32>>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<PyRegistration> {
+    let options = RegisterOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let moving = image(&moving, moving_spacing, moving_orientation, moving_mask.as_ref())?;
+    let fixed = image(&fixed, fixed_spacing, fixed_orientation, fixed_mask.as_ref())?;
+    let (moving, fixed) = (moving.map_err(|e| to_python(py, e))?, fixed.map_err(|e| to_python(py, e))?);
+    let found = run(py, threads, progress, |ctx| register::register(&moving, &fixed, &options, ctx))?;
+    Ok(PyRegistration { found: Arc::new(found) })
+}
+
+/// An atlas.
+#[pyclass(name = "Atlas", frozen)]
+struct PyAtlas {
+    atlas: Arc<Atlas>,
+}
+
+#[pymethods]
+impl PyAtlas {
+    /// From its parts; a structure is (id, acronym, name, id of the parent or None, (red, green, blue)).
+    #[new]
+    #[pyo3(signature = (name, annotation, spacing, orientation, structures, hemispheres=None))]
+    #[allow(clippy::type_complexity)] // rows of a table
+    fn new(
+        py: Python<'_>,
+        name: String,
+        annotation: PyReadonlyArray3<'_, u64>,
+        spacing: [f64; 3],
+        orientation: &str,
+        structures: Vec<(u64, String, String, Option<u64>, [u8; 3])>,
+        hemispheres: Option<PyReadonlyArray3<'_, u8>>,
+    ) -> PyResult<Self> {
+        let (annotation, hemispheres) = (grid(&annotation)?, hemispheres.as_ref().map(grid).transpose()?);
+        let make = || -> Result<Atlas> {
+            let records = structures
+                .into_iter()
+                .map(|(id, acronym, name, parent, rgb)| StructureRecord { id, acronym, name, parent, rgb })
+                .collect();
+            Atlas::new(AtlasParts {
+                name,
+                annotation,
+                template: None,
+                hemispheres,
+                spacing: Spacing::new(spacing)?,
+                orientation: orientation.parse()?,
+                tree: StructureTree::new(records)?,
+            })
+        };
+        Ok(Self { atlas: Arc::new(make().map_err(|error| to_python(py, error))?) })
+    }
+
+    /// (id, acronym, name, parent or None, depth, end, rgb) of every structure, each before its parts.
+    #[allow(clippy::type_complexity)] // rows of a table
+    fn structures(&self) -> Vec<(u64, String, String, Option<usize>, usize, usize, [u8; 3])> {
+        let row = |s: &atlas::Structure| {
+            let r = &s.record;
+            (r.id, r.acronym.clone(), r.name.clone(), s.parent, s.depth, s.end, r.rgb)
+        };
+        self.atlas.tree.structures().iter().map(row).collect()
+    }
+
+    #[getter]
+    fn remarks(&self) -> Vec<String> {
+        self.atlas.remarks.clone()
+    }
+
+    /// For each point: index of its structure (-1 background, -2 outside, -3 without a place), and whether it lies left.
+    #[pyo3(signature = (points, threads=None, progress=None))]
+    fn locate<'py>(
+        &self,
+        py: Python<'py>,
+        points: PyReadonlyArray2<'py, f64>,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyArray1<i32>>, Bound<'py, PyArray1<bool>>)> {
+        let points = places(&points)?;
+        let found = run(py, threads, progress, |ctx| atlas::locate(&points, &self.atlas, ctx))?;
+        let index = |place: &Place| match *place {
+            Place::Structure(index, _) => index as i32,
+            Place::Background => -1,
+            Place::Outside => -2,
+            Place::Lost => -3,
+        };
+        let left: Vec<bool> = found.iter().map(|place| matches!(place, Place::Structure(_, Half::Left))).collect();
+        Ok((found.iter().map(index).collect::<Vec<i32>>().into_pyarray(py), left.into_pyarray(py)))
+    }
+
+    /// Per structure: own cells, cells with parts, volume in mm^3 (each structures x (left, right)); and the numbers in the
+    /// background, outside, without a place.
+    #[pyo3(signature = (structures, left, growth=None, threads=None, progress=None))]
+    #[allow(clippy::type_complexity)] // becomes a table in Python
+    fn count<'py>(
+        &self,
+        py: Python<'py>,
+        structures: PyReadonlyArray1<'py, i32>,
+        left: PyReadonlyArray1<'py, bool>,
+        growth: Option<PyReadonlyArray3<'py, f32>>,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f64>>, [u64; 3])> {
+        let growth = growth.as_ref().map(grid).transpose()?;
+        let n = self.atlas.tree.structures().len();
+        let mut found = Vec::with_capacity(structures.len()?);
+        for (&index, &left) in structures.as_slice()?.iter().zip(left.as_slice()?) {
+            found.push(match index {
+                -1 => Place::Background,
+                -2 => Place::Outside,
+                index if (0..n as i32).contains(&index) => {
+                    Place::Structure(index as usize, if left { Half::Left } else { Half::Right })
+                }
+                _ => Place::Lost,
+            });
+        }
+        let counts = run(py, threads, progress, |ctx| atlas::count_regions(&found, &self.atlas, growth.as_ref(), ctx))?;
+        let regions = &counts.regions;
+        let table = |pick: &dyn Fn(&atlas::RegionCount) -> [u64; 2]| {
+            regions.iter().flat_map(pick).collect::<Vec<u64>>().into_pyarray(py).reshape([n, 2])
+        };
+        let volume = regions.iter().flat_map(|r| r.volume).collect::<Vec<f64>>().into_pyarray(py).reshape([n, 2])?;
+        Ok((table(&|r| r.own)?, table(&|r| r.cells)?, volume, [counts.background, counts.outside, counts.lost]))
+    }
+}
+
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyRegistration>()?;
+    module.add_class::<PyAtlas>()?;
+    module.add_function(wrap_pyfunction!(im_register, module)?)
+}

@@ -1,0 +1,370 @@
+"""Registration: which place of a sample is which place of an atlas."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._options import to_json
+from .._progress import Progress, reporting
+from ..errors import DataError, FileError, NotTrustworthyError, ParameterError, ShapeError
+from ._resample import resample
+from ._spatial import places
+from ._volume import Volume, _spacing, open
+
+#: Name of the file that describes a saved registration, and its version.
+_FILE, _VERSION = "registration.json", 1
+
+
+class Registration:
+    """What `register` returns: the map between a moving volume (a sample) and a fixed one (an atlas), both ways.
+
+    Places are (z, y, x) in micrometres along the axes of each volume as it is stored, the centre of the first voxel at 0.
+    """
+
+    def __init__(self, core: _core.Registration) -> None:
+        self._core = core
+
+    def __repr__(self) -> str:
+        fixed, moving = self._core.fixed[0], self._core.moving[0]
+        state = "trustworthy" if self._core.trustworthy else "NOT trustworthy"
+        return f"Registration(moving {tuple(moving)} to fixed {tuple(fixed)}, {state})"
+
+    @property
+    def affine(self) -> np.ndarray:
+        """(3, 4) float64: from places of the fixed volume, displaced by `displacements`, to places of the moving one."""
+        return self._core.affine
+
+    @property
+    def displacements(self) -> np.ndarray:
+        """(z, y, x, 3) float32 micrometres, on a grid over the fixed volume with `displacement_spacing`."""
+        return self._core.vectors()
+
+    @property
+    def displacement_spacing(self) -> tuple[float, float, float]:
+        """Micrometres per voxel of `displacements`."""
+        return tuple(self._core.field_spacing)
+
+    def transform_points(
+        self,
+        points: Any,
+        inverse: bool = False,
+        *,
+        threads: int | None = None,
+        progress: bool | Progress | None = None,
+    ) -> np.ndarray:
+        """Places of the moving volume in the fixed one; with `inverse`, the other way.
+
+        Parameters
+        ----------
+        points
+            (n, 3) places (z, y, x) in micrometres, or an AnnData with ``obsm["spatial"]`` (x, y, z).
+        inverse
+            From the fixed volume to the moving one.
+        threads, progress
+            See :mod:`zensaibo`.
+
+        Returns
+        -------
+        (n, 3) float64. Points outside the volumes are mapped too, by the displacement of the nearest voxel; NaN stays NaN.
+        No point is dropped or rounded.
+
+        Notes
+        -----
+        Displacements are interpolated linearly in float64. From moving to fixed the map is solved for each point to 1e-7 of a
+        voxel, so that forth and back lead home. A million points take about a CPU-second.
+        """
+        if hasattr(points, "obsm"):
+            points = places(points)
+        points = np.ascontiguousarray(points, dtype=np.float64)
+        if points.ndim != 2 or points.shape[1] != 3:
+            raise ShapeError(f"points: expected shape (n, 3), found {points.shape}")
+        with reporting(progress) as callback:
+            return self._core.map_points(points, inverse, threads, callback)
+
+    def warp_image(
+        self, image: Any, inverse: bool = False, *, threads: int | None = None, progress: bool | Progress | None = None
+    ) -> np.ndarray:
+        """The moving image on the grid of the fixed volume; with `inverse`, an image of the fixed volume on the moving grid.
+
+        `image` has the shape of its volume. Linear interpolation; 0 beyond the image. Returns float32.
+        """
+        voxels = np.ascontiguousarray(_array(image), dtype=np.float32)
+        with reporting(progress) as callback:
+            return self._core.warp_image(voxels, inverse, threads, callback)
+
+    def warp_labels(
+        self, labels: Any, inverse: bool = True, *, threads: int | None = None, progress: bool | Progress | None = None
+    ) -> np.ndarray:
+        """Labels of the fixed volume (an annotation) on the grid of the moving one; with ``inverse=False`` the other way.
+
+        `labels` are whole numbers of at least 0, of any type. The nearest voxel's; 0 beyond the volume. Returns the type that
+        came in.
+        """
+        voxels = _array(labels)
+        if voxels.dtype.kind not in "iub":
+            raise ParameterError(f"labels: expected whole numbers, found {voxels.dtype}")
+        # Numbers of any size travel as their rank.
+        values, ranks = np.unique(np.append(voxels.ravel(), np.zeros(1, voxels.dtype)), return_inverse=True)
+        zero = int(np.searchsorted(values, 0))
+        if zero:
+            raise ParameterError(f"labels: expected numbers of at least 0, found {values[0]}")
+        ranks = np.ascontiguousarray(ranks[:-1].reshape(voxels.shape), dtype=np.uint32)
+        with reporting(progress) as callback:
+            return values[self._core.warp_labels(ranks, inverse, threads, callback)]
+
+    def jacobian(self) -> np.ndarray:
+        """By how much a small volume of the fixed space grows on its way to the sample: float32 on the grid of
+        `displacements`."""
+        return self._core.jacobian()
+
+    def report(self) -> dict[str, Any]:
+        """How far the result can be trusted.
+
+        ``turn`` (which of 24 right-angled turns fitted; 0 is what the orientations say), ``turn_score``, ``rival_score``,
+        ``correlation`` (of all voxels after everything), ``local_before``, ``local_after`` (mean squared correlation in
+        windows, without and with the deformation), ``overlap`` (Dice of the tissues), ``stretches`` (of the affine map),
+        ``folds`` (share of voxels), ``growth`` (least and most), ``inverse_error`` (um), ``warnings``, ``faults`` (why it is
+        not to be trusted; empty where it is).
+        """
+        return json.loads(self._core.quality)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Saves into a folder, made beside and renamed: ``displacements.npy`` and ``registration.json`` with the affine map
+        as coordinate transformations in the words of OME-NGFF.
+
+        Raises
+        ------
+        zensaibo.errors.FileError
+            Where the folder exists already or cannot be written.
+        """
+        path = Path(path)
+        if path.exists():
+            raise FileError(f"{path}: expected a folder that does not exist yet")
+        text = {
+            "zensaibo": "registration",
+            "version": _VERSION,
+            "fixed": self._core.fixed,
+            "moving": self._core.moving,
+            "field_spacing": self._core.field_spacing,
+            "coordinateTransformations": [
+                {"type": "displacements", "path": "displacements.npy", "input": "fixed"},
+                {"type": "affine", "affine": self.affine.tolist(), "output": "moving"},
+            ],
+            "quality": self.report(),
+        }
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            made = Path(folder) / "made"
+            made.mkdir()
+            np.save(made / "displacements.npy", self.displacements)
+            (made / _FILE).write_text(json.dumps(text, indent=1))
+            os.rename(made, path)
+
+
+def load_registration(path: str | PathLike[str]) -> Registration:
+    """A registration that `Registration.save` left.
+
+    Raises
+    ------
+    zensaibo.errors.FileError, zensaibo.errors.DataError
+        A folder without a registration, or with one that is damaged: named with its file.
+    """
+    path = Path(path)
+    try:
+        text = json.loads((path / _FILE).read_text())
+        vectors = np.load(path / "displacements.npy")
+    except OSError as error:
+        raise FileError(f"{path}: expected a folder with {_FILE} and displacements.npy ({error})") from None
+    except ValueError as error:
+        raise DataError(f"{path}: damaged ({error})") from None
+    if text.get("zensaibo") != "registration" or text.get("version") != _VERSION:
+        found = f"{text.get('zensaibo')!r}, version {text.get('version')!r}"
+        raise DataError(f"{path / _FILE}: expected a registration of version {_VERSION}, found {found}")
+    affine = np.array(text["coordinateTransformations"][1]["affine"], dtype=np.float64)
+    fixed, moving = ((tuple(shape), tuple(um)) for shape, um in (text["fixed"], text["moving"]))
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    if vectors.ndim != 4 or vectors.shape[3] != 3:
+        raise DataError(f"{path / 'displacements.npy'}: expected shape (z, y, x, 3), found {vectors.shape}")
+    quality = json.dumps(text["quality"])
+    return Registration(_core.Registration(vectors, tuple(text["field_spacing"]), affine, fixed, moving, quality))
+
+
+def register(
+    moving: Any,
+    fixed: Any,
+    *,
+    moving_spacing: Sequence[float] | float | None = None,
+    fixed_spacing: Sequence[float] | float | None = None,
+    moving_orientation: str | None = None,
+    fixed_orientation: str | None = None,
+    mask: Any = None,
+    fixed_mask: Any = None,
+    partial: bool = False,
+    similarity: str = "correlation",
+    try_orientations: bool = True,
+    deform: bool = True,
+    finest: float | None = None,
+    iterations: Sequence[int] = (100, 100, 60, 20),
+    radius: int = 2,
+    step_smoothing: float = 2.0,
+    total_smoothing: float = 1.0,
+    step: float = 0.5,
+    trust: bool = False,
+    memory: int | str | None = None,
+    threads: int | None = None,
+    progress: bool | Progress | None = None,
+) -> Registration:
+    """Finds which place of `moving` is which place of `fixed`: turn, affine map, deformation.
+
+    Parameters
+    ----------
+    moving, fixed
+        Volumes of one channel (a sample's autofluorescence, an atlas's template): anything that `zensaibo.im.open` takes. A
+        moving volume finer than `finest` is resampled to it first, block by block.
+    moving_spacing, fixed_spacing
+        Micrometres per voxel (z, y, x); those of the volumes by default.
+    moving_orientation, fixed_orientation
+        For each axis the anatomical side where index 0 lies, such as "psl"; those of the volumes by default. Where one of the
+        two is not known, the axes are taken to point the same way until `try_orientations` finds otherwise.
+    mask, fixed_mask
+        Where the moving, the fixed volume counts: volumes of their shapes, not 0 there.
+    partial
+        Whether the sample is a part of what `fixed` shows: a hemisphere, a slab, a brain with a lobe missing. What lies beyond
+        it then does not count, and it is tried at many places.
+    similarity
+        "correlation" where both look alike, "mutual_information" for any two stains; for turn and affine map. The deformation
+        follows squared correlation in windows, which needs no equal contrast.
+    try_orientations
+        Try all 24 ways to turn the sample by right angles; one that contradicts the orientations is warned of.
+    deform
+        Whether a deformation follows the affine map.
+    finest
+        Spacing in micrometres at which the search ends; that of `fixed` by default, coarser above 16 million voxels.
+    iterations
+        Steps at most at each level of the deformation, from the coarsest; each level is twice as fine as the one before.
+    radius
+        Voxels of a level to each side of the windows.
+    step_smoothing, total_smoothing
+        Standard deviations in voxels of a level: of each step, and of the whole after each step. Larger is stiffer.
+    step
+        Longest displacement of a step in voxels of a level, at most 1.
+    trust
+        Return a result that is not to be trusted instead of raising.
+    memory
+        Working memory for resampling, in bytes or as text; 2 GiB by default.
+    threads, progress
+        See :mod:`zensaibo`. Threads change the time and nothing else.
+
+    Returns
+    -------
+    Registration
+
+    Raises
+    ------
+    zensaibo.errors.NotTrustworthyError
+        The tissues hardly overlap, the images are hardly alike, the map stretches or folds: with the reasons.
+    zensaibo.errors.DataError
+        Volumes that are constant, too small or not finite; empty masks.
+    zensaibo.errors.ParameterError
+        Options out of range; several channels or time points; no spacing.
+
+    Warns
+    -----
+    UserWarning
+        The orientations are contradicted, or two ways to turn the sample fit about equally.
+
+    Notes
+    -----
+    Nothing is random. About 0.3 CPU-microseconds per voxel of a level and step; 110 bytes per voxel of the finest level. References:
+    Avants et al. 2008, Medical Image Analysis 12, 26 (symmetric diffeomorphisms by correlation); Mattes et al. 2003, IEEE
+    Trans. Medical Imaging 22, 120 (mutual information).
+    """
+    options = to_json(
+        similarity=similarity,
+        partial=bool(partial),
+        try_orientations=bool(try_orientations),
+        deform=bool(deform),
+        finest=None if finest is None else float(finest),
+        iterations=[int(n) for n in iterations],
+        radius=radius,
+        step_smoothing=float(step_smoothing),
+        total_smoothing=float(total_smoothing),
+        step=float(step),
+    )
+    still, still_um = _image(fixed, "fixed", fixed_spacing)
+    sample, sample_um = _image(moving, "moving", moving_spacing)
+    goal = float(finest) if finest is not None else max(still_um)
+    shape, origin, um, mask_of = sample.shape, np.zeros(3), np.array(sample_um), _mask(mask, sample.shape, "mask")
+    if np.any(um < 0.75 * goal):
+        coarse = resample(
+            sample, spacing=sample_um, to=tuple(np.maximum(um, goal)), dtype=np.float32, memory=memory, threads=threads
+        )
+        origin = np.array(coarse.origin) - np.array(sample.origin)
+        if mask_of is not None:
+            held = resample(mask_of, spacing=sample_um, to=tuple(np.maximum(um, goal)), memory=memory, threads=threads)
+            mask_of = np.ascontiguousarray(np.asarray(held), dtype=np.float32)
+        sample_array, used = np.asarray(coarse), coarse.spacing or sample_um
+    else:
+        sample_array, used = np.asarray(sample), sample_um
+    with reporting(progress) as callback:
+        found = _core.im_register(
+            np.ascontiguousarray(sample_array, dtype=np.float32),
+            tuple(used),
+            moving_orientation if moving_orientation is not None else sample.orientation,
+            mask_of,
+            np.ascontiguousarray(np.asarray(still), dtype=np.float32),
+            tuple(still_um),
+            fixed_orientation if fixed_orientation is not None else still.orientation,
+            _mask(fixed_mask, still.shape, "fixed_mask"),
+            options,
+            threads,
+            callback,
+        )
+    if shape != sample_array.shape or np.any(origin):
+        # From the resampled grid, whose first voxel covers several, to that of the sample.
+        affine = found.affine
+        affine[:, 3] += origin
+        found = _core.Registration(
+            found.vectors(), tuple(found.field_spacing), affine, tuple(found.fixed), (shape, tuple(sample_um)), found.quality
+        )
+    result = Registration(found)
+    report = result.report()
+    for text in report["warnings"]:
+        warnings.warn(f"register: {text}", stacklevel=2)
+    if report["faults"] and not trust:
+        raise NotTrustworthyError("register: the result is not to be trusted: " + "; ".join(report["faults"]))
+    return result
+
+
+def _array(volume: Any) -> np.ndarray:
+    array = volume if isinstance(volume, np.ndarray) else np.asarray(open(volume))
+    if array.ndim != 3:
+        raise ShapeError(f"expected an image of three axes, found shape {array.shape}")
+    return array
+
+
+def _image(volume: Any, name: str, spacing: Any) -> tuple[Volume, tuple[float, float, float]]:
+    volume = open(volume)
+    if volume.axes != "zyx":
+        raise ParameterError(f"{name}: expected one channel and time point (axes zyx), found axes {volume.axes}")
+    if spacing is None and volume.spacing is None:
+        raise ParameterError(f"{name}_spacing: expected micrometres per voxel, since {volume.name} does not say; found none")
+    return volume, _spacing(volume, spacing)
+
+
+def _mask(mask: Any, shape: Sequence[int], name: str) -> np.ndarray | None:
+    if mask is None:
+        return None
+    array = _array(mask)
+    if array.shape != tuple(shape):
+        raise ShapeError(f"{name}: expected the shape of its volume, {tuple(shape)}, found {array.shape}")
+    return np.ascontiguousarray(array != 0, dtype=np.float32)
