@@ -39,7 +39,7 @@ demo: ext ## Run the main jobs on data made here (and on real data where ZENSAIB
 .PHONY: test
 test: ext $(VENV)/.ready-test ## Build and run every test, Rust and Python
 	cargo test --release --locked --workspace
-	cd python && ../$(BIN)/python -m pytest
+	cd python && ../$(BIN)/python -m pytest -n auto
 
 .PHONY: lint
 lint: $(VENV)/.ready-test ## Formatting, Clippy with warnings denied, types (what a change must pass beside the tests)

@@ -86,6 +86,7 @@ CARRIERS = {
     "im_label": [zs.im.label],
     "im_phantom": [zs.datasets.phantom_volume],
     "im_region_properties": [zs.im.region_properties],
+    "im_register": [zs.im.register],
     "im_segment_nuclei": [zs.im.segment_nuclei],
     "im_watershed": [zs.im.watershed],
     "detect_cells": [zs.im.detect_cells],

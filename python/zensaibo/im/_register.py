@@ -171,7 +171,16 @@ class Registration:
 
 
 def load_registration(path: str | PathLike[str]) -> Registration:
-    """A registration that `Registration.save` left.
+    """A registration that was saved.
+
+    Parameters
+    ----------
+    path
+        The folder that `Registration.save` left.
+
+    Returns
+    -------
+    Registration
 
     Raises
     ------
