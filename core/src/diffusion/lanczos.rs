@@ -138,7 +138,7 @@ fn missed(
 ) -> Result<bool> {
     let least = found[count - 1].0.abs();
     let locked = Locked::new(found, matrix.len());
-    let mut basis = Basis::new(matrix.len(), 40, &locked, seed ^ 0x6d69_7373 ^ attempt);
+    let mut basis = Basis::new(matrix.len(), 60, &locked, seed ^ 0x6d69_7373 ^ attempt);
     loop {
         let left = basis.grow(matrix, products, ctx)?;
         let (values, rotation) = basis.ritz()?;
@@ -146,7 +146,7 @@ fn missed(
         if values[0].abs() > least * (1.0 + 1e-9) + 1e-12 {
             return Ok(true);
         }
-        let known_to = (0.25 * (least - values[0].abs())).max(LOOSE);
+        let known_to = (0.5 * (least - values[0].abs())).max(LOOSE);
         if left * rotation[(m - 1) * m].abs() <= known_to || m < 3 || *products >= 2 * PRODUCTS {
             return Ok(false);
         }
