@@ -14,7 +14,7 @@ const AROUND: usize = 2;
 
 /// Loosens `field` (three displacements per voxel, in voxels) where it is tight or folds, in so many `rounds` at most. The
 /// smoothing, and from the eighth round on the region that is smoothed, grows from one to the next.
-pub(super) fn unfold(field: &mut Vec<f32>, shape: [usize; 3], rounds: usize) {
+pub(super) fn unfold(field: &mut [f32], shape: [usize; 3], rounds: usize) {
     let [depth, height, width] = shape;
     for round in 0..rounds {
         let tight: Vec<Vec<usize>> = (0..depth)
@@ -40,7 +40,7 @@ pub(super) fn unfold(field: &mut Vec<f32>, shape: [usize; 3], rounds: usize) {
                 }
             }
         }
-        let mut looser = field.clone();
+        let mut looser = field.to_vec();
         smooth::<3>(&mut looser, shape, [1.0 + 0.1 * round as f64; 3]);
         let pairs = field.par_chunks_mut(3).zip(looser.par_chunks(3)).with_min_len(1 << 14);
         pairs.zip(&chosen).for_each(|((old, new), &chosen)| {
