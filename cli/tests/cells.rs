@@ -283,7 +283,7 @@ fn bad_volumes_and_options_are_told_apart() {
         ("track {}/notes.txt -o {}/out.csv --spacing 1,1,1", 3, &["notes.txt"]),
         ("track {}/none.csv -o {}/out.csv", 3, &["none.csv"]),
         ("track {}/noise.npy -o {}/out.csv --spacing 1,1,1", 3, &["axis t", "tzyx"]),
-        ("track {}/noise.npy {}/small.npy -o {}/out.csv", 3, &["one volume of labels"]),
+        ("track {}/noise.npy {}/small.npy -o {}/out.csv", 3, &["a table (.parquet"]),
         ("track {}/noise.npy -o {}/out.xml", 2, &[".parquet"]),
     ] {
         refused(place.path(), &line.replace("{um}", um), code, words);

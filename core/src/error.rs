@@ -98,6 +98,14 @@ pub enum Error {
         /// Tolerance asked.
         asked: f64,
     },
+    /// A result that the data do not bear out.
+    #[error("{what} is not to be trusted: {}", reasons.join("; "))]
+    NotTrustworthy {
+        /// What was computed.
+        what: String,
+        /// Why.
+        reasons: Vec<String>,
+    },
     /// More memory or size than a stated limit.
     #[error("{what}: needs {needed}, the limit is {limit}")]
     Limit {

@@ -34,6 +34,7 @@
 //! ```
 
 mod arrays;
+pub mod atlas;
 mod columns;
 mod convert;
 mod counts;

@@ -82,6 +82,7 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
         Error::Io { .. } => "FileError",
         Error::Limit { .. } => "LimitError",
         Error::NotConverged { .. } => "NotConvergedError",
+        Error::NotTrustworthy { .. } => "NotTrustworthyError",
         Error::Internal(_) => return ZensaiboError::new_err(message),
     };
     match class(py, name) {

@@ -9,7 +9,9 @@ use std::time::Duration;
 use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use zensaibo_cli::recipe::{ClusterConfig, ClusterSummary, Extras, Input, Origin, cluster, cluster_counts};
+use zensaibo_cli::recipe::{
+    CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, cells, cluster, cluster_counts,
+};
 use zensaibo_core::matrix::collect;
 use zensaibo_core::progress::CancelToken;
 use zensaibo_core::{Error, Result};
@@ -116,6 +118,27 @@ fn values(part: &Bound<'_, PyAny>, name: &str) -> PyResult<Values> {
     })
 }
 
+/// The whole way from a volume to cells in an atlas. Returns the summary as JSON and as text.
+#[pyfunction]
+#[pyo3(signature = (signal, background, output, toml, threads=None, progress=None))]
+fn recipe_cells(
+    py: Python<'_>,
+    signal: PathBuf,
+    background: Option<PathBuf>,
+    output: PathBuf,
+    toml: String,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(String, String)> {
+    let config = CellsConfig::from_toml(&toml, &[]).map_err(|error| to_python(py, error))?;
+    run::run(py, threads, progress, |ctx| {
+        let files = CellsFiles { signal: &signal, background: background.as_deref(), output: &output };
+        let summary = cells(files, &config, None, &(), ctx)?;
+        let json = serde_json::to_string(&summary).map_err(|error| Error::Internal(error.to_string()))?;
+        Ok((json, summary.text()))
+    })
+}
+
 /// Every option of the recipe with its manual and default, as TOML.
 #[pyfunction]
 fn recipe_template() -> String {
@@ -159,6 +182,7 @@ fn cli_main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(recipe_file, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_counts, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_cells, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_template, module)?)?;
     module.add_function(wrap_pyfunction!(cli_main, module)?)
 }

@@ -6,6 +6,7 @@ use numpy::{
     IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3,
 };
 use pyo3::prelude::*;
+use zensaibo_cli::recipe::{load_registration, save_registration};
 use zensaibo_core::data::{Grid, Orientation};
 use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
@@ -183,6 +184,19 @@ impl PyRegistration {
             found.warp(&labels, Interpolation::Nearest, to_moving, |value| value as u32, ctx)
         })?;
         array(py, out)
+    }
+
+    /// Writes into a folder.
+    fn save(&self, py: Python<'_>, path: std::path::PathBuf) -> PyResult<()> {
+        let found = self.found.clone();
+        run(py, None, None, |ctx| save_registration(&found, &path, ctx))
+    }
+
+    /// Reads what `save` wrote.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: std::path::PathBuf) -> PyResult<Self> {
+        let found = run(py, None, None, |_| load_registration(&path))?;
+        Ok(Self { found: Arc::new(found) })
     }
 
     /// Growth of small volumes of the fixed space on their way to the moving one, on the grid of the field.

@@ -94,11 +94,12 @@ def test_saved_and_loaded(sample, tmp_path):
     assert loaded.report() == registration.report() and sorted(p.name for p in tmp_path.iterdir()) == ["map"]
     with pytest.raises(errors.FileError, match="does not exist yet"):
         registration.save(tmp_path / "map")
-    with pytest.raises(errors.FileError, match="registration.json"):
+    with pytest.raises(errors.FileError, match="zarr.json"):
         zs.im.load_registration(tmp_path / "nothing")
-    text = json.loads((tmp_path / "map" / "registration.json").read_text())
-    (tmp_path / "map" / "registration.json").write_text(json.dumps({**text, "version": 99}))
-    with pytest.raises(errors.DataError, match="version 99"):
+    text = json.loads((tmp_path / "map" / "zarr.json").read_text())
+    text["attributes"]["zensaibo"]["registration"] = 99
+    (tmp_path / "map" / "zarr.json").write_text(json.dumps(text))
+    with pytest.raises(errors.FormatError, match="version 99"):
         zs.im.load_registration(tmp_path / "map")
 
 

@@ -290,3 +290,28 @@ def test_made_cells_are_followed(made_here):
 def test_hela_cells_are_followed(real):
     found = run(notebook("05_track"))
     assert found["lengths"].median() >= 10 and len(found["mothers"]) >= 5
+
+
+def test_an_organ_finds_its_atlas(made_here):
+    done = run(notebook("07_register"))
+    error = np.linalg.norm(done["in_atlas"] - done["truth"].to_atlas(done["points"]), axis=1)
+    assert np.median(error) < 0.6 * done["atlas"].spacing[0]
+    assert np.median(done["apart"]) < done["atlas"].spacing[0] and done["report"]["turn"] == 0
+    assert (made_here / "registration" / "zarr.json").exists() and len(plt.get_fignums()) == 2
+
+
+@pytest.mark.parametrize("real", ["mouse_brain"], indirect=True)
+def test_a_brain_finds_its_atlas(real):
+    done = run(notebook("07_register"))
+    assert done["truth"] is None and done["report"]["turn"] == 0 and done["report"]["correlation"] > 0.75
+    assert np.median(done["apart"]) < 2 * done["atlas"].spacing[0]
+    cortex = done["atlas"].mask("Isocortex")
+    assert done["here"][cortex].mean() > 1.5 * done["here"][done["atlas"].mask("VS")].mean()
+
+
+def test_the_whole_way_counts_what_is_there(made_here):
+    done = run(notebook("10_whole_way"))
+    assert done["found"].f1 > 0.97 and np.median(done["error"]) < 6
+    table = done["table"].set_index("acronym")
+    assert (abs(table["own_cell_count"] - table["true"]) <= 0.1 * table["true"] + 8).all()
+    assert (made_here / "out" / "report.html").exists()

@@ -14,6 +14,9 @@ PBMC3K_OPTIONS = ("filter.max_genes=2500", "filter.max_pct_mito=5")
 #: Two channels of a mouse brain under ZENSAIBO_DATA: fluorescent cells some 16 um across, and autofluorescence.
 CROP = Path("cellfinder_whole_brain_crops")
 CROP_SPACING = (5.0, 2.0, 2.0)
+#: A whole mouse brain under ZENSAIBO_DATA, and the Allen atlas at 100 um.
+BRAIN = Path("brainreg_mouse_brain") / "brain_z50_y40_x40um.tif"
+ALLEN = Path("allen_ccf_mouse_atlas")
 
 
 def data_folder() -> Path:
@@ -74,6 +77,55 @@ def phantom(out: Path, threads: int | None = None) -> None:
     )
 
 
+def organ(out: Path, threads: int | None = None) -> None:
+    """An organ with an atlas of its own: the whole way from a volume to cells per structure, against the truth."""
+    import shutil
+
+    import numpy as np
+    import pandas as pd
+
+    from . import datasets, im, metrics
+
+    made = datasets.phantom_organ(2000, seed=5)
+    for folder in (out / "organ", out / "organ_cells"):
+        shutil.rmtree(folder, ignore_errors=True)
+    source, target = made.save(out / "organ"), out / "organ_cells"
+    command = [sys.executable, "-m", "zensaibo", "cells", str(source / "signal.ome.zarr"), "-o", str(target)]
+    command += ["--background", str(source / "background.ome.zarr"), "--orientation", "psl", "--atlas", str(source / "atlas")]
+    command += ["--soma-diameter", "10", "--classifier", "none", "--set", "detect.threshold=9"]
+    if threads is not None:
+        command += ["--threads", str(threads)]
+    subprocess.run(command, check=True)
+    cells, regions = pd.read_parquet(target / "cells.parquet"), pd.read_csv(target / "regions.csv")
+    places = cells[["z", "y", "x"]].to_numpy()
+    scores = metrics.detection_scores(places, made.cells[["z", "y", "x"]].to_numpy(), radius=6.0)
+    rng = np.random.default_rng(0)
+    inside = made.to_sample(made.cells[["atlas_z", "atlas_y", "atlas_x"]].to_numpy() + rng.normal(0, 5, (len(made.cells), 3)))
+    found = im.load_registration(target / "registration")
+    error = np.linalg.norm(found.transform_points(inside) - made.to_atlas(inside), axis=1)
+    print(
+        f"against the truth: cells found F1 {scores.f1:.3f}; registration error median {np.median(error):.1f} um, "
+        f"95 % below {np.quantile(error, 0.95):.1f} um (a voxel of the atlas is {made.atlas.spacing[0]:g} um)"
+    )
+    true = made.cells["region"].value_counts()
+    print(f"  {'structure':<12}{'cells':>7}{'truth':>7}{'per mm3':>10}")
+    for row in regions[regions["acronym"].isin(true.index)].itertuples():
+        print(f"  {row.acronym:<12}{row.own_cell_count:>7}{true[row.acronym]:>7}{row.cells_per_mm3:>10.0f}", flush=True)
+
+
+def brain(out: Path, threads: int | None = None) -> None:
+    """A real brain on the real Allen atlas."""
+    allen = data_folder() / ALLEN
+    command = [sys.executable, "-m", "zensaibo", "register", str(data_folder() / BRAIN), "-o", str(out / "brain_registration")]
+    command += ["--spacing", "50,40,40", "--orientation", "psl", "--annotation", str(allen / "annotation_100.nii.gz")]
+    command += ["--template", str(allen / "average_template_100.nii.gz"), "--atlas-orientation", "rsa"]
+    command += ["--structures", str(allen / "structure_tree_safe_2017.csv"), "--set", "atlas.spacing=[100, 100, 100]"]
+    command += ["--set", "atlas.name=allen_mouse_100um", "--report", str(out / "brain_registration.html")]
+    if threads is not None:
+        command += ["--threads", str(threads)]
+    subprocess.run(command, check=True)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs the demo; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m zensaibo.demo", description=__doc__)
@@ -108,9 +160,18 @@ def main(argv: list[str] | None = None) -> int:
             detect("brain", signal, out, *options, threads=parsed.threads)
         else:
             print(f"\nThe brain crop is left out: {crop} is not there (ZENSAIBO_DATA says where real data lies).", flush=True)
+
+        print("\n== An organ and its atlas: made by zensaibo from a known truth, not measured ==\n", flush=True)
+        organ(out, parsed.threads)
+        if (data_folder() / BRAIN).is_file() and (data_folder() / ALLEN).is_dir():
+            print("\n== A mouse brain (BrainGlobe, BSD-3) on the Allen atlas (Allen Institute terms of use) ==\n", flush=True)
+            brain(out, parsed.threads)
+        else:
+            where = data_folder() / BRAIN
+            print(f"\nThe whole brain is left out: {where} is not there (ZENSAIBO_DATA says where real data lies).", flush=True)
     except subprocess.CalledProcessError as error:
         return error.returncode
-    print(f"\nOpen the reports in a browser: {', '.join(str(page) for page in sorted(out.glob('*.html')))}")
+    print(f"\nOpen the reports in a browser: {', '.join(str(page) for page in [*sorted(out.glob('*.html')), *sorted(out.glob('*/report.html'))])}")
     return 0
 
 

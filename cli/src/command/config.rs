@@ -4,7 +4,9 @@ use clap::{Parser, ValueEnum};
 use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
-use crate::recipe::{ClusterConfig, DetectConfig, SegmentConfig, TrackConfig};
+use crate::recipe::{
+    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, TrackConfig,
+};
 
 /// Prints every option of a step as TOML, with its meaning and its default.
 #[derive(Debug, Parser)]
@@ -23,6 +25,12 @@ enum Step {
     Segment,
     /// Options of `zensaibo track`.
     Track,
+    /// Options of `zensaibo register`.
+    Register,
+    /// Options of `zensaibo count`.
+    Count,
+    /// Options of `zensaibo cells`.
+    Cells,
 }
 
 pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
@@ -31,5 +39,8 @@ pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
         Step::Detect => super::print(&DetectConfig::template()),
         Step::Segment => super::print(&SegmentConfig::template()),
         Step::Track => super::print(&TrackConfig::template()),
+        Step::Register => super::print(&RegisterConfig::template()),
+        Step::Count => super::print(&CountConfig::template()),
+        Step::Cells => super::print(&CellsConfig::template()),
     }
 }

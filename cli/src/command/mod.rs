@@ -4,12 +4,16 @@
 //! options, 3 bad input, 4 a result that cannot be trusted, 130 interrupted, 1 anything else (a full disk, a
 //! defect of zensaibo).
 
+mod atlas;
+mod cells;
 mod cluster;
 mod config;
 mod convert;
+mod count;
 mod detect;
 mod inspect;
 mod options;
+mod register;
 mod segment;
 mod track;
 mod volume;
@@ -25,7 +29,7 @@ use zensaibo_core::{Error, Result};
 /// Exit code after an interruption.
 pub const INTERRUPTED: i32 = 130;
 
-/// Single-cell omics, from raw counts to annotated clusters; cells in volumes of cleared tissue.
+/// Single-cell omics, from raw counts to annotated clusters; cells in volumes of cleared tissue, and in atlases.
 #[derive(Debug, Parser)]
 #[command(
     name = "zensaibo",
@@ -38,8 +42,11 @@ pub const INTERRUPTED: i32 = 130;
         zensaibo cluster counts.h5ad -o out.h5ad --config cluster.toml --set leiden.resolution=0.5\n  \
         zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
         zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n  \
-        zensaibo detect brain.ome.zarr --soma-diameter 16 -o cells.parquet --report cells.html\n\n\
-        Exit codes: 0 done, 2 bad usage or options, 3 bad input, 130 interrupted, 1 anything else."
+        zensaibo detect brain.ome.zarr --soma-diameter 16 -o cells.parquet --report cells.html\n  \
+        zensaibo cells signal.tif --background autofluorescence.tif --spacing 5,2,2 --orientation psl \\\n      \
+            --atlas allen_mouse_25um/ -o brain/\n\n\
+        Exit codes: 0 done, 2 bad usage or options, 3 bad input, 4 a result that cannot be trusted,\n\
+        130 interrupted, 1 anything else."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -55,6 +62,9 @@ enum Command {
     Detect(Box<detect::Args>),
     Segment(Box<segment::Args>),
     Track(Box<track::Args>),
+    Register(Box<register::Args>),
+    Count(Box<count::Args>),
+    Cells(Box<cells::Args>),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code. Stops soon after
@@ -76,6 +86,9 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         Command::Detect(args) => detect::run(args, cancel),
         Command::Segment(args) => segment::run(args, cancel),
         Command::Track(args) => track::run(args, cancel),
+        Command::Register(args) => register::run(args, cancel),
+        Command::Count(args) => count::run(args, cancel),
+        Command::Cells(args) => cells::run(args, cancel),
     }));
     let outcome = outcome.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();
@@ -104,7 +117,7 @@ fn exit_code(error: &Error) -> i32 {
                 1
             }
         }
-        Error::NotConverged { .. } => 4,
+        Error::NotConverged { .. } | Error::NotTrustworthy { .. } => 4,
         Error::Interrupted => INTERRUPTED,
         Error::Internal(_) => 1,
     }

@@ -2,7 +2,8 @@
 //!
 //! [`cluster`] goes from raw counts to annotated clusters. Its options are the options structs of the stages, one
 //! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`]. [`detect`],
-//! [`segment`] and [`track`] do the same for volumes.
+//! [`segment`] and [`track`] do the same for volumes, [`register`] and [`count`] bring cells into an atlas, and [`cells`] goes the whole
+//! way.
 
 mod cluster;
 mod columns;
@@ -24,9 +25,11 @@ use crate::measure::StageRecord;
 pub use cluster::{Extras, cluster, cluster_counts};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
 pub use imaging::{
-    BackgroundOptions, ClassifierOptions, DetectConfig, DetectFiles, DetectSummary, SegmentConfig, SegmentFiles,
-    SegmentInputOptions, SegmentSummary, TrackConfig, TrackInputOptions, TrackSummary, VolumeOptions, detect, segment,
-    track,
+    AtlasOptions, BackgroundOptions, CellsConfig, CellsFiles, CellsSummary, ClassifierOptions, CountConfig, CountFiles,
+    CountSummary, DetectConfig, DetectFiles, DetectSummary, ImageOptions, PlacesOptions, RegisterConfig, RegisterFiles,
+    RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions, SegmentSummary, TrackConfig,
+    TrackInputOptions, TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, load_registration, register,
+    save_registration, segment, track,
 };
 pub use input::{Input, Origin};
 pub(crate) use output::check_targets;

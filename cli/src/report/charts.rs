@@ -3,7 +3,7 @@
 use super::data::{Cluster, DotData, FeaturePlot, QcMetric};
 use super::scale::Scale;
 use super::text::{escape, px, tick};
-use super::volume::Distribution;
+use super::volume::{Bars, Distribution};
 use crate::measure::grouped;
 
 const WIDTH: f64 = 440.0;
@@ -154,6 +154,42 @@ pub(super) fn distribution(data: &Distribution) -> String {
         body.push_str(&format!("<line class=limit x1={at} x2={at} y1={} y2={} />", px(TOP), px(HEIGHT - BOTTOM)));
     }
     frame(&format!("Histogram of {}", data.label), &x, &y, &data.label, &data.of, &body)
+}
+
+/// Bars of two parts, one below the other, each with its name before it and its length behind it.
+pub(super) fn bars(data: &Bars) -> String {
+    const STEP: f64 = 22.0;
+    const BEFORE: f64 = 130.0;
+    const ALL: f64 = 1000.0;
+    let longest = data.rows.iter().map(|row| row.values[0] + row.values[1]).fold(0.0, f64::max).max(1e-9);
+    let scale = (ALL - BEFORE - 110.0) / longest;
+    let mut svg = open(ALL, data.rows.len() as f64 * STEP + 6.0, &data.title);
+    for (at, row) in data.rows.iter().enumerate() {
+        let top = at as f64 * STEP + 3.0;
+        let (first, second) = (row.values[0] * scale, row.values[1] * scale);
+        svg.push_str(&format!(
+            "<g><title>{}</title><text class=label x={} y={} text-anchor=end>{}</text>\
+             <rect x={} y={y} width={} height={h} fill=\"{colour}\" stroke=\"#0003\" />\
+             <rect x={} y={y} width={} height={h} fill=\"{colour}\" fill-opacity=.45 stroke=\"#0003\" />\
+             <text class=tick x={} y={}>{}</text></g>",
+            escape(&row.title),
+            px(BEFORE - 8.0),
+            px(top + 12.5),
+            escape(&shortened(&row.name, 18)),
+            px(BEFORE),
+            px(first),
+            px(BEFORE + first),
+            px(second),
+            px(BEFORE + first + second + 8.0),
+            px(top + 12.5),
+            grouped((row.values[0] + row.values[1]) as u64),
+            y = px(top),
+            h = px(STEP - 6.0),
+            colour = escape(&row.colour),
+        ));
+    }
+    svg.push_str("</svg>");
+    svg
 }
 
 /// Two metrics against one another, as a density of cells; places where most cells were removed stand out.

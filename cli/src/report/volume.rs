@@ -26,6 +26,8 @@ pub struct VolumeReport {
     pub legend: String,
     /// Pictures in order.
     pub pictures: Vec<Picture>,
+    /// A chart of bars.
+    pub bars: Option<Bars>,
     /// Distributions in order.
     pub distributions: Vec<Distribution>,
     /// The stages in order.
@@ -90,6 +92,30 @@ pub struct Distribution {
     pub limit: Option<f64>,
 }
 
+/// A chart of bars, one below the other.
+#[derive(Clone, Debug)]
+pub struct Bars {
+    /// Heading.
+    pub title: String,
+    /// What is seen.
+    pub caption: String,
+    /// The bars from above.
+    pub rows: Vec<Bar>,
+}
+
+/// A bar of two parts.
+#[derive(Clone, Debug)]
+pub struct Bar {
+    /// Before the bar.
+    pub name: String,
+    /// Shown when the pointer rests on it.
+    pub title: String,
+    /// Lengths of the parts, the first full and the second pale.
+    pub values: [f64; 2],
+    /// Colour, as #rrggbb.
+    pub colour: String,
+}
+
 /// Dots drawn in one picture at most.
 const MOST_DOTS: usize = 150_000;
 
@@ -105,7 +131,8 @@ body:has(#show:not(:checked)) .marks { display: none; }
 .large { font-size: 36px; }
 .two { display: grid; grid-template-columns: repeat(auto-fit, minmax(330px, 1fr)); gap: 16px; margin-top: 16px; }
 figure { margin: 0; } figcaption { color: var(--soft); font-size: 13px; margin-top: 8px; }
-.wide { margin-top: 16px; }
+.wide { margin-top: 16px; } .wide svg { max-height: 86vh; }
+.plots > .card { max-width: 640px; }
 ";
 
 /// The report as one HTML page.
@@ -128,19 +155,28 @@ pub fn volume_page(data: &VolumeReport) -> String {
         "</div></header>\n<nav><div><a href=\"#pictures\">Pictures</a><a href=\"#distributions\">Distributions</a>\
          <a href=\"#run\">Run</a></div></nav>\n<main>\n",
     );
+    if let Some(bars) = &data.bars {
+        html.push_str(&format!(
+            "<section id=bars><h2>{}</h2>\n<p>{}</p>\n<div class=card>{}</div></section>\n",
+            escape(&bars.title),
+            escape(&bars.caption),
+            charts::bars(bars)
+        ));
+    }
     html.push_str(&format!("<section id=pictures><h2>Pictures</h2>\n<p>{}</p>\n", escape(&data.legend)));
     if data.pictures.iter().any(|picture| !picture.marks.is_empty()) {
         html.push_str("<p><label><input type=checkbox id=show checked> show the cells</label></p>\n");
     }
     let (wide, narrow): (Vec<&Picture>, Vec<&Picture>) = data.pictures.iter().partition(|picture| picture.wide);
-    for picture in wide {
-        html.push_str(&format!("<div class=\"card wide\">{}</div>\n", figure(picture)));
+    let wide: String = wide.iter().map(|one| format!("<div class=\"card wide\">{}</div>\n", figure(one))).collect();
+    let narrow: String = narrow.iter().map(|one| format!("<div class=card>{}</div>\n", figure(one))).collect();
+    // Those of the first picture's size come first.
+    if data.pictures.first().is_none_or(|picture| picture.wide) {
+        html.push_str(&format!("{wide}<div class=two>{narrow}</div>"));
+    } else {
+        html.push_str(&format!("<div class=two>{narrow}</div>\n{wide}"));
     }
-    html.push_str("<div class=two>");
-    for picture in narrow {
-        html.push_str(&format!("<div class=card>{}</div>\n", figure(picture)));
-    }
-    html.push_str("</div></section>\n<section id=distributions><h2>Distributions</h2>\n<div class=plots>");
+    html.push_str("</section>\n<section id=distributions><h2>Distributions</h2>\n<div class=plots>");
     for one in &data.distributions {
         html.push_str(&format!("<div class=card>{}</div>", charts::distribution(one)));
     }

@@ -6,10 +6,12 @@
 
 mod count;
 mod grid;
+mod read;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use count::{Place, RegionCount, RegionCounts, count_regions, locate};
 pub use grid::{Atlas, AtlasParts, Half};
+pub use read::read_ids;
 pub use tree::{Structure, StructureRecord, StructureTree};

@@ -20,6 +20,7 @@ mod smooth;
 #[cfg(test)]
 mod tests;
 mod unfold;
+mod volume;
 mod warp;
 
 pub use options::RegisterOptions;
@@ -27,6 +28,7 @@ pub use orientation::right_turns;
 pub use quality::Quality;
 pub use registration::{Interpolation, Registration};
 pub use similarity::Similarity;
+pub use volume::{Reduced, other_axes, reduced};
 
 use zensaibo_core::data::{Grid, Orientation};
 use zensaibo_core::options::Options;

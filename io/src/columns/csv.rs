@@ -95,7 +95,7 @@ pub(super) fn read(path: &Path) -> Result<Columns> {
 }
 
 /// Lines with the number of each, cut at commas. The number of the line in which a quote stays open is the error.
-fn split(text: &str) -> std::result::Result<Vec<(usize, Vec<String>)>, usize> {
+pub(super) fn split(text: &str) -> std::result::Result<Vec<(usize, Vec<String>)>, usize> {
     let mut rows = Vec::new();
     let (mut row, mut value) = (Vec::new(), String::new());
     let (mut line, mut begun) = (1, 1);

@@ -20,6 +20,11 @@ use crate::values::Values;
 
 pub use markers::{Marker, read_markers, write_markers};
 
+/// Lines of CSV with the number of each, cut at commas. The number of the line in which a quote stays open is the error.
+pub(crate) fn text_rows(text: &str) -> std::result::Result<Vec<(usize, Vec<String>)>, usize> {
+    csv::split(text.trim_start_matches('\u{feff}'))
+}
+
 /// Named columns of one length, and what is said of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {

@@ -22,6 +22,7 @@ from ._filters import (
 from ._flatfield import FlatField, apply_flatfield, estimate_flatfield
 from ._nuclei import segment_nuclei
 from ._points import read_points, write_points
+from ._recipe import recipe
 from ._register import Registration, load_registration, register
 from ._resample import downsample, resample
 from ._shapes import distance_transform, label, region_properties, watershed
@@ -58,6 +59,7 @@ __all__ = [
     "read_cells",
     "read_points",
     "region_properties",
+    "recipe",
     "register",
     "relabel_tracks",
     "resample",

@@ -27,7 +27,8 @@ def write_cells(path: str | PathLike[str], cells: Any) -> None:
     path
         Ends in .parquet (types and provenance are kept) or .csv (numbers as the shortest text that gives them back).
     cells
-        An AnnData of `detect_cells` or `segment_nuclei`: the columns of ``obs`` and the places z, y, x in micrometres.
+        An AnnData of `detect_cells` or `segment_nuclei`: the columns of ``obs``, the places z, y, x in micrometres, and those
+        in an atlas (atlas_z, atlas_y, atlas_x) where there are any.
         Or a DataFrame, as `track` gives it: its columns.
 
     Raises
@@ -58,6 +59,10 @@ def write_cells(path: str | PathLike[str], cells: Any) -> None:
         if axis in table:
             del table[axis]
         table.insert(len(table.columns) - place, axis, places[:, place])
+    if "spatial_atlas" in cells.obsm:
+        there = np.asarray(cells.obsm["spatial_atlas"], np.float64)
+        for axis in "zyx":
+            table[f"atlas_{axis}"] = there[:, "xyz".index(axis)]
     said = {"unit": str(cells.uns.get("spatial_space", _SPACE)["unit"])}
     for step in cells.uns.get(PROVENANCE, {}).values():
         if "spacing" in step["options"]:
@@ -82,8 +87,8 @@ def read_cells(path: str | PathLike[str]) -> AnnData:
 
     Returns
     -------
-    AnnData as `detect_cells` gives it: ``obs`` the other columns, ``obsm["spatial"]`` (x, y, z) in micrometres; from
-    Parquet and h5ad also ``uns``. Columns of CSV that `detect_cells` writes come back in its types.
+    AnnData as `detect_cells` gives it: ``obs`` the other columns, ``obsm["spatial"]`` (x, y, z) in micrometres, and
+    ``obsm["spatial_atlas"]`` where there are columns atlas_z, atlas_y and atlas_x; from Parquet and h5ad also ``uns``. Columns of CSV that `detect_cells` writes come back in its types.
 
     Raises
     ------
@@ -109,6 +114,8 @@ def read_cells(path: str | PathLike[str]) -> AnnData:
         raise DataError(f"{path}: expected columns z, y and x, found {', '.join(names)}")
     table = dict(columns)
     places = np.column_stack([np.asarray(table.pop(axis), np.float64) for axis in "xyz"])
+    there = [f"atlas_{axis}" for axis in "xyz"]
+    atlas = np.column_stack([np.asarray(table.pop(name), np.float64) for name in there]) if set(there) <= set(table) else None
     if path.suffix.lower() == ".csv" and {"label", "score", "noise"} <= set(table):
         table = {name: _as_detected(name, np.asarray(values)) for name, values in table.items()}
     n = len(places)
@@ -116,6 +123,8 @@ def read_cells(path: str | PathLike[str]) -> AnnData:
     index = [str(row) for row in rows] if len(np.unique(rows)) == n else [str(row) for row in range(1, n + 1)]
     cells = AnnData(obs=pd.DataFrame(table, index=index))
     cells.obsm["spatial"] = places
+    if atlas is not None:
+        cells.obsm["spatial_atlas"] = atlas
     found = dict(said)
     cells.uns["spatial_space"] = {**_SPACE, "unit": found.get("unit", _SPACE["unit"])}
     for name, key in (("detection", "detection"), ("zensaibo", PROVENANCE)):
@@ -124,8 +133,12 @@ def read_cells(path: str | PathLike[str]) -> AnnData:
     return cells
 
 
+#: Columns of `detect_cells` that are float32.
+_FLOATS = {"score", "volume", "radius", "mean_intensity", "peak_intensity", "background", "noise"}
+
+
 def _as_detected(name: str, values: np.ndarray) -> np.ndarray:
     """Columns of `detect_cells` in its types: CSV tells whole numbers, others and truths apart, not their widths."""
-    if name == "label":
-        return values.astype(np.uint32)
-    return values.astype(np.float32) if values.dtype.kind in "if" else values.astype(bool) if not len(values) else values
+    types = {"label": np.uint32, "region_id": np.uint64, "edge": np.bool_}
+    kind = types.get(name, np.float32 if name in _FLOATS else None)
+    return values if kind is None else values.astype(kind)

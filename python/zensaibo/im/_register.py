@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from os import PathLike
@@ -16,13 +14,10 @@ import numpy as np
 from .. import _core
 from .._options import to_json
 from .._progress import Progress, reporting
-from ..errors import DataError, FileError, NotTrustworthyError, ParameterError, ShapeError
+from ..errors import FileError, NotTrustworthyError, ParameterError, ShapeError
 from ._resample import resample
 from ._spatial import places
 from ._volume import Volume, _spacing, open
-
-#: Name of the file that describes a saved registration, and its version.
-_FILE, _VERSION = "registration.json", 1
 
 
 class Registration:
@@ -139,8 +134,8 @@ class Registration:
         return json.loads(self._core.quality)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Saves into a folder, made beside and renamed: ``displacements.npy`` and ``registration.json`` with the affine map
-        as coordinate transformations in the words of OME-NGFF.
+        """Saves into a folder, made beside and renamed: a scene of OME-NGFF 0.6 whose coordinate transformations are the affine
+        map and the displacements, which lie within as OME-Zarr.
 
         Raises
         ------
@@ -150,24 +145,7 @@ class Registration:
         path = Path(path)
         if path.exists():
             raise FileError(f"{path}: expected a folder that does not exist yet")
-        text = {
-            "zensaibo": "registration",
-            "version": _VERSION,
-            "fixed": self._core.fixed,
-            "moving": self._core.moving,
-            "field_spacing": self._core.field_spacing,
-            "coordinateTransformations": [
-                {"type": "displacements", "path": "displacements.npy", "input": "fixed"},
-                {"type": "affine", "affine": self.affine.tolist(), "output": "moving"},
-            ],
-            "quality": self.report(),
-        }
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            made = Path(folder) / "made"
-            made.mkdir()
-            np.save(made / "displacements.npy", self.displacements)
-            (made / _FILE).write_text(json.dumps(text, indent=1))
-            os.rename(made, path)
+        self._core.save(path)
 
 
 def load_registration(path: str | PathLike[str]) -> Registration:
@@ -184,27 +162,10 @@ def load_registration(path: str | PathLike[str]) -> Registration:
 
     Raises
     ------
-    zensaibo.errors.FileError, zensaibo.errors.DataError
+    zensaibo.errors.FileError, zensaibo.errors.FormatError
         A folder without a registration, or with one that is damaged: named with its file.
     """
-    path = Path(path)
-    try:
-        text = json.loads((path / _FILE).read_text())
-        vectors = np.load(path / "displacements.npy")
-    except OSError as error:
-        raise FileError(f"{path}: expected a folder with {_FILE} and displacements.npy ({error})") from None
-    except ValueError as error:
-        raise DataError(f"{path}: damaged ({error})") from None
-    if text.get("zensaibo") != "registration" or text.get("version") != _VERSION:
-        found = f"{text.get('zensaibo')!r}, version {text.get('version')!r}"
-        raise DataError(f"{path / _FILE}: expected a registration of version {_VERSION}, found {found}")
-    affine = np.array(text["coordinateTransformations"][1]["affine"], dtype=np.float64)
-    fixed, moving = ((tuple(shape), tuple(um)) for shape, um in (text["fixed"], text["moving"]))
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    if vectors.ndim != 4 or vectors.shape[3] != 3:
-        raise DataError(f"{path / 'displacements.npy'}: expected shape (z, y, x, 3), found {vectors.shape}")
-    quality = json.dumps(text["quality"])
-    return Registration(_core.Registration(vectors, tuple(text["field_spacing"]), affine, fixed, moving, quality))
+    return Registration(_core.Registration.load(Path(path)))
 
 
 def register(

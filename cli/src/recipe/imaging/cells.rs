@@ -6,7 +6,9 @@ use serde_json::{Value as Json, json};
 use zensaibo_core::{Error, Result};
 use zensaibo_imaging::detect::Cells;
 use zensaibo_imaging::space::Spacing;
-use zensaibo_io::{AnnDataWriter, Column, Columns, Table, Value, Values, WriteOptions, write_columns, write_markers};
+use zensaibo_io::{
+    AnnDataWriter, Column, Columns, Table, Value, Values, WriteOptions, read_columns, write_columns, write_markers,
+};
 
 /// How results are written, by the ending of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) struct Rows {
     pub(super) values: Vec<(String, Vec<f32>)>,
     /// Members of `uns`.
     pub(super) said: Vec<(String, Json)>,
+    /// Name of an atlas, and places (z, y, x) in it.
+    pub(super) atlas: Option<(String, Vec<[f64; 3]>)>,
     /// Micrometres per voxel.
     pub(super) spacing: Spacing,
 }
@@ -68,7 +72,35 @@ impl Rows {
             places: cells.centre.iter().map(|place| std::array::from_fn(|a| place[a] + origin[a])).collect(),
             values: Vec::new(),
             said,
+            atlas: None,
             spacing,
+        }
+    }
+
+    /// Cells that [`Rows::write`] left in a table.
+    ///
+    /// # Errors
+    /// As [`read_columns`]; [`Error::Data`] for a table without places.
+    pub(super) fn read(path: &Path, spacing: Spacing) -> Result<Self> {
+        let table = read_columns(path)?;
+        let [z, y, x] = [table.numbers(path, "z")?, table.numbers(path, "y")?, table.numbers(path, "x")?];
+        let said = table.metadata.iter().filter(|(name, _)| name != "unit" && name != "spacing");
+        Ok(Self {
+            names: (1..=z.len()).map(|label| label.to_string()).collect(),
+            places: (0..z.len()).map(|row| [z[row], y[row], x[row]]).collect(),
+            values: Vec::new(),
+            said: said.filter_map(|(name, text)| Some((name.clone(), serde_json::from_str(text).ok()?))).collect(),
+            columns: table.columns.into_iter().filter(|(name, _)| !["z", "y", "x"].contains(&name.as_str())).collect(),
+            atlas: None,
+            spacing,
+        })
+    }
+
+    /// A column as f32; nothing where it is not there.
+    pub(super) fn floats(&self, name: &str) -> Vec<f32> {
+        match self.columns.iter().find(|(present, _)| present == name) {
+            Some((_, Column::Numbers(values))) => values.to_f64().into_iter().map(|value| value as f32).collect(),
+            _ => Vec::new(),
         }
     }
 
@@ -91,6 +123,14 @@ impl Rows {
             let values: Vec<f64> = self.places.iter().map(|place| place[axis]).collect();
             columns.push((name.into(), Column::Numbers(values.into())));
         }
+        if let Some((_, places)) = &self.atlas {
+            for (axis, name) in ["z", "y", "x"].into_iter().enumerate() {
+                columns.push(numbers(
+                    &format!("atlas_{name}"),
+                    places.iter().map(|place| place[axis]).collect::<Vec<f64>>(),
+                ));
+            }
+        }
         let mut metadata = vec![
             ("unit".to_string(), "micrometer".to_string()),
             ("spacing".to_string(), json!(self.spacing.um()).to_string()),
@@ -112,6 +152,12 @@ impl Rows {
         writer.value("obsm/spatial", &Value::matrix(self.places.len(), 3, spatial))?;
         let space = json!({ "name": "sample", "unit": "micrometer", "axes": "xyz" });
         writer.value("uns/spatial_space", &stored(&space))?;
+        if let Some((name, places)) = &self.atlas {
+            let flat: Vec<f64> = places.iter().flat_map(|&[z, y, x]| [x, y, z]).collect();
+            writer.value("obsm/spatial_atlas", &Value::matrix(places.len(), 3, flat))?;
+            let space = json!({ "name": name, "unit": "micrometer", "axes": "xyz" });
+            writer.value("uns/spatial_atlas_space", &stored(&space))?;
+        }
         for (name, value) in &self.said {
             writer.value(&format!("uns/{name}"), &stored(value))?;
         }

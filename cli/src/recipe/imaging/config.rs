@@ -1,11 +1,13 @@
-//! The options of `zensaibo detect`, `segment` and `track`.
+//! The options of the commands on volumes.
 
 use zensaibo_core::data::check_spacing;
 use zensaibo_core::{Error, Result, options};
 use zensaibo_imaging::detect::DetectOptions;
+use zensaibo_imaging::register::RegisterOptions;
 use zensaibo_imaging::segment::NucleiOptions;
 use zensaibo_imaging::track::TrackOptions;
 
+use super::{AtlasOptions, ImageOptions, PlacesOptions, SampleOptions, TrustOptions};
 use crate::recipe::sections::recipe_config;
 
 recipe_config! {
@@ -39,6 +41,52 @@ recipe_config! {
         input: TrackInputOptions,
         /// How they are linked.
         track: TrackOptions,
+    }
+}
+
+recipe_config! {
+    /// The options of `zensaibo register`.
+    pub struct RegisterConfig("register") {
+        /// The volume that is moved: a sample.
+        moving: ImageOptions,
+        /// The volume that stays. Without meaning where it is the template of the atlas.
+        fixed: ImageOptions,
+        /// The atlas whose template stays where no fixed volume is named, and whose structures the report outlines.
+        atlas: AtlasOptions,
+        /// The search.
+        register: RegisterOptions,
+        /// What becomes of the result.
+        trust: TrustOptions,
+    }
+}
+
+recipe_config! {
+    /// The options of `zensaibo count`.
+    pub struct CountConfig("count") {
+        /// How cells are read.
+        cells: PlacesOptions,
+        /// The atlas whose structures are counted.
+        atlas: AtlasOptions,
+    }
+}
+
+recipe_config! {
+    /// The options of `zensaibo cells`.
+    pub struct CellsConfig("cells") {
+        /// How the volumes are read.
+        input: VolumeOptions,
+        /// The channel without the stain (autofluorescence), where a volume that has one is named.
+        background: BackgroundOptions,
+        /// What decides which candidates are cells.
+        classifier: ClassifierOptions,
+        /// Where cells are sought. What goes by the soma diameter follows from it. `memory` is that of the whole run.
+        detect: DetectOptions,
+        /// The atlas.
+        atlas: AtlasOptions,
+        /// The sample on its way into the atlas.
+        sample: SampleOptions,
+        /// The search for the way into the atlas.
+        register: RegisterOptions,
     }
 }
 
@@ -167,6 +215,25 @@ impl SegmentConfig {
     }
 }
 
+impl RegisterConfig {
+    fn check_together(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl CountConfig {
+    fn check_together(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl CellsConfig {
+    fn check_together(&self) -> Result<()> {
+        DetectConfig { classifier: self.classifier.clone(), detect: self.detect.clone(), ..Default::default() }
+            .check_together()
+    }
+}
+
 impl TrackConfig {
     fn check_together(&self) -> Result<()> {
         Ok(())
@@ -180,7 +247,14 @@ mod tests {
 
     #[test]
     fn templates_read_back_as_the_defaults() {
-        let all: [Vec<SectionDoc>; 3] = [DetectConfig::sections(), SegmentConfig::sections(), TrackConfig::sections()];
+        let all: [Vec<SectionDoc>; 6] = [
+            DetectConfig::sections(),
+            SegmentConfig::sections(),
+            TrackConfig::sections(),
+            RegisterConfig::sections(),
+            CountConfig::sections(),
+            CellsConfig::sections(),
+        ];
         for section in all.into_iter().flatten() {
             assert!(!section.doc.trim().is_empty() && !section.fields.is_empty(), "[{}]", section.name);
             assert!(section.fields.iter().all(|field| !field.doc.trim().is_empty()), "[{}]", section.name);
@@ -188,6 +262,9 @@ mod tests {
         assert_eq!(DetectConfig::from_toml(&DetectConfig::template(), &[]).unwrap(), DetectConfig::default());
         assert_eq!(SegmentConfig::from_toml(&SegmentConfig::template(), &[]).unwrap(), SegmentConfig::default());
         assert_eq!(TrackConfig::from_toml(&TrackConfig::template(), &[]).unwrap(), TrackConfig::default());
+        assert_eq!(RegisterConfig::from_toml(&RegisterConfig::template(), &[]).unwrap(), RegisterConfig::default());
+        assert_eq!(CountConfig::from_toml(&CountConfig::template(), &[]).unwrap(), CountConfig::default());
+        assert_eq!(CellsConfig::from_toml(&CellsConfig::template(), &[]).unwrap(), CellsConfig::default());
     }
 
     #[test]

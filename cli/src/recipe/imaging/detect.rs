@@ -13,8 +13,9 @@ use zensaibo_imaging::detect::{Cells, DetectOptions, DetectionReport, detect_cel
 use zensaibo_imaging::space::Spacing;
 
 use super::cells::{Rows, provenance, target};
+use super::pictures::{self, Found};
 use super::source::{Budget, described, open, spacing_of};
-use super::{DetectConfig, ending, pictures};
+use super::{DetectConfig, ending};
 use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::output::{check_targets, write_text};
 use crate::recipe::stages::Stages;
@@ -97,34 +98,12 @@ pub fn detect(
     config.validate()?;
     let target = target("output", files.output, &["parquet", "csv", "h5ad", "xml"])?;
     check_targets(files.output, extras.report, Some(files.signal))?;
-    let classifier = classifier(&config.classifier.model)?;
     let budget = Budget::new(config.detect.memory);
-    // A plan keeps as much again for results, which are small here: most of that goes to the blocks.
-    let options = DetectOptions { memory: budget.blocks.map(|bytes| bytes + bytes / 5 * 2), ..config.detect.clone() };
     let mut stages = Stages::new(hooks, ctx);
-    let (signal, background, spacing) = stages.run("open", |_| {
-        let signal = open(files.signal, &config.input)?;
-        let background = files.background.map(|path| background(path, config)).transpose()?;
-        let spacing = spacing_of(signal.info())?;
-        let with = if background.is_some() { ", with background" } else { "" };
-        let note = format!("{}{with}", described(signal.info()));
-        Ok(((signal, background, spacing), note))
-    })?;
-    let cells = stages.run("detect", |ctx| {
-        let other = background.as_ref().map(|volume| volume as &dyn VolumeBlocks);
-        let cells = detect_cells(&signal, other, spacing, classifier.as_ref(), &options, ctx)?;
-        let note =
-            format!("{} of {}", counted(cells.len(), "cell"), counted(cells.report.candidates as usize, "candidate"));
-        Ok((cells, note))
-    })?;
-    let kind = match config.classifier.model.as_str() {
-        name @ ("default" | "none") => name,
-        _ => "own",
-    };
-    let said = vec![
-        ("detection".to_string(), json!(cells.report)),
-        provenance("detect_cells", recorded(&config.detect, spacing, kind)),
-    ];
+    let search = Search::open(files.signal, files.background, config, &budget, &mut stages)?;
+    let cells = search.run(&mut stages)?;
+    let (signal, spacing, options) = (&search.signal, search.spacing, &search.options);
+    let said = search.said(&cells, config);
     stages.run("write", |_| {
         let rows = Rows::detected(&cells, signal.info().origin, spacing, said);
         rows.write(files.output, target, &cells.centre)?;
@@ -144,8 +123,8 @@ pub fn detect(
     if let Some(path) = extras.report {
         let frame = Frame { time: options.time, channel: options.channel };
         let pictures = stages.run("pictures", |ctx| {
-            let pictures =
-                pictures::of_cells(&signal, frame, spacing, &cells, options.soma_diameter, budget.blocks, ctx)?;
+            let found = Found { centre: &cells.centre, score: &cells.score, soma: options.soma_diameter };
+            let pictures = pictures::of_cells(signal, frame, spacing, &found, budget.blocks, ctx)?;
             let note = counted(pictures.len(), "picture");
             Ok((pictures, note))
         })?;
@@ -156,6 +135,64 @@ pub fn detect(
     }
     summary.stages = stages.records;
     Ok(summary)
+}
+
+/// Volumes in which cells are sought, and how.
+pub(super) struct Search {
+    pub(super) signal: Arc<dyn VolumeBlocks>,
+    pub(super) background: Option<Arc<dyn VolumeBlocks>>,
+    pub(super) spacing: Spacing,
+    /// Of the detection; their memory is what the budget leaves for blocks.
+    pub(super) options: DetectOptions,
+    classifier: Option<CellClassifier>,
+}
+
+impl Search {
+    /// Opens volumes and classifier.
+    pub(super) fn open(
+        signal: &Path,
+        other: Option<&Path>,
+        config: &DetectConfig,
+        budget: &Budget,
+        stages: &mut Stages<'_>,
+    ) -> Result<Self> {
+        let classifier = classifier(&config.classifier.model)?;
+        // A plan keeps as much again for results, which are small here: most of that goes to the blocks.
+        let memory = budget.blocks.map(|bytes| bytes + bytes / 5 * 2);
+        let options = DetectOptions { memory, ..config.detect.clone() };
+        stages.run("open", |_| {
+            let signal = open(signal, &config.input)?;
+            let background = other.map(|path| background(path, config)).transpose()?;
+            let spacing = spacing_of(signal.info())?;
+            let with = if background.is_some() { ", with background" } else { "" };
+            let note = format!("{}{with}", described(signal.info()));
+            Ok((Self { signal, background, spacing, options, classifier }, note))
+        })
+    }
+
+    /// Finds the cells.
+    pub(super) fn run(&self, stages: &mut Stages<'_>) -> Result<Cells> {
+        stages.run("detect", |ctx| {
+            let other = self.background.as_ref().map(|volume| volume as &dyn VolumeBlocks);
+            let classifier = self.classifier.as_ref();
+            let cells = detect_cells(&self.signal, other, self.spacing, classifier, &self.options, ctx)?;
+            let candidates = counted(cells.report.candidates as usize, "candidate");
+            let note = format!("{} of {candidates}", counted(cells.len(), "cell"));
+            Ok((cells, note))
+        })
+    }
+
+    /// What is said of cells that were found so.
+    pub(super) fn said(&self, cells: &Cells, config: &DetectConfig) -> Vec<(String, serde_json::Value)> {
+        let kind = match config.classifier.model.as_str() {
+            name @ ("default" | "none") => name,
+            _ => "own",
+        };
+        vec![
+            ("detection".to_string(), json!(cells.report)),
+            provenance("detect_cells", recorded(&config.detect, self.spacing, kind)),
+        ]
+    }
 }
 
 fn classifier(model: &str) -> Result<Option<CellClassifier>> {
@@ -259,6 +296,7 @@ fn report(
             "Rings and dots are cells, from yellow (stands out least) to red (most).".into()
         },
         pictures,
+        bars: None,
         distributions: vec![
             Distribution {
                 label: if classified { "score (probability of a cell)" } else { "score (prominence in local noise)" }

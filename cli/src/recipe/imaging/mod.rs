@@ -1,20 +1,35 @@
-//! Recipes on volumes: cells ([`detect`]), nuclei ([`segment`]), tracks ([`track`]).
+//! Recipes on volumes: cells ([`detect`]), nuclei ([`segment`]), tracks ([`track`]); their place in an atlas
+//! ([`register`], [`count`]); the whole way from a volume to cells per structure ([`cells`](cells())).
 
+mod atlas;
 mod cells;
 mod config;
+mod count;
 mod detect;
+mod kept;
+mod overlay;
 mod pictures;
+mod places;
+mod regions;
+mod register;
 mod segment;
 mod source;
+mod stored;
 mod track;
+mod whole;
 
+pub use atlas::AtlasOptions;
 pub use config::{
-    BackgroundOptions, ClassifierOptions, DetectConfig, SegmentConfig, SegmentInputOptions, TrackConfig,
-    TrackInputOptions, VolumeOptions,
+    BackgroundOptions, CellsConfig, ClassifierOptions, CountConfig, DetectConfig, RegisterConfig, SegmentConfig,
+    SegmentInputOptions, TrackConfig, TrackInputOptions, VolumeOptions,
 };
+pub use count::{CountFiles, CountSummary, PlacesOptions, count};
 pub use detect::{DetectFiles, DetectSummary, detect};
+pub use register::{ImageOptions, RegisterFiles, RegisterSummary, TrustOptions, register};
 pub use segment::{SegmentFiles, SegmentSummary, segment};
+pub use stored::{load_registration, save_registration};
 pub use track::{TrackSummary, track};
+pub use whole::{CellsFiles, CellsSummary, SampleOptions, cells};
 
 use crate::measure::{StageRecord, bytes_text};
 

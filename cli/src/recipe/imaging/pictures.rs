@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::{Ctx, Result};
 use zensaibo_imaging::blocks::{Plan, Work, map_blocks, read_f32};
-use zensaibo_imaging::detect::Cells;
 use zensaibo_imaging::space::Spacing;
 
 use crate::measure::grouped;
@@ -15,8 +14,19 @@ use crate::report::{Mark, Picture, Pixels};
 const SIDE: f64 = 1000.0;
 /// Close-ups at most.
 const CLOSE: usize = 3;
+/// Pixels along the longer side of a plane with outlines, about.
+const EDGE: usize = 640;
 /// Edge of a close-up in soma diameters.
 const WINDOW: f64 = 28.0;
+
+/// Cells to be drawn.
+pub(super) struct Found<'a> {
+    /// (z, y, x) in micrometres from the centre of the first voxel.
+    pub(super) centre: &'a [[f64; 3]],
+    pub(super) score: &'a [f32],
+    /// Diameter in micrometres.
+    pub(super) soma: f64,
+}
 
 /// The greatest values of a volume along z and along y, in bins of whole voxels.
 struct Projections {
@@ -143,20 +153,19 @@ pub(super) fn of_cells(
     volume: &dyn VolumeBlocks,
     frame: Frame,
     spacing: Spacing,
-    cells: &Cells,
-    soma: f64,
+    cells: &Found<'_>,
     memory: Option<u64>,
     ctx: &Ctx,
 ) -> Result<Vec<Picture>> {
     let all = project(volume, frame, spacing, memory, ctx)?;
-    let (um, strength) = (spacing.um(), strengths(&cells.score));
+    let (um, strength) = (spacing.um(), strengths(cells.score));
     let bin: [f64; 3] = std::array::from_fn(|a| all.step[a] as f64 * um[a]);
     let marks = |down: usize| -> Vec<Mark> {
         let place = |cell: usize| {
             let at = cells.centre[cell];
             Mark { x: at[2] + um[2] / 2.0, y: at[down] + um[down] / 2.0, radius: None, strength: strength[cell] }
         };
-        (0..cells.len()).map(place).collect()
+        (0..cells.centre.len()).map(place).collect()
     };
     let mut pictures = vec![Picture {
         title: "The whole, from above".into(),
@@ -178,9 +187,9 @@ pub(super) fn of_cells(
             wide: true,
         });
     }
-    for (title, start) in windows(volume.info().space(), spacing, cells, soma) {
+    for (title, start) in windows(volume.info().space(), spacing, cells) {
         ctx.check()?;
-        pictures.push(close_up(volume, frame, spacing, cells, &strength, soma, title, start)?);
+        pictures.push(close_up(volume, frame, spacing, cells, &strength, title, start)?);
     }
     Ok(pictures)
 }
@@ -192,10 +201,10 @@ fn extent(shape: [usize; 3], spacing: Spacing, soma: f64) -> [usize; 3] {
 }
 
 /// Where to look closer: the fullest window, one in the middle and one of the emptier ones that hold cells.
-fn windows(shape: [usize; 3], spacing: Spacing, cells: &Cells, soma: f64) -> Vec<(&'static str, [usize; 3])> {
-    let size = extent(shape, spacing, soma);
+fn windows(shape: [usize; 3], spacing: Spacing, cells: &Found<'_>) -> Vec<(&'static str, [usize; 3])> {
+    let size = extent(shape, spacing, cells.soma);
     let mut counts: BTreeMap<[usize; 3], usize> = BTreeMap::new();
-    for &centre in &cells.centre {
+    for &centre in cells.centre {
         let voxel = spacing.point_voxels(centre);
         let window: [usize; 3] = std::array::from_fn(|a| (voxel[a].max(0.0) as usize).min(shape[a] - 1) / size[a]);
         *counts.entry(window).or_default() += 1;
@@ -220,13 +229,12 @@ fn close_up(
     volume: &dyn VolumeBlocks,
     frame: Frame,
     spacing: Spacing,
-    cells: &Cells,
+    cells: &Found<'_>,
     strength: &[f64],
-    soma: f64,
     title: &str,
     start: [usize; 3],
 ) -> Result<Picture> {
-    let um = spacing.um();
+    let (um, soma) = (spacing.um(), cells.soma);
     let region = Region { start, size: extent(volume.info().space(), spacing, soma) };
     let grid = read_f32(volume, frame, &region)?;
     let plane = region.size[1] * region.size[2];
@@ -270,7 +278,6 @@ pub(super) fn of_labels(
     spacing: Spacing,
     labels: &Grid<u32>,
 ) -> Result<Vec<Picture>> {
-    const EDGE: usize = 640;
     let (shape, um) = (labels.shape, spacing.um());
     let mut planes: Vec<usize> = [1, 2, 3].iter().map(|&quarter| (shape[0] * quarter / 4).min(shape[0] - 1)).collect();
     planes.dedup();
@@ -279,26 +286,10 @@ pub(super) fn of_labels(
     for z in planes {
         let start = [z, (shape[1] - size[1]) / 2, (shape[2] - size[2]) / 2];
         let grid = read_f32(volume, frame, &Region { start, size })?;
-        let greys = greys(&grid.data);
         let at = |y: usize, x: usize| labels.at(z, start[1] + y, start[2] + x);
         let shown: std::collections::BTreeSet<u32> =
             (0..size[1]).flat_map(|y| (0..size[2]).map(move |x| at(y, x))).filter(|&label| label != 0).collect();
-        // Small planes are drawn with several pixels a voxel, so that the lines stay thin.
-        let fold = (EDGE / size[1].max(size[2])).clamp(1, 6);
-        let (height, width) = (size[1] * fold, size[2] * fold);
-        let mut pixels = Vec::with_capacity(3 * height * width);
-        for y in 0..height {
-            for x in 0..width {
-                let own = at(y / fold, x / fold);
-                let differs = own != 0
-                    && ((y > 0 && at((y - 1) / fold, x / fold) != own)
-                        || (x > 0 && at(y / fold, (x - 1) / fold) != own)
-                        || (y + 1 < height && at((y + 1) / fold, x / fold) != own)
-                        || (x + 1 < width && at(y / fold, (x + 1) / fold) != own));
-                let grey = greys[y / fold * size[2] + x / fold];
-                pixels.extend_from_slice(&if differs { [255, 205, 60] } else { [grey; 3] });
-            }
-        }
+        let ([height, width], pixels) = outlined([size[1], size[2]], &coloured(&greys(&grid.data)), at);
         pictures.push(Picture {
             title: format!("Plane {z}"),
             caption: format!(
@@ -315,6 +306,32 @@ pub(super) fn of_labels(
         });
     }
     Ok(pictures)
+}
+
+/// Greys as colours.
+pub(super) fn coloured(greys: &[u8]) -> Vec<[u8; 3]> {
+    greys.iter().map(|&grey| [grey; 3]).collect()
+}
+
+/// A plane with the outlines of labels over it, and its size. Small planes are drawn with several pixels a voxel, so that
+/// the lines stay thin.
+pub(super) fn outlined(size: [usize; 2], plane: &[[u8; 3]], at: impl Fn(usize, usize) -> u32) -> ([usize; 2], Vec<u8>) {
+    let fold = (EDGE / size[0].max(size[1]).max(1)).clamp(1, 6);
+    let (height, width) = (size[0] * fold, size[1] * fold);
+    let mut pixels = Vec::with_capacity(3 * height * width);
+    for y in 0..height {
+        for x in 0..width {
+            let own = at(y / fold, x / fold);
+            let differs = own != 0
+                && ((y > 0 && at((y - 1) / fold, x / fold) != own)
+                    || (x > 0 && at(y / fold, (x - 1) / fold) != own)
+                    || (y + 1 < height && at((y + 1) / fold, x / fold) != own)
+                    || (x + 1 < width && at(y / fold, (x + 1) / fold) != own));
+            let colour = if differs { [255, 205, 60] } else { plane[y / fold * size[1] + x / fold] };
+            pixels.extend_from_slice(&colour);
+        }
+    }
+    ([height, width], pixels)
 }
 
 #[cfg(test)]

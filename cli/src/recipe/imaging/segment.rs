@@ -256,7 +256,15 @@ fn table(tables: &[RegionTable], info: &VolumeInfo, spacing: Spacing, said: Vec<
     }
     let centroids = tables.iter().flat_map(|table| table.centroid.iter());
     let places: Vec<[f64; 3]> = centroids.map(|place| std::array::from_fn(|a| place[a] + info.origin[a])).collect();
-    Rows { names: (0..places.len()).map(|row| row.to_string()).collect(), columns, places, values, said, spacing }
+    Rows {
+        names: (0..places.len()).map(|row| row.to_string()).collect(),
+        columns,
+        places,
+        values,
+        said,
+        atlas: None,
+        spacing,
+    }
 }
 
 fn report(
@@ -299,6 +307,7 @@ fn report(
             times => format!("Outlines in three planes of time point {} of {times}.", times / 2),
         },
         pictures,
+        bars: None,
         distributions: vec![
             of("volume, cubic um", all(|table| &table.volume)),
             of("sphericity", all(|table| &table.sphericity)),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zensaibo_core::data::{VolumeBlocks, VolumeInfo};
+use zensaibo_core::data::{Orientation, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_io::volume::{OpenOptions, cache_limit, open_volume_with, set_cache_bytes};
@@ -68,4 +68,9 @@ impl Drop for Budget {
     fn drop(&mut self) {
         set_cache_bytes(self.before);
     }
+}
+
+/// An orientation as options write it.
+pub(super) fn orientation(text: Option<&str>) -> Result<Option<Orientation>> {
+    text.map(str::parse).transpose()
 }

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
-use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::track::{Detections, label_centres, track as link};
-use zensaibo_io::{AnnDataFile, Columns, Marker, Value, read_columns, read_markers, write_columns};
+use zensaibo_io::{Columns, write_columns};
 
 use super::cells::{Target, numbers, provenance, target};
+use super::places::{is_table, read_places};
 use super::source::{open, spacing_of};
 use super::{TrackConfig, ending};
 use crate::measure::{StageRecord, bytes_text, counted, grouped};
@@ -135,12 +135,6 @@ pub fn track(
     })
 }
 
-/// Whether a name ends as tables do; anything else is a volume.
-fn is_table(path: &Path) -> bool {
-    let ending = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_lowercase();
-    matches!(ending.as_str(), "parquet" | "csv" | "xml" | "h5ad")
-}
-
 fn read(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
     match inputs {
         [labels] if !is_table(labels) => from_labels(labels, config, ctx),
@@ -149,71 +143,13 @@ fn read(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
     }
 }
 
-/// One table as it was read: places in micrometres, and other columns.
-struct Frame {
-    points: Vec<[f64; 3]>,
-    columns: Columns,
-}
-
-fn read_frame(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Frame> {
-    if !is_table(path) {
-        return Err(Error::format(
-            path,
-            "file",
-            "tables (.parquet, .csv, .h5ad, .xml), or one volume of labels",
-            "several inputs",
-        ));
-    }
-    let scale = config.input.spacing;
-    let ending = path.extension().and_then(|end| end.to_str()).unwrap_or_default().to_lowercase();
-    let scaled = |points: Vec<[f64; 3]>| match scale {
-        None => Ok(points),
-        Some(um) => Spacing::new(um).map(|um| points.into_iter().map(|point| um.point_um(point)).collect()),
-    };
-    if ending == "xml" {
-        if scale.is_none() {
-            let expected = format!("micrometres per voxel (--spacing Z,Y,X): {} holds voxels", path.display());
-            return Err(Error::parameter("spacing", expected, "none"));
-        }
-        return Ok(Frame { points: scaled(read_markers(path, Marker::Cell)?)?, columns: Columns::default() });
-    }
-    let in_um =
-        || Error::parameter("spacing", format!("none: places of {} are micrometres", path.display()), "a spacing");
-    if ending == "h5ad" {
-        if scale.is_some() {
-            return Err(in_um());
-        }
-        let file = AnnDataFile::open(path)?;
-        let columns = Columns { columns: file.obs(ctx)?.columns, metadata: Vec::new() };
-        let wrong = |found: String| Error::format(path, "obsm/spatial", "(x, y) or (x, y, z) for each cell", found);
-        let Value::Array { shape, values } = file.value("obsm/spatial", ctx)? else {
-            return Err(wrong("no array of numbers".into()));
-        };
-        let (flat, width) = (values.to_f64(), shape.get(1).copied().unwrap_or(0));
-        if shape.len() != 2 || !(2..=3).contains(&width) {
-            return Err(wrong(format!("shape {shape:?}")));
-        }
-        let place = |row: &[f64]| [row.get(2).copied().unwrap_or(0.0), row[1], row[0]];
-        return Ok(Frame { points: flat.chunks_exact(width).map(place).collect(), columns });
-    }
-    let columns = read_columns(path)?;
-    let detected = columns.get("score").is_some() && columns.get("noise").is_some();
-    if scale.is_some() && (columns.said("unit") == Some("micrometer") || detected) {
-        return Err(in_um());
-    }
-    let (y, x) = (columns.numbers(path, "y")?, columns.numbers(path, "x")?);
-    let z = if columns.get("z").is_some() { columns.numbers(path, "z")? } else { vec![0.0; y.len()] };
-    let points = (0..y.len()).map(|row| [z[row], y[row], x[row]]).collect();
-    Ok(Frame { points: scaled(points)?, columns })
-}
-
 /// A table for each time point.
 fn from_frames(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
     let mut found =
         Found { offsets: vec![0], sizes: config.input.size.as_ref().map(|_| Vec::new()), ..Default::default() };
     for (time, path) in inputs.iter().enumerate() {
         ctx.check()?;
-        let frame = read_frame(path, config, ctx)?;
+        let frame = read_places(path, config.input.spacing, ctx)?;
         if let (Some(name), Some(sizes)) = (&config.input.size, &mut found.sizes) {
             sizes.extend(frame.columns.numbers(path, name)?);
         }
@@ -228,7 +164,7 @@ fn from_frames(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Fo
 /// One table of all time points.
 fn from_whole(path: &Path, config: &TrackConfig, ctx: &Ctx) -> Result<Found> {
     const MOST: i64 = 10_000_000;
-    let frame = read_frame(path, config, ctx)?;
+    let frame = read_places(path, config.input.spacing, ctx)?;
     let name = config.input.time.as_str();
     if frame.columns.columns.is_empty() {
         let expected = format!("a column {name} of time points, or a table for each time point");

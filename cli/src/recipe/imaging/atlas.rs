@@ -1,0 +1,130 @@
+//! The atlas of a recipe: which files, and what they hold.
+
+use std::path::PathBuf;
+
+use zensaibo_core::data::{Frame, Grid, Orientation};
+use zensaibo_core::{Ctx, Error, Result, options};
+use zensaibo_imaging::atlas::{Atlas, AtlasParts as Parts, StructureRecord, StructureTree, read_ids};
+use zensaibo_imaging::blocks::whole;
+use zensaibo_imaging::space::Spacing;
+use zensaibo_io::atlas::{AtlasParts, open_atlas};
+
+use super::source::orientation;
+use crate::measure::grouped;
+
+options! {
+    /// The atlas: a folder, or its parts.
+    pub struct AtlasOptions("atlas") {
+        /// A folder in the layout of BrainGlobe, with metadata.json.
+        pub path: Option<String> = None,
+        /// Volume of structure ids; 0 outside. In place of a folder, with `structures`.
+        pub annotation: Option<String> = None,
+        /// Image on the grid of the annotation, to which samples are registered.
+        pub template: Option<String> = None,
+        /// Table of structures: CSV (Allen's columns) or BrainGlobe's structures.json.
+        pub structures: Option<String> = None,
+        /// Volume on the grid of the annotation: 1 left, 2 right. Unset: the plane through the middle parts them.
+        pub hemispheres: Option<String> = None,
+        /// Its name, for reports and tables. Unset: that of the folder or of the annotation.
+        pub name: Option<String> = None,
+        /// Micrometres per voxel along z, y and x. Unset: what the files say.
+        pub spacing: Option<[f64; 3]> = None,
+        /// The anatomical side where index 0 of each axis lies, such as asr. Unset: what the files say.
+        pub orientation: Option<String> = None,
+    }
+}
+
+impl AtlasOptions {
+    fn check(&self) -> Result<()> {
+        self.spacing.map_or(Ok(()), |spacing| zensaibo_core::data::check_spacing(spacing).map(|_| ()))?;
+        orientation(self.orientation.as_deref()).map(|_| ())
+    }
+
+    /// Whether an atlas is named at all.
+    pub(super) fn given(&self) -> bool {
+        self.path.is_some() || self.annotation.is_some()
+    }
+
+    /// The files that are named.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        [&self.path, &self.annotation, &self.template, &self.structures, &self.hemispheres]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::from)
+            .collect()
+    }
+
+    fn parts(&self) -> Result<AtlasParts> {
+        let path = |name: &Option<String>| name.as_ref().map(PathBuf::from);
+        Ok(AtlasParts {
+            folder: path(&self.path),
+            annotation: path(&self.annotation),
+            template: path(&self.template),
+            structures: path(&self.structures),
+            hemispheres: path(&self.hemispheres),
+            spacing: self.spacing,
+            orientation: orientation(self.orientation.as_deref())?,
+        })
+    }
+}
+
+/// Reads an atlas whole, with its template where `with_template`; and a few words on it.
+///
+/// # Errors
+/// As [`open_atlas`] and [`Atlas::new`]; [`Error::Parameter`] where a template is needed and there is none.
+pub(super) fn load(options: &AtlasOptions, with_template: bool, ctx: &Ctx) -> Result<(Atlas, String)> {
+    let mut files = open_atlas(&options.parts()?)?;
+    files.name = options.name.clone().unwrap_or(files.name);
+    ctx.check()?;
+    let records = files.structures.into_iter().map(|row| StructureRecord {
+        id: row.id,
+        acronym: row.acronym,
+        name: row.name,
+        parent: row.parent,
+        rgb: row.rgb,
+    });
+    let tree = StructureTree::new(records.collect())?;
+    let annotation = read_ids(&files.annotation)?;
+    ctx.check()?;
+    let template = match &files.template {
+        Some(volume) if with_template => Some(whole(volume, Frame::default())?),
+        None if with_template => {
+            let expected = format!("an image to register to: atlas {} has none", files.name);
+            return Err(Error::parameter("atlas.template", expected, "none"));
+        }
+        _ => None,
+    };
+    let hemispheres = match &files.hemispheres {
+        Some(volume) => {
+            let grid = read_ids(volume)?;
+            Some(Grid { shape: grid.shape, data: grid.data.iter().map(|&half| half.min(255) as u8).collect() })
+        }
+        None => None,
+    };
+    let atlas = Atlas::new(Parts {
+        name: files.name,
+        annotation,
+        template,
+        hemispheres,
+        spacing: Spacing::new(files.spacing)?,
+        orientation: files.orientation,
+        tree,
+    })?;
+    let [z, y, x] = atlas.structure.shape;
+    let um = files.spacing;
+    let note = format!(
+        "{}: {z} x {y} x {x} voxels of {} x {} x {} um, {}, {} structures",
+        atlas.name,
+        um[0],
+        um[1],
+        um[2],
+        atlas.orientation,
+        grouped(atlas.tree.structures().len() as u64)
+    );
+    Ok((atlas, note))
+}
+
+/// The atlas as an image to register to.
+pub(super) fn image(atlas: &Atlas) -> Option<(&Grid<f32>, Spacing, Orientation)> {
+    atlas.template.as_ref().map(|template| (template, atlas.spacing, atlas.orientation))
+}

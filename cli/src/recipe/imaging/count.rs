@@ -1,0 +1,153 @@
+//! From cells and a registration to cells per structure.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde_json::json;
+use zensaibo_core::data::check_spacing;
+use zensaibo_core::{Ctx, Result, options};
+use zensaibo_io::{Columns, write_columns};
+
+use super::atlas::load;
+use super::cells::{Target, numbers, target};
+use super::places::read_places;
+use super::regions::Placed;
+use super::{CountConfig, ending, stored};
+use crate::measure::{StageRecord, counted, grouped};
+use crate::recipe::Hooks;
+use crate::recipe::output::check_targets;
+use crate::recipe::stages::Stages;
+
+options! {
+    /// How cells are read.
+    pub struct PlacesOptions("places") {
+        /// Micrometres per voxel along z, y and x, of tables whose places are voxels. Unset: places are micrometres.
+        pub spacing: Option<[f64; 3]> = None,
+    }
+}
+
+impl PlacesOptions {
+    fn check(&self) -> Result<()> {
+        self.spacing.map_or(Ok(()), |spacing| check_spacing(spacing).map(|_| ()))
+    }
+}
+
+/// Files that `count` reads and writes.
+#[derive(Clone, Copy, Debug)]
+pub struct CountFiles<'a> {
+    /// The cells: a table.
+    pub cells: &'a Path,
+    /// A folder of `register`; without it the cells lie in the atlas already.
+    pub registration: Option<&'a Path>,
+    /// The table of structures: .csv or .parquet.
+    pub output: &'a Path,
+    /// The cells with the structure of each: .csv or .parquet.
+    pub table: Option<&'a Path>,
+}
+
+/// What `count` tells of a finished run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CountSummary {
+    /// Cells read.
+    pub cells: u64,
+    /// Cells in voxels of no structure.
+    pub background: u64,
+    /// Cells beyond the atlas.
+    pub outside: u64,
+    /// Cells without a place.
+    pub lost: u64,
+    /// Where they lie, in words.
+    pub told: String,
+    /// The stages in order, with their costs.
+    pub stages: Vec<StageRecord>,
+    /// The table of structures as it was named.
+    pub output: String,
+    /// The table of cells as it was named.
+    pub table: Option<String>,
+}
+
+impl CountSummary {
+    /// The summary as lines of text.
+    pub fn text(&self) -> String {
+        let mut text = format!("{}: {}\n", counted(self.cells as usize, "cell"), self.told);
+        let mut files = vec![("structures", self.output.as_str())];
+        files.extend(self.table.as_deref().map(|table| ("cells", table)));
+        text.push_str(&ending(&self.stages, None, &[], &files));
+        text
+    }
+}
+
+/// Counts cells per structure of an atlas, at every level; the same as `zensaibo.im.count_regions`. No cell is dropped.
+///
+/// # Errors
+/// As [`load`] and [`read_places`]; an error for a registration to another grid than that of the atlas;
+/// what reading and writing return.
+pub fn count(files: CountFiles<'_>, config: &CountConfig, hooks: &dyn Hooks, ctx: &Ctx) -> Result<CountSummary> {
+    config.validate()?;
+    for (name, path) in [("output", Some(files.output)), ("cells", files.table)] {
+        if let Some(path) = path {
+            let kind = target(name, path, &["csv", "parquet"])?;
+            debug_assert_eq!(kind, Target::Table);
+            check_targets(path, None, Some(files.cells))?;
+        }
+    }
+    let mut stages = Stages::new(hooks, ctx);
+    let cells = stages.run("read", |ctx| {
+        let cells = read_places(files.cells, config.cells.spacing, ctx)?;
+        let note = counted(cells.points.len(), "cell");
+        Ok((cells, note))
+    })?;
+    let atlas = stages.run("atlas", |ctx| load(&config.atlas, false, ctx))?;
+    let registration = files.registration.map(stored::load_registration).transpose()?;
+    if let Some(found) = &registration {
+        stored::check_atlas(found, &atlas)?;
+    }
+    let placed = stages.run("count", |ctx| {
+        let placed = Placed::new(&cells.points, registration.as_ref(), &atlas, ctx)?;
+        let note = placed.told();
+        Ok((placed, note))
+    })?;
+    stages.run("write", |_| {
+        placed.write(&atlas, files.output)?;
+        if let Some(path) = files.table {
+            let columns = with_places(cells.columns, &cells.points, &placed, &atlas);
+            write_columns(path, &columns)?;
+        }
+        Ok(((), format!("{} structures", grouped(atlas.tree.structures().len() as u64))))
+    })?;
+    Ok(CountSummary {
+        cells: placed.counts.total(),
+        background: placed.counts.background,
+        outside: placed.counts.outside,
+        lost: placed.counts.lost,
+        told: placed.told(),
+        stages: stages.records,
+        output: files.output.display().to_string(),
+        table: files.table.map(|path| path.display().to_string()),
+    })
+}
+
+/// A table of cells with their structures, and their places in the sample and in the atlas.
+fn with_places(
+    table: Columns,
+    points: &[[f64; 3]],
+    placed: &Placed,
+    atlas: &zensaibo_imaging::atlas::Atlas,
+) -> Columns {
+    let mut columns = table.columns;
+    let mut metadata = table.metadata;
+    let mut set = |(name, column)| {
+        columns.retain(|(present, _)| *present != name);
+        columns.push((name, column));
+    };
+    placed.columns(atlas).into_iter().for_each(&mut set);
+    for (axis, name) in ["z", "y", "x"].into_iter().enumerate() {
+        let of = |places: &[[f64; 3]]| places.iter().map(|place| place[axis]).collect::<Vec<f64>>();
+        set(numbers(name, of(points)));
+        set(numbers(&format!("atlas_{name}"), of(&placed.places)));
+    }
+    metadata.retain(|(name, _)| name != "unit" && name != "atlas");
+    metadata.push(("unit".into(), "micrometer".into()));
+    metadata.push(("atlas".into(), json!(atlas.name).to_string()));
+    Columns { columns, metadata }
+}

@@ -1,0 +1,75 @@
+//! Numbers of structures out of a volume.
+
+use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks};
+use zensaibo_core::{DataFault, Error, Result};
+
+use crate::blocks::read_as;
+
+/// Whole numbers beyond this are no longer told apart by f32.
+const EXACT: f64 = 16_777_216.0;
+
+/// The ids of an annotation, whatever number type holds them: 8 bytes per voxel.
+///
+/// # Errors
+/// [`Error::Data`] for ids that are negative, not whole, or too large for the type that holds them to tell them apart; what
+/// reading returns.
+pub fn read_ids(source: &dyn VolumeBlocks) -> Result<Grid<u64>> {
+    let info = source.info();
+    let region = Region::whole(info.space());
+    let fault = |expected: &str, found: String| {
+        Error::data(DataFault::Invalid, format!("annotation {}", info.name), expected, found)
+    };
+    match info.dtype {
+        Dtype::U64 => read_as::<u64>(source, Frame::default(), &region),
+        Dtype::I64 => {
+            let grid = read_as::<i64>(source, Frame::default(), &region)?;
+            let data = grid
+                .data
+                .into_iter()
+                .map(|id| u64::try_from(id).map_err(|_| fault("ids of at least 0", id.to_string())));
+            Ok(Grid { shape: grid.shape, data: data.collect::<Result<_>>()? })
+        }
+        dtype => {
+            let grid = read_as::<f64>(source, Frame::default(), &region)?;
+            let most = if dtype == Dtype::F32 { EXACT } else { 9e15 };
+            let data = grid.data.into_iter().map(|id| {
+                if !(id >= 0.0 && id.fract() == 0.0) {
+                    return Err(fault("whole numbers of at least 0", id.to_string()));
+                }
+                if id > most {
+                    let expected = format!("ids up to {most}, which {} tells apart", dtype.name());
+                    return Err(fault(&expected, id.to_string()));
+                }
+                Ok(id as u64)
+            });
+            Ok(Grid { shape: grid.shape, data: data.collect::<Result<_>>()? })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use zensaibo_core::data::VolumeInfo;
+
+    fn held<T: bytemuck::Pod + Send + Sync>(dtype: Dtype, data: Vec<T>) -> Result<Grid<u64>> {
+        let shape = [1, 1, data.len()];
+        read_ids(&(VolumeInfo::plain("ids", shape, dtype), Grid { shape, data }))
+    }
+
+    #[test]
+    fn ids_of_any_type() {
+        let big = 614_454_277u64;
+        assert_eq!(held(Dtype::U64, vec![0, u64::MAX]).unwrap().data, [0, u64::MAX]);
+        assert_eq!(held(Dtype::I64, vec![0, big as i64]).unwrap().data, [0, big]);
+        assert_eq!(held(Dtype::U32, vec![0, big as u32]).unwrap().data, [0, big]);
+        assert_eq!(held(Dtype::I16, vec![0i16, 77]).unwrap().data, [0, 77]);
+        assert_eq!(held(Dtype::F32, vec![0f32, 997.0]).unwrap().data, [0, 997]);
+        let refused = |grid: Result<Grid<u64>>| grid.unwrap_err().to_string();
+        assert!(refused(held(Dtype::F32, vec![0f32, big as f32])).contains("tells apart"));
+        assert!(refused(held(Dtype::F32, vec![0f32, 1.5])).contains("whole"));
+        assert!(refused(held(Dtype::I64, vec![0i64, -3])).contains("at least 0"));
+        assert!(refused(held(Dtype::I16, vec![0i16, -3])).contains("at least 0"));
+        assert!(refused(held(Dtype::F64, vec![f64::NAN])).contains("whole"));
+    }
+}
