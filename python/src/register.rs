@@ -100,6 +100,20 @@ impl PyRegistration {
         field.vectors.as_flattened().to_vec().into_pyarray(py).reshape([depth, height, width, 3])
     }
 
+    /// The displacements that lead back, on the same grid: (z, y, x, 3) in micrometres.
+    #[pyo3(signature = (threads=None, progress=None))]
+    fn inverse_vectors<'py>(
+        &self,
+        py: Python<'py>,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Bound<'py, numpy::PyArray4<f32>>> {
+        let found = self.found.clone();
+        let field = run(py, threads, progress, |_| Ok(found.field.inverse().0))?;
+        let [depth, height, width] = field.shape;
+        field.vectors.as_flattened().to_vec().into_pyarray(py).reshape([depth, height, width, 3])
+    }
+
     #[getter]
     fn field_spacing(&self) -> [f64; 3] {
         self.found.field.spacing

@@ -25,6 +25,8 @@ const RIVAL: f64 = 0.99;
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Quality {
+    /// Whether the measures below were taken: not of a map that was imported.
+    pub judged: bool,
     /// Which of the right-angled turns of the moving volume fits, 0 being what the headers say.
     pub turn: usize,
     /// Likeness of small images under it, and under the next best turn.
@@ -102,6 +104,7 @@ pub(super) fn judge(
     let overlap =
         if options.partial { both / of_moving.max(1.0) } else { 2.0 * both / (of_fixed + of_moving).max(1.0) };
     let mut quality = Quality {
+        judged: true,
         turn,
         turn_score,
         rival_score,

@@ -24,6 +24,7 @@ from ._nuclei import segment_nuclei
 from ._points import read_points, write_points
 from ._recipe import recipe
 from ._register import Registration, load_registration, register
+from ._register import Registration, import_brainglobe, import_itk, load_registration, register
 from ._resample import downsample, resample
 from ._shapes import distance_transform, label, region_properties, watershed
 from ._track import relabel_tracks, track
@@ -49,6 +50,8 @@ __all__ = [
     "estimate_flatfield",
     "gaussian",
     "gaussian_laplace",
+    "import_brainglobe",
+    "import_itk",
     "label",
     "load_atlas",
     "load_registration",

