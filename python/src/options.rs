@@ -64,6 +64,7 @@ described! {
     zensaibo_core::velocity::VelocityGraphOptions,
     zensaibo_core::velocity::VelocityOptions,
     zensaibo_core::wnn::WnnOptions,
+    zensaibo_imaging::atlas::DensityOptions,
     zensaibo_imaging::classify::TrainOptions,
     zensaibo_imaging::classify::TreesOptions,
     zensaibo_imaging::detect::DetectOptions,

@@ -10,7 +10,9 @@ use zensaibo_cli::recipe::{load_registration, save_registration};
 use zensaibo_core::data::{Grid, Orientation};
 use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
-use zensaibo_imaging::atlas::{self, Atlas, AtlasParts, Half, Place, StructureRecord, StructureTree};
+use zensaibo_imaging::atlas::{
+    self, Atlas, AtlasParts, DensityOptions, Growth, Half, Place, StructureRecord, StructureTree,
+};
 use zensaibo_imaging::register::{self, Image, Interpolation, RegisterOptions, Registration};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::transform::{Affine, Field};
@@ -244,6 +246,24 @@ fn im_register<'py>(
     Ok(PyRegistration { found: Arc::new(found) })
 }
 
+/// Factors of growth and their spacing.
+fn grown(growth: Option<&(PyReadonlyArray3<'_, f32>, [f64; 3])>) -> PyResult<Option<(Grid<f32>, [f64; 3])>> {
+    growth.map(|(factors, spacing)| Ok((grid(factors)?, *spacing))).transpose()
+}
+
+/// An atlas with ids of any type in place of those of `rest`.
+fn atlas_of<T: numpy::Element + Copy + Into<u64> + Send + Sync>(
+    py: Python<'_>,
+    rest: AtlasParts<u8>,
+    ids: &PyReadonlyArray3<'_, T>,
+) -> PyResult<PyAtlas> {
+    let annotation = grid(ids)?;
+    let AtlasParts { name, template, hemispheres, spacing, orientation, tree, .. } = rest;
+    let parts = AtlasParts { name, annotation, template, hemispheres, spacing, orientation, tree };
+    let made = py.detach(|| Atlas::new(parts));
+    Ok(PyAtlas { atlas: Arc::new(made.map_err(|error| to_python(py, error))?) })
+}
+
 /// An atlas.
 #[pyclass(name = "Atlas", frozen)]
 struct PyAtlas {
@@ -252,36 +272,75 @@ struct PyAtlas {
 
 #[pymethods]
 impl PyAtlas {
-    /// From its parts; a structure is (id, acronym, name, id of the parent or None, (red, green, blue)).
+    /// From its parts; ids are uint8 to uint64, a structure is (id, acronym, name, id of the parent or None, (red, green,
+    /// blue)).
     #[new]
     #[pyo3(signature = (name, annotation, spacing, orientation, structures, hemispheres=None))]
     #[allow(clippy::type_complexity)] // rows of a table
     fn new(
         py: Python<'_>,
         name: String,
-        annotation: PyReadonlyArray3<'_, u64>,
+        annotation: &Bound<'_, PyAny>,
         spacing: [f64; 3],
         orientation: &str,
         structures: Vec<(u64, String, String, Option<u64>, [u8; 3])>,
         hemispheres: Option<PyReadonlyArray3<'_, u8>>,
     ) -> PyResult<Self> {
-        let (annotation, hemispheres) = (grid(&annotation)?, hemispheres.as_ref().map(grid).transpose()?);
-        let make = || -> Result<Atlas> {
-            let records = structures
-                .into_iter()
-                .map(|(id, acronym, name, parent, rgb)| StructureRecord { id, acronym, name, parent, rgb })
-                .collect();
-            Atlas::new(AtlasParts {
-                name,
-                annotation,
-                template: None,
-                hemispheres,
-                spacing: Spacing::new(spacing)?,
-                orientation: orientation.parse()?,
-                tree: StructureTree::new(records)?,
-            })
+        let hemispheres = hemispheres.as_ref().map(grid).transpose()?;
+        let records = structures
+            .into_iter()
+            .map(|(id, acronym, name, parent, rgb)| StructureRecord { id, acronym, name, parent, rgb })
+            .collect();
+        let tree = StructureTree::new(records).map_err(|error| to_python(py, error))?;
+        let parsed = Spacing::new(spacing).and_then(|spacing| Ok((spacing, orientation.parse::<Orientation>()?)));
+        let (spacing, orientation) = parsed.map_err(|error| to_python(py, error))?;
+        let rest = AtlasParts {
+            name,
+            annotation: Grid { shape: [0; 3], data: Vec::<u8>::new() },
+            template: None,
+            hemispheres,
+            spacing,
+            orientation,
+            tree,
         };
-        Ok(Self { atlas: Arc::new(make().map_err(|error| to_python(py, error))?) })
+        match annotation.extract::<PyReadonlyArray3<'_, u32>>() {
+            Ok(ids) => atlas_of(py, rest, &ids),
+            Err(_) => match annotation.extract::<PyReadonlyArray3<'_, u16>>() {
+                Ok(ids) => atlas_of(py, rest, &ids),
+                Err(_) => match annotation.extract::<PyReadonlyArray3<'_, u8>>() {
+                    Ok(ids) => atlas_of(py, rest, &ids),
+                    Err(_) => atlas_of(py, rest, &annotation.extract::<PyReadonlyArray3<'_, u64>>()?),
+                },
+            },
+        }
+    }
+
+    /// 1 left, 2 right at every voxel.
+    fn hemispheres<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray3<u8>>> {
+        array(py, py.detach(|| self.atlas.hemispheres()))
+    }
+
+    /// Cells per cubic millimetre at every voxel; cells on the grid, outside, without a place. `growth` is (factors,
+    /// spacing).
+    #[pyo3(signature = (points, options, growth=None, threads=None, progress=None))]
+    #[allow(clippy::type_complexity)] // taken apart at once in Python
+    fn density<'py>(
+        &self,
+        py: Python<'py>,
+        points: PyReadonlyArray2<'py, f64>,
+        options: &str,
+        growth: Option<(PyReadonlyArray3<'py, f32>, [f64; 3])>,
+        threads: Option<usize>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyArray3<f32>>, [u64; 3])> {
+        let options = DensityOptions::from_json(options).map_err(|error| to_python(py, error))?;
+        let points = places(&points)?;
+        let growth = grown(growth.as_ref())?;
+        let found = run(py, threads, progress, |ctx| {
+            let growth = growth.as_ref().map(|(grid, spacing)| Growth { grid, spacing: *spacing });
+            atlas::density(&points, &self.atlas, growth.as_ref(), &options, ctx)
+        })?;
+        Ok((array(py, found.density)?, [found.cells, found.outside, found.lost]))
     }
 
     /// (id, acronym, name, parent or None, depth, end, rgb) of every structure, each before its parts.
@@ -321,7 +380,7 @@ impl PyAtlas {
     }
 
     /// Per structure: own cells, cells with parts, volume in mm^3 (each structures x (left, right)); and the numbers in the
-    /// background, outside, without a place.
+    /// background, outside, without a place. `growth` is (factors, spacing).
     #[pyo3(signature = (structures, left, growth=None, threads=None, progress=None))]
     #[allow(clippy::type_complexity)] // becomes a table in Python
     fn count<'py>(
@@ -329,11 +388,11 @@ impl PyAtlas {
         py: Python<'py>,
         structures: PyReadonlyArray1<'py, i32>,
         left: PyReadonlyArray1<'py, bool>,
-        growth: Option<PyReadonlyArray3<'py, f32>>,
+        growth: Option<(PyReadonlyArray3<'py, f32>, [f64; 3])>,
         threads: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f64>>, [u64; 3])> {
-        let growth = growth.as_ref().map(grid).transpose()?;
+        let growth = grown(growth.as_ref())?;
         let n = self.atlas.tree.structures().len();
         let mut found = Vec::with_capacity(structures.len()?);
         for (&index, &left) in structures.as_slice()?.iter().zip(left.as_slice()?) {
@@ -346,7 +405,10 @@ impl PyAtlas {
                 _ => Place::Lost,
             });
         }
-        let counts = run(py, threads, progress, |ctx| atlas::count_regions(&found, &self.atlas, growth.as_ref(), ctx))?;
+        let counts = run(py, threads, progress, |ctx| {
+            let growth = growth.as_ref().map(|(grid, spacing)| Growth { grid, spacing: *spacing });
+            atlas::count_regions(&found, &self.atlas, growth.as_ref(), ctx)
+        })?;
         let regions = &counts.regions;
         let table = |pick: &dyn Fn(&atlas::RegionCount) -> [u64; 2]| {
             regions.iter().flat_map(pick).collect::<Vec<u64>>().into_pyarray(py).reshape([n, 2])

@@ -106,7 +106,7 @@ def test_parts_that_disagree_are_named():
     # What float32 makes of an id is another id.
     with pytest.raises(errors.DataError, match="48468249|484682496"):
         small(annotation=IDS.astype(np.float32).astype(np.uint32))
-    with pytest.raises(errors.DataError, match="whole numbers"):
+    with pytest.raises(errors.DataError, match="float32 cannot tell"):
         small(annotation=IDS.astype(np.float32))
     with pytest.raises(errors.DataError, match="at least 0"):
         small(annotation=-IDS.astype(np.int64))

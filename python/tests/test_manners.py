@@ -72,6 +72,7 @@ CARRIERS = {
     "velocity_graph": [zs.arrays.velocity_graph],
     "im_distance_transform": [zs.im.distance_transform],
     "im_gaussian": [zs.im.gaussian],
+    "im_density_volume": [zs.im.density_volume],
     "im_destripe": [zs.im.destripe],
     "im_estimate_flatfield": [zs.im.estimate_flatfield],
     "im_difference_of_gaussians": [zs.im.difference_of_gaussians],

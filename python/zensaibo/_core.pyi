@@ -648,12 +648,21 @@ class Atlas:
     def structures(self) -> list[tuple[int, str, str, int | None, int, int, Any]]: ...
     @property
     def remarks(self) -> list[str]: ...
+    def hemispheres(self) -> Any: ...
+    def density(
+        self,
+        points: Any,
+        options: str,
+        growth: tuple[Any, Any] | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> tuple[Any, Any]: ...
     def locate(self, points: Any, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any]: ...
     def count(
         self,
         structures: Any,
         left: Any,
-        growth: Any | None = None,
+        growth: tuple[Any, Any] | None = None,
         threads: int | None = None,
         progress: Progress = None,
     ) -> tuple[Any, Any, Any, Any]: ...

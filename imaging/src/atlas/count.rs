@@ -103,20 +103,121 @@ impl RegionCounts {
     }
 }
 
-/// Cells per structure, at every level of the tree. `growth` says by how much each voxel of the atlas grows on its way to
-/// the sample (the Jacobian of the registration, on the grid of the atlas), so that volumes are those of the sample;
-/// absent: those of the atlas.
+/// By how much small volumes of the atlas grow on their way to a sample: the Jacobian of a registration, on a grid whose
+/// voxel 0 lies on that of the atlas and which may be coarser. Between its voxels it is interpolated, beyond them it is
+/// that of the nearest.
+#[derive(Clone, Copy, Debug)]
+pub struct Growth<'a> {
+    /// Factors.
+    pub grid: &'a Grid<f32>,
+    /// Micrometres per voxel of the grid.
+    pub spacing: [f64; 3],
+}
+
+/// For each voxel of an axis the voxel of another grid below it and the share of the one above.
+fn shares(n: usize, um: f64, other: usize, other_um: f64) -> Vec<(usize, f64)> {
+    let last = other - 1;
+    let share = |at: usize| {
+        let place = (at as f64 * um / other_um).clamp(0.0, last as f64);
+        let low = (place as usize).min(last.saturating_sub(1));
+        (low, place - low as f64)
+    };
+    (0..n).map(share).collect()
+}
+
+/// Growth at the voxels of an atlas, row by row.
+pub(super) struct GrowthRows<'a> {
+    grid: &'a Grid<f32>,
+    axes: [Vec<(usize, f64)>; 3],
+}
+
+impl<'a> GrowthRows<'a> {
+    /// For an atlas of this grid.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a grid that is empty or does not reach over the atlas.
+    pub(super) fn new(growth: &Growth<'a>, atlas: &Atlas) -> Result<Self> {
+        let (shape, um, other) = (atlas.structure.shape, atlas.spacing.um(), growth.grid.shape);
+        // The last voxel of the atlas lies at most one voxel of the growth beyond its last.
+        let reaches = (0..3).all(|axis| {
+            let (last, end) = ((shape[axis] - 1) as f64 * um[axis], other[axis] as f64 * growth.spacing[axis]);
+            other[axis] > 0 && last <= end * (1.0 + 1e-9)
+        });
+        if !reaches {
+            let expected = format!("one over the atlas, {shape:?} voxels of {um:?} um");
+            let found = format!("{other:?} voxels of {:?} um", growth.spacing);
+            return Err(Error::data(DataFault::Shape, "growth", expected, found));
+        }
+        let axes = std::array::from_fn(|axis| shares(shape[axis], um[axis], other[axis], growth.spacing[axis]));
+        Ok(Self { grid: growth.grid, axes })
+    }
+
+    /// The growth along one row of the atlas. `line` is scratch.
+    pub(super) fn row(&self, z: usize, y: usize, line: &mut Vec<f64>, out: &mut [f64]) {
+        let ((z, up), (y, over)) = (self.axes[0][z], self.axes[1][y]);
+        let [depth, height, _] = self.grid.shape;
+        let rows = [(z, y), (z, (y + 1).min(height - 1)), ((z + 1).min(depth - 1), y)];
+        let last = self.grid.row((z + 1).min(depth - 1), (y + 1).min(height - 1));
+        let [a, b, c] = rows.map(|(z, y)| self.grid.row(z, y));
+        let weights = [(1.0 - up) * (1.0 - over), (1.0 - up) * over, up * (1.0 - over), up * over];
+        line.clear();
+        line.extend(a.iter().zip(b).zip(c).zip(last).map(|(((a, b), c), d)| {
+            weights[0] * f64::from(*a)
+                + weights[1] * f64::from(*b)
+                + weights[2] * f64::from(*c)
+                + weights[3] * f64::from(*d)
+        }));
+        for (out, &(x, share)) in out.iter_mut().zip(&self.axes[2]) {
+            let (low, high) = (line[x], line[(x + 1).min(line.len() - 1)]);
+            *out = low + share * (high - low);
+        }
+    }
+}
+
+/// Cubic millimetres of each structure itself, left and right, as deformed: by planes, added in their order.
+fn grown_volumes(atlas: &Atlas, growth: &Growth<'_>, ctx: &Ctx) -> Result<Vec<[f64; 2]>> {
+    let rows = GrowthRows::new(growth, atlas)?;
+    let [depth, height, width] = atlas.structure.shape;
+    let n = atlas.tree.structures().len();
+    let planes: Vec<Vec<[f64; 2]>> = (0..depth)
+        .into_par_iter()
+        .map(|z| {
+            ctx.check()?;
+            let mut volume = vec![[0f64; 2]; n];
+            let (mut line, mut grows) = (Vec::new(), vec![0f64; width]);
+            for y in 0..height {
+                let structures = atlas.structure.row(z, y);
+                if structures.iter().all(|&structure| structure == 0) {
+                    continue;
+                }
+                rows.row(z, y, &mut line, &mut grows);
+                for (x, (&structure, &grows)) in structures.iter().zip(&grows).enumerate() {
+                    if structure > 0 {
+                        let right = atlas.half([z, y, x]) == Half::Right;
+                        volume[structure as usize - 1][usize::from(right)] += grows;
+                    }
+                }
+            }
+            Ok(volume)
+        })
+        .collect::<Result<_>>()?;
+    let voxel = atlas.spacing.volume() * 1e-9;
+    let mut all = vec![[0f64; 2]; n];
+    for plane in planes {
+        all.iter_mut().zip(plane).for_each(|(all, own)| {
+            all[0] += own[0] * voxel;
+            all[1] += own[1] * voxel;
+        });
+    }
+    Ok(all)
+}
+
+/// Cells per structure, at every level of the tree. With `growth` volumes are those that the structures take in the
+/// sample; without, those of the atlas.
 ///
 /// # Errors
-/// [`Error::Data`] for a `growth` of another shape; [`Error::Interrupted`].
-pub fn count_regions(places: &[Place], atlas: &Atlas, growth: Option<&Grid<f32>>, ctx: &Ctx) -> Result<RegionCounts> {
-    let [depth, height, width] = atlas.structure.shape;
-    if let Some(growth) = growth
-        && growth.shape != atlas.structure.shape
-    {
-        let expected = format!("the shape of the atlas, {:?}", atlas.structure.shape);
-        return Err(Error::data(DataFault::Shape, "growth", expected, format!("{:?}", growth.shape)));
-    }
+/// [`Error::Data`] for a `growth` that does not reach over the atlas; [`Error::Interrupted`].
+pub fn count_regions(places: &[Place], atlas: &Atlas, growth: Option<&Growth<'_>>, ctx: &Ctx) -> Result<RegionCounts> {
     let n = atlas.tree.structures().len();
     let mut own = vec![[0u64; 2]; n];
     let (mut background, mut outside, mut lost) = (0, 0, 0);
@@ -129,29 +230,14 @@ pub fn count_regions(places: &[Place], atlas: &Atlas, growth: Option<&Grid<f32>>
         }
     }
     let voxel = atlas.spacing.volume() * 1e-9;
-    let planes: Vec<Vec<[f64; 2]>> = (0..depth)
-        .into_par_iter()
-        .map(|z| {
-            ctx.check()?;
-            let mut volume = vec![[0f64; 2]; n];
-            for at in 0..height * width {
-                let (y, x) = (at / width, at % width);
-                let structure = atlas.structure.at(z, y, x);
-                if structure > 0 {
-                    let grows = growth.map_or(1.0, |growth| f64::from(growth.at(z, y, x)));
-                    volume[structure as usize - 1][usize::from(atlas.half([z, y, x]) == Half::Right)] += grows * voxel;
-                }
-            }
-            Ok(volume)
-        })
-        .collect::<Result<_>>()?;
+    let volumes = match growth {
+        Some(growth) => grown_volumes(atlas, growth, ctx)?,
+        None => atlas.voxels().iter().map(|own| own.map(|n| n as f64 * voxel)).collect(),
+    };
     let mut regions: Vec<RegionCount> = own.into_iter().map(|own| RegionCount { own, ..Default::default() }).collect();
     for half in 0..2 {
         let cells: Vec<f64> = regions.iter().map(|region| region.own[half] as f64).collect();
-        let mut volume = vec![0f64; n];
-        for plane in &planes {
-            volume.iter_mut().zip(plane).for_each(|(sum, part)| *sum += part[half]);
-        }
+        let volume: Vec<f64> = volumes.iter().map(|own| own[half]).collect();
         let sums = atlas.tree.roll_up(&cells).into_iter().zip(atlas.tree.roll_up(&volume));
         for (region, (cells, volume)) in regions.iter_mut().zip(sums) {
             region.cells[half] = cells as u64;

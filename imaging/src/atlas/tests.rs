@@ -45,7 +45,7 @@ fn tables_that_are_no_tree_are_refused() {
     );
 }
 
-fn parts() -> AtlasParts {
+fn parts() -> AtlasParts<u64> {
     // 2 x 2 x 5 voxels of 39 um; ids along x, 0 at the end.
     let row = [484_682_512, 3, 5, 8, 0];
     AtlasParts {
@@ -98,14 +98,26 @@ fn every_cell_is_counted_once() {
     assert!((a1.densities()[1] - 3.0 / (4.0 * voxel)).abs() < 1e-6 && a1.densities()[0].is_nan());
     assert!((a.density() - 5.0 / (12.0 * voxel)).abs() < 1e-6);
     // Twice the volume in the sample: half the density.
-    let counts = count_regions(&places, &atlas, Some(&Grid::filled([2, 2, 5], 2.0)), &ctx).unwrap();
+    let twice = Grid::filled([2, 2, 5], 2.0);
+    let growth = Growth { grid: &twice, spacing: [39.0; 3] };
+    let counts = count_regions(&places, &atlas, Some(&growth), &ctx).unwrap();
     assert!((counts.regions[2].volume[0] - 8.0 * voxel).abs() < 1e-15);
-    assert!(count_regions(&places, &atlas, Some(&Grid::filled([2, 2, 4], 2.0)), &ctx).is_err());
+    let short = Grid::filled([2, 2, 3], 2.0);
+    assert!(count_regions(&places, &atlas, Some(&Growth { grid: &short, ..growth }), &ctx).is_err());
+    // On a coarser grid it is interpolated: 1 to 3 along x over four voxels.
+    let coarse = Grid { shape: [1, 1, 2], data: vec![1.0, 3.0] };
+    let growth = Growth { grid: &coarse, spacing: [39.0, 39.0, 156.0] };
+    let counts = count_regions(&places, &atlas, Some(&growth), &ctx).unwrap();
+    // a1 lies at x 0, a2 at 1, b at 2, a at 3: growth 1, 1.5, 2, 2.5.
+    let grown = |index: usize| counts.regions[index].volume.iter().sum::<f64>() / (4.0 * voxel);
+    for (index, expected) in [(0, 7.0), (1, 2.0), (2, 5.0), (3, 1.5), (4, 1.0)] {
+        assert!((grown(index) - expected).abs() < 1e-12, "{index}: {}", grown(index));
+    }
 }
 
 #[test]
 fn parts_that_disagree_are_refused() {
-    let refused = |change: &dyn Fn(&mut AtlasParts)| {
+    let refused = |change: &dyn Fn(&mut AtlasParts<u64>)| {
         let mut parts = parts();
         change(&mut parts);
         Atlas::new(parts).unwrap_err().to_string()
@@ -118,4 +130,95 @@ fn parts_that_disagree_are_refused() {
     let halves = Grid { shape: [2, 2, 5], data: [1, 1, 1, 2, 0].repeat(4) };
     let atlas = Atlas::new(AtlasParts { hemispheres: Some(halves), ..parts() }).unwrap();
     assert_eq!((atlas.half([1, 1, 2]), atlas.half([1, 1, 3])), (Half::Left, Half::Right));
+    assert_eq!(atlas.hemispheres().data, [1, 1, 1, 2, 0].repeat(4));
+    assert_eq!(atlas.voxels(), [[0, 0], [4, 0], [0, 4], [4, 0], [4, 0]]);
+}
+
+#[test]
+fn halves_and_ids_of_any_type() {
+    let wide = Atlas::new(parts()).unwrap();
+    assert_eq!(wide.hemispheres().data, [2, 2, 1, 1, 1].repeat(4));
+    let AtlasParts { annotation, tree, .. } = parts();
+    let narrow = Grid { shape: annotation.shape, data: annotation.data.iter().map(|&id| id as u32).collect() };
+    let AtlasParts { name, template, hemispheres, spacing, orientation, .. } = parts();
+    let same = Atlas::new(AtlasParts { name, template, hemispheres, spacing, orientation, annotation: narrow, tree });
+    assert_eq!(same.unwrap().structure, wide.structure);
+    let none = AtlasParts { annotation: Grid { shape: [0, 2, 5], data: Vec::<u64>::new() }, ..parts() };
+    assert!(Atlas::new(none).is_err());
+}
+
+#[test]
+fn several_wholes_are_remarked() {
+    let two = StructureTree::new(vec![record(8, "a", None), record(3, "a2", Some(8)), record(5, "b", None)]).unwrap();
+    let annotation = Grid { shape: [1, 1, 3], data: vec![8u64, 3, 5] };
+    let atlas = Atlas::new(AtlasParts { annotation, tree: two, ..parts() }).unwrap();
+    assert!(atlas.remarks.iter().any(|remark| remark.contains("part of no other: a, b")), "{:?}", atlas.remarks);
+}
+
+fn volume_of(density: &Density, voxel: f64, growth: f64) -> f64 {
+    density.density.data.iter().map(|&value| f64::from(value) * voxel * growth).sum()
+}
+
+#[test]
+fn no_part_of_a_cell_is_lost_in_a_density() {
+    // 9 x 8 x 7 voxels of 50 x 40 x 30 um, all of one structure.
+    let shape = [9, 8, 7];
+    let tree = StructureTree::new(vec![record(8, "a", None)]).unwrap();
+    let spacing = Spacing::new([50.0, 40.0, 30.0]).unwrap();
+    let atlas = Atlas::new(AtlasParts { annotation: Grid::filled(shape, 8u64), tree, spacing, ..parts() }).unwrap();
+    let mut state = 1u64;
+    let mut draw = |most: f64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1u64 << 53) as f64 * most
+    };
+    let mut points: Vec<[f64; 3]> = (0..500).map(|_| [draw(400.0), draw(280.0), draw(180.0)]).collect();
+    points.extend([[-100.0, 0.0, 0.0], [0.0, f64::NAN, 0.0], [-24.0, -19.0, -14.0]]);
+    let ctx = Ctx::quiet();
+    let voxel = 50.0 * 40.0 * 30.0 * 1e-9;
+    let twice = Grid::filled(shape, 2.0);
+    let growth = Growth { grid: &twice, spacing: [50.0, 40.0, 30.0] };
+    for (radius, sigma) in [(Some(90.0), 1.0), (Some(10.0), 1.0), (None, 70.0), (None, 3.0)] {
+        let options = DensityOptions { radius, sigma };
+        let found = density(&points, &atlas, None, &options, &ctx).unwrap();
+        assert_eq!((found.cells, found.outside, found.lost), (501, 1, 1));
+        assert!((volume_of(&found, voxel, 1.0) - 501.0).abs() < 1e-3, "{radius:?}: {}", volume_of(&found, voxel, 1.0));
+        let grown = density(&points, &atlas, Some(&growth), &options, &ctx).unwrap();
+        assert!((volume_of(&grown, voxel, 2.0) - 501.0).abs() < 1e-3);
+        for threads in [1, 2, 8] {
+            let again =
+                zensaibo_core::parallel::with_threads(Some(threads), || density(&points, &atlas, None, &options, &ctx));
+            assert_eq!(again.unwrap(), found);
+        }
+    }
+    let bad = DensityOptions { radius: Some(0.0), ..Default::default() };
+    assert!(density(&points, &atlas, None, &bad, &ctx).is_err());
+}
+
+#[test]
+fn a_ball_holds_the_voxels_within_its_radius() {
+    let shape = [9, 9, 9];
+    let tree = StructureTree::new(vec![record(8, "a", None)]).unwrap();
+    let spacing = Spacing::new([20.0, 10.0, 10.0]).unwrap();
+    let atlas = Atlas::new(AtlasParts { annotation: Grid::filled(shape, 8u64), tree, spacing, ..parts() }).unwrap();
+    let cell = [83.0, 42.0, 12.0];
+    let options = DensityOptions { radius: Some(25.0), ..Default::default() };
+    let found = density(&[cell], &atlas, None, &options, &Ctx::quiet()).unwrap().density;
+    let mut held = 0;
+    for z in 0..9 {
+        for y in 0..9 {
+            for x in 0..9 {
+                let centre = [z as f64 * 20.0, y as f64 * 10.0, x as f64 * 10.0];
+                let far: f64 = (0..3).map(|axis| (centre[axis] - cell[axis]).powi(2)).sum();
+                assert_eq!(found.at(z, y, x) > 0.0, far <= 625.0, "{z} {y} {x}");
+                held += usize::from(far <= 625.0);
+            }
+        }
+    }
+    let each = 1.0 / (held as f64 * 2000e-9);
+    assert!((f64::from(found.at(4, 4, 1)) - each).abs() < 1e-3 * each);
+    // A Gaussian: the peak stands at the cell, and one standard deviation away is e^(-1/2) of it.
+    let options = DensityOptions { radius: None, sigma: 20.0 };
+    let found = density(&[[80.0, 40.0, 40.0]], &atlas, None, &options, &Ctx::quiet()).unwrap().density;
+    let ratio = f64::from(found.at(4, 4, 6)) / f64::from(found.at(4, 4, 4));
+    assert!((ratio - (-0.5f64).exp()).abs() < 1e-6, "{ratio}");
 }

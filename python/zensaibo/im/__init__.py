@@ -4,7 +4,7 @@ Arrays are ordered (z, y, x), with time and channel before them where there are 
 micrometres. Wherever a volume is asked for, anything that `open` takes will do.
 """
 
-from ._atlas import Atlas, count_regions, load_atlas
+from ._atlas import Atlas, load_atlas
 from ._background import BackgroundFit, destripe, local_contrast, rolling_ball, subtract_background
 from ._cells import read_cells, write_cells
 from ._detect import CellClassifier, detect_cells, train_cell_classifier
@@ -23,6 +23,7 @@ from ._flatfield import FlatField, apply_flatfield, estimate_flatfield
 from ._nuclei import segment_nuclei
 from ._points import read_points, write_points
 from ._recipe import recipe
+from ._regions import count_regions, density_volume, point_table, region_table
 from ._register import Registration, load_registration, register
 from ._register import Registration, import_brainglobe, import_itk, load_registration, register
 from ._resample import downsample, resample
@@ -40,6 +41,7 @@ __all__ = [
     "apply_flatfield",
     "closing",
     "count_regions",
+    "density_volume",
     "destripe",
     "detect_cells",
     "difference_of_gaussians",
@@ -59,10 +61,12 @@ __all__ = [
     "median",
     "open",
     "opening",
+    "point_table",
     "read_cells",
     "read_points",
     "region_properties",
     "recipe",
+    "region_table",
     "register",
     "relabel_tracks",
     "resample",

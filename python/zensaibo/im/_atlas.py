@@ -1,34 +1,23 @@
-"""Atlases: structures, where they lie, and cells per structure."""
+"""Atlases: structures, how they nest, and where they lie."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import _core
-from .._progress import Progress, reporting
-from ..errors import DataError, FileError, ParameterError, ShapeError
-from ._register import Registration
-from ._spatial import places
-from ._volume import open
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-#: What `locate` writes where a cell lies in no structure, by code.
-_NOWHERE = {-1: "background", -2: "outside", -3: "lost"}
+from ..errors import DataError, ParameterError, ShapeError
+from ._atlas_files import brainglobe, records, renamed, whole_ids
+from ._volume import _triple, open
 
 
 class Atlas:
     """A reference atlas: which structure lies in each voxel, how structures nest, and an image to register to.
 
-    Places in it are (z, y, x) in micrometres along its array axes, the centre of the first voxel at 0.
+    Places in it are (z, y, x) in micrometres along its array axes, the centre of the first voxel at 0. A structure is named by
+    its acronym, its name or its id; one that is not there, or a name that several have, raises KeyError.
     """
 
     def __init__(
@@ -45,7 +34,7 @@ class Atlas:
         self._core = core
         #: Name of the atlas.
         self.name = name
-        #: Ids of structures per voxel, as in the files; 0 outside.
+        #: Ids of structures per voxel; 0 outside.
         self.annotation = annotation
         #: The image on the same grid, or None.
         self.template = template
@@ -56,7 +45,7 @@ class Atlas:
         #: What is worth knowing of the parts, such as structures without a voxel.
         self.remarks = core.remarks
         rows = core.structures()
-        #: One row per structure, each before its parts: id, acronym, name, parent_id (0 for the whole), depth, path, rgb.
+        #: One row per structure, each before its parts: id, acronym, name, parent_id (0 for the whole), depth, rgb, path.
         self.structures = pd.DataFrame(
             {
                 "id": np.array([row[0] for row in rows], dtype=np.uint64),
@@ -71,7 +60,9 @@ class Atlas:
         for row in rows:
             paths.append(("/" if row[3] is None else paths[row[3]]) + f"{row[0]}/")
         self.structures["path"] = paths
+        self._parents = np.array([-1 if row[3] is None else row[3] for row in rows], dtype=np.int64)
         self._ends = [row[5] for row in rows]
+        self._hemispheres: np.ndarray | None = None
 
     def __repr__(self) -> str:
         shape, um = " x ".join(map(str, self.annotation.shape)), " x ".join(f"{um:g}" for um in self.spacing)
@@ -79,24 +70,56 @@ class Atlas:
 
     @property
     def hemispheres(self) -> np.ndarray:
-        """1 left, 2 right, on the grid of the annotation (uint8)."""
-        grid = np.indices(self.annotation.shape).reshape(3, -1).T * np.array(self.spacing)
-        codes, left = self._core.locate(np.ascontiguousarray(grid, dtype=np.float64))
-        halves = np.where(left, 1, 2).astype(np.uint8)
-        halves[codes < 0] = 0
-        return halves.reshape(self.annotation.shape)
+        """1 left, 2 right, on the grid of the annotation (uint8); in the background too."""
+        if self._hemispheres is None:
+            self._hemispheres = self._core.hemispheres()
+        return self._hemispheres
 
-    def mask(self, structure: str | int) -> np.ndarray:
-        """Where a structure with all its parts lies: bool on the grid of the annotation.
-
-        `structure` is an acronym, a name or an id; one that is not there raises KeyError.
-        """
+    def _row(self, structure: str | int) -> int:
         table = self.structures
-        found = np.flatnonzero((table["acronym"] == structure) | (table["name"] == structure) | (table["id"] == structure))
+        if isinstance(structure, str):
+            found = np.flatnonzero(table["acronym"] == structure)
+            found = found if len(found) else np.flatnonzero(table["name"] == structure)
+        else:
+            found = np.flatnonzero(table["id"] == structure)
         if not len(found):
             raise KeyError(f"structure {structure!r} is not in atlas {self.name}")
-        ids = table["id"].to_numpy()[found[0] : self._ends[found[0]]]
-        return np.isin(self.annotation, ids)
+        if len(found) > 1:
+            ids = ", ".join(str(table["id"][row]) for row in found[:5])
+            raise KeyError(f"structure {structure!r} is the name of {len(found)} structures of atlas {self.name}: ask by id ({ids})")
+        return int(found[0])
+
+    def descendants(self, structure: str | int) -> list[str]:
+        """Acronyms of all parts of a structure, at every level below it, each before its own parts."""
+        row = self._row(structure)
+        return list(self.structures["acronym"][row + 1 : self._ends[row]])
+
+    def ancestors(self, structure: str | int) -> list[str]:
+        """Acronyms of the structures that a structure is part of, from the whole down."""
+        above, row = [], self._parents[self._row(structure)]
+        while row >= 0:
+            above.append(self.structures["acronym"][row])
+            row = self._parents[row]
+        return above[::-1]
+
+    def roll_up(self, values: Any) -> np.ndarray:
+        """Sums over every structure with its parts of numbers that each has of its own.
+
+        `values` has one row per row of `structures`; further axes are summed alike. Returns float64 of the same shape.
+        """
+        out = np.array(values, dtype=np.float64)
+        if out.shape[:1] != (len(self.structures),):
+            raise ShapeError(f"values: expected one for each of {len(self.structures)} structures, found shape {out.shape}")
+        # Parts come after the whole.
+        for row in range(len(out) - 1, 0, -1):
+            if self._parents[row] >= 0:
+                out[self._parents[row]] += out[row]
+        return out
+
+    def mask(self, structure: str | int) -> np.ndarray:
+        """Where a structure with all its parts lies: bool on the grid of the annotation."""
+        row = self._row(structure)
+        return np.isin(self.annotation, self.structures["id"].to_numpy()[row : self._ends[row]])
 
 
 def load_atlas(
@@ -110,26 +133,29 @@ def load_atlas(
     orientation: str | None = None,
     name: str | None = None,
 ) -> Atlas:
-    """Opens an atlas: a BrainGlobe folder, or its parts.
+    """Opens an atlas: one of BrainGlobe, or its parts.
 
     Parameters
     ----------
     path
-        A folder of BrainGlobe's version 2 layout: metadata.json, structures.json, annotation.tiff, and reference.tiff and
-        hemispheres.tiff where there are any.
+        An atlas of BrainGlobe as its program stores it. Version 2: a folder with metadata.json, structures.json,
+        annotation.tiff, and reference.tiff and hemispheres.tiff where there are any. Version 3: a manifest.json, the folder
+        ``atlases/NAME/VERSION`` that holds it, ``atlases/NAME`` (its newest version is taken), or the store that holds
+        ``atlases``, ``annotation-sets``, ``templates`` and ``terminologies``, with `name` where it has several atlases.
     annotation
-        Ids of structures (whole numbers, up to 64 bits): anything that `zensaibo.im.open` takes.
+        Ids of structures: anything that `zensaibo.im.open` takes. Whole numbers up to 64 bits; floating-point numbers are
+        taken where all are whole and the type tells each from the next (below 2**24 for float32).
     template
         An image on the same grid.
     structures
         A CSV file or DataFrame with columns id, acronym, name and parent_structure_id, or structure_id_path in its place
-        (Allen's), and color_hex_triplet or rgb where there are colours; or a BrainGlobe structures.json.
+        (Allen's), and color_hex_triplet or rgb where there are colours; or a BrainGlobe structures.json or terminology.csv.
     hemispheres
         1 left, 2 right on the same grid; without it the plane through the middle of the left-right axis parts them.
     spacing, orientation
         Those of the annotation by default.
     name
-        For messages; that of the folder or file by default.
+        For messages; that of the folder or file by default. In a store of several atlases, which one ("allen_mouse_25um").
 
     Returns
     -------
@@ -138,241 +164,67 @@ def load_atlas(
     Raises
     ------
     zensaibo.errors.DataError
-        An id in the annotation that the table does not list, structures that are no tree, ids that are not whole numbers,
-        an orientation or spacing that nobody gave.
+        An id in the annotation that the table does not list, ids listed twice, structures that are no tree, ids that are not
+        whole numbers or beyond what floating-point numbers tell apart, parts of different spacing, an orientation or
+        spacing that nobody gave.
     zensaibo.errors.ShapeError
         Parts of different shape.
     zensaibo.errors.FileError
-        Files that are not there.
+        Files that are not there, among them voxels that were not downloaded yet.
+
+    Notes
+    -----
+    A structure is counted by its place in the table; several structures that are part of no other are allowed and remarked
+    (`Atlas.remarks`). Takes about 10 bytes per voxel.
     """
     if (path is None) == (annotation is None):
         raise ParameterError("load_atlas: expected either `path` or `annotation` with `structures`, found both or neither")
+    shape = None
     if path is not None:
-        folder = Path(path)
         given = {"template": template, "structures": structures, "hemispheres": hemispheres}
         extra = [key for key, value in given.items() if value is not None]
         if extra:
             raise ParameterError(f"load_atlas: expected no {extra[0]} beside a folder, which has its own; found one")
-        metadata = _json(folder / "metadata.json")
-        lacking = [key for key in ("resolution", "orientation") if key not in metadata]
-        if lacking:
-            raise DataError(f"{folder / 'metadata.json'}: expected {lacking[0]}, found {sorted(metadata)}")
-        annotation, structures = folder / "annotation.tiff", folder / "structures.json"
-        reference, halves = folder / "reference.tiff", folder / "hemispheres.tiff"
-        template = reference if reference.exists() else None
-        hemispheres = halves if halves.exists() and not metadata.get("symmetric", False) else None
-        spacing = spacing if spacing is not None else metadata["resolution"]
-        orientation = orientation if orientation is not None else metadata["orientation"]
-        name = name if name is not None else str(metadata.get("name", folder.name))
-    volume = open(annotation)
-    spacing = spacing if spacing is not None else volume.spacing
-    orientation = orientation if orientation is not None else volume.orientation
+        parts = brainglobe(path, name)
+        volume, template, hemispheres, structures = (parts[key] for key in ("annotation", "template", "hemispheres", "structures"))
+        spacing = spacing if spacing is not None else parts["spacing"]
+        orientation = orientation if orientation is not None else parts["orientation"]
+        name, shape = name if name is not None else parts["name"], parts["shape"]
+    else:
+        volume = open(annotation)
+        spacing = spacing if spacing is not None else volume.spacing
+        orientation = orientation if orientation is not None else volume.orientation
+        template = None if template is None else open(template)
+        hemispheres = None if hemispheres is None else open(hemispheres)
     if spacing is None:
         raise ParameterError(f"spacing: expected micrometres per voxel, since {volume.name} does not say; found none")
     if orientation is None:
         raise ParameterError(f'orientation: expected three letters such as "asr", since {volume.name} does not say; found none')
-    if volume.axes != "zyx" or np.dtype(volume.dtype).kind not in "iu":
-        raise DataError(f"annotation {volume.name}: expected whole numbers on axes zyx, found {volume.dtype} on {volume.axes}")
     if structures is None:
         raise ParameterError("structures: expected a table, found none")
-    ids = np.asarray(volume)
-    if ids.dtype.kind == "i" and ids.size and ids.min() < 0:
-        raise DataError(f"annotation {volume.name}: expected ids of at least 0, found {ids.min()}")
-    um = np.broadcast_to(np.asarray(spacing, dtype=np.float64), 3)
-    image = None if template is None else np.asarray(open(template))
-    if image is not None and image.shape != ids.shape:
-        raise ShapeError(f"template: expected the shape of the annotation, {ids.shape}, found {image.shape}")
-    halves_array = None if hemispheres is None else np.ascontiguousarray(np.asarray(open(hemispheres)), dtype=np.uint8)
+    um = _triple("spacing", spacing)
+    rows, values = records(structures)
     name = name if name is not None else volume.name
-    core = _core.Atlas(
-        name,
-        np.ascontiguousarray(ids, dtype=np.uint64),
-        tuple(float(value) for value in um),
-        orientation,
-        _records(structures),
-        halves_array,
-    )
+    ids = renamed(whole_ids(volume), values, name)
+    if shape is not None and tuple(shape) != ids.shape:
+        raise ShapeError(f"annotation {volume.name}: expected the shape that the atlas states, {tuple(shape)}, found {ids.shape}")
+    for what, part in (("template", template), ("hemispheres", hemispheres)):
+        if part is None:
+            continue
+        if part.shape != ids.shape:
+            raise ShapeError(f"{what}: expected the shape of the annotation, {ids.shape}, found {part.shape}")
+        # Folders of BrainGlobe state one spacing for all; elsewhere every file may have its own.
+        if path is None and part.spacing is not None and not np.allclose(part.spacing, um, rtol=0.01):
+            raise DataError(f"{what} {part.name}: expected the spacing of the annotation, {um} um, found {part.spacing} um")
+    image = None if template is None else np.asarray(template)
+    halves = None if hemispheres is None else _halves(np.asarray(hemispheres))
+    core = _core.Atlas(name, np.ascontiguousarray(ids), um, orientation, rows, halves)
     return Atlas(core, name, ids, image, um, orientation)
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except OSError as error:
-        raise FileError(f"{path}: expected a file of an atlas ({error.strerror})") from None
-    except ValueError as error:
-        raise DataError(f"{path}: expected JSON ({error})") from None
-
-
-def _records(structures: Any) -> list[tuple[int, str, str, int | None, tuple[int, ...]]]:
-    """Rows (id, acronym, name, id of the parent, colour)."""
-    where = "structures"
-    if isinstance(structures, str | PathLike):
-        path = Path(structures)
-        where = str(path)
-        if path.suffix.lower() == ".json":
-            rows = _json(path)
-        else:
-            try:
-                with path.open(newline="", encoding="utf-8-sig") as file:
-                    rows = list(csv.DictReader(file))
-            except OSError as error:
-                raise FileError(f"{path}: expected a table of structures ({error.strerror})") from None
-    else:
-        rows = structures.to_dict("records")
-    return [_record(row, f"{where}, row {number}") for number, row in enumerate(rows, start=1)]
-
-
-def _record(row: Mapping[str, Any], where: str) -> tuple[int, str, str, int | None, tuple[int, ...]]:
-    def whole(value: Any, column: str) -> int:
-        try:
-            number = int(value)
-            if number != float(value):
-                raise ValueError
-        except (TypeError, ValueError):
-            raise DataError(f"{where}: expected a whole number in {column}, found {value!r}") from None
-        return number
-
-    def empty(value: Any) -> bool:
-        return value is None or value == "" or value != value
-
-    lacking = [column for column in ("id", "acronym", "name") if column not in row]
-    if lacking:
-        raise DataError(f"{where}: expected column {lacking[0]}, found {list(row)}")
-    own = whole(row["id"], "id")
-    parent: int | None = None
-    if "structure_id_path" in row and not empty(row["structure_id_path"]):
-        trail = row["structure_id_path"]
-        steps = [s for s in trail.split("/") if s] if isinstance(trail, str) else list(trail)
-        ids = [whole(step, "structure_id_path") for step in steps]
-        if not ids or ids[-1] != own:
-            raise DataError(f"{where}: expected a structure_id_path that ends in {own}, found {trail!r}")
-        parent = ids[-2] if len(ids) > 1 else None
-    else:
-        column = "parent_structure_id" if "parent_structure_id" in row else "parent_id"
-        if column not in row:
-            raise DataError(f"{where}: expected structure_id_path or parent_structure_id, found {list(row)}")
-        parent = None if empty(row[column]) else whole(row[column], column)
-        parent = None if parent == 0 else parent
-    rgb: tuple[int, ...] = (128, 128, 128)
-    if not empty(row.get("color_hex_triplet")):
-        text = str(row["color_hex_triplet"]).zfill(6)
-        try:
-            rgb = tuple(bytes.fromhex(text))
-        except ValueError:
-            raise DataError(f"{where}: expected six hexadecimal digits in color_hex_triplet, found {text!r}") from None
-    else:
-        for column in ("rgb_triplet", "rgb"):
-            if row.get(column) is not None and not isinstance(row[column], float | str):
-                rgb = tuple(int(value) for value in row[column])
-    if len(rgb) != 3 or not all(0 <= value <= 255 for value in rgb):
-        raise DataError(f"{where}: expected a colour of three numbers up to 255, found {rgb}")
-    return own, str(row["acronym"]), str(row["name"]), parent, rgb
-
-
-def count_regions(
-    cells: Any,
-    atlas: Atlas,
-    registration: Registration | None = None,
-    *,
-    threads: int | None = None,
-    progress: bool | Progress | None = None,
-) -> pd.DataFrame:
-    """Cells per structure of an atlas, at every level of its tree.
-
-    Parameters
-    ----------
-    cells
-        (n, 3) places (z, y, x) in micrometres, or an AnnData with ``obsm["spatial"]`` (x, y, z). An AnnData gains the columns
-        ``region`` (acronym; "background", "outside" or "lost" where there is none), ``region_id`` (0 there) and
-        ``hemisphere``, and with a registration ``obsm["spatial_atlas"]`` (x, y, z).
-    atlas
-        Of `load_atlas`.
-    registration
-        Of `register`, from the sample of the cells to this atlas. Without it the places are those of the atlas.
-    threads, progress
-        See :mod:`zensaibo`.
-
-    Returns
-    -------
-    pandas.DataFrame, one row per structure, each before its parts
-        ``id``, ``acronym``, ``structure_name``, ``parent_id``, ``depth``; ``own_cell_count`` (in voxels of the structure itself);
-        and with all its parts ``left_cell_count``, ``right_cell_count``, ``total_cells``, ``left_volume_mm3``,
-        ``right_volume_mm3``, ``total_volume_mm3``, ``left_cells_per_mm3``, ``right_cells_per_mm3``, ``cells_per_mm3`` (NaN
-        without volume). Volumes are those that the structures take in the sample. ``attrs``: ``background``, ``outside``,
-        ``lost`` and ``cells``; the own counts of all structures and the first three add up to the fourth.
-
-    Raises
-    ------
-    zensaibo.errors.ShapeError
-        Places of another shape; a registration to another grid than that of the atlas.
-
-    Notes
-    -----
-    Places are mapped and looked up in float64, once; a cell belongs to the voxel whose box holds it. A million cells take about a
-    second with a registration and a tenth without. Nothing is random.
-    """
-    import pandas as pd
-
-    adata = cells if hasattr(cells, "obsm") else None
-    points = np.ascontiguousarray(places(cells) if adata is not None else cells, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] != 3:
-        raise ShapeError(f"cells: expected places of shape (n, 3), found {points.shape}")
-    growth = None
-    if registration is not None:
-        shape, um = registration._core.fixed
-        if tuple(shape) != atlas.annotation.shape or not np.allclose(um, atlas.spacing):
-            found = f"{tuple(shape)} voxels of {tuple(um)} um"
-            expected = f"{atlas.annotation.shape} voxels of {atlas.spacing} um"
-            raise ShapeError(f"registration: expected one to the grid of atlas {atlas.name}, {expected}, found {found}")
-        points = registration.transform_points(points, threads=threads, progress=progress)
-        growth = _on_grid(registration, atlas)
-    with reporting(progress) as callback:
-        codes, left = atlas._core.locate(points, threads, callback)
-        own, counts, volume, nowhere = atlas._core.count(codes, left, growth, threads, callback)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        density = np.where(volume > 0, counts / volume, np.nan)
-        both = np.where(volume.sum(axis=1) > 0, counts.sum(axis=1) / volume.sum(axis=1), np.nan)
-    structures = atlas.structures
-    table = pd.DataFrame(
-        {
-            "id": structures["id"],
-            "acronym": structures["acronym"],
-            "structure_name": structures["name"],
-            "parent_id": structures["parent_id"],
-            "depth": structures["depth"],
-            "own_cell_count": own.sum(axis=1),
-            "left_cell_count": counts[:, 0],
-            "right_cell_count": counts[:, 1],
-            "total_cells": counts.sum(axis=1),
-            "left_volume_mm3": volume[:, 0],
-            "right_volume_mm3": volume[:, 1],
-            "total_volume_mm3": volume.sum(axis=1),
-            "left_cells_per_mm3": density[:, 0],
-            "right_cells_per_mm3": density[:, 1],
-            "cells_per_mm3": both,
-        }
-    )
-    table.attrs.update(dict(zip(_NOWHERE.values(), map(int, nowhere), strict=True)), cells=len(points))
-    if adata is not None:
-        names = np.array([*structures["acronym"], *reversed(_NOWHERE.values())], dtype=object)
-        ids = np.append(structures["id"].to_numpy(), np.zeros(len(_NOWHERE), dtype=np.uint64))
-        adata.obs["region"] = pd.Categorical(names[codes])
-        adata.obs["region_id"] = ids[codes]
-        half = np.where(codes < 0, "none", np.where(left, "left", "right"))
-        adata.obs["hemisphere"] = pd.Categorical(half, categories=["left", "right", "none"])
-        if registration is not None:
-            adata.obsm["spatial_atlas"] = np.ascontiguousarray(points[:, ::-1])
-    return table
-
-
-def _on_grid(registration: Registration, atlas: Atlas) -> np.ndarray:
-    """Growth at every voxel of the atlas, from the grid of the displacements, which may be coarser."""
-    growth = registration.jacobian()
-    shape = atlas.annotation.shape
-    if growth.shape == shape:
-        return growth
-    ratio = np.array(atlas.spacing) / np.array(registration.displacement_spacing)
-    sizes = zip(shape, ratio, growth.shape, strict=True)
-    at = [np.minimum(np.rint(np.arange(n) * r).astype(int), m - 1) for n, r, m in sizes]
-    return np.ascontiguousarray(growth[np.ix_(*at)])
+def _halves(array: np.ndarray) -> np.ndarray:
+    """Hemispheres as uint8, refused where that changes them."""
+    small = np.ascontiguousarray(array, dtype=np.uint8)
+    if (small != array).any():
+        raise DataError(f"hemispheres: expected 1 (left) and 2 (right), found {array[small != array][0]}")
+    return small
