@@ -4,6 +4,7 @@
 //! [`matrix`] (scipy and numpy matrices as sources), [`errors`] (one Python class per fault).
 
 mod aggregate;
+mod atlas_files;
 mod chromatin;
 mod columns;
 mod combat;
@@ -76,6 +77,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         recipe::register,
         structure::register,
         aggregate::register,
+        atlas_files::register,
         pseudobulk::register,
         logistic::register,
         velocity::register,

@@ -1,5 +1,7 @@
 //! Numbers of structures out of a volume.
 
+use std::collections::HashMap;
+
 use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::{DataFault, Error, Result};
 
@@ -8,12 +10,30 @@ use crate::blocks::read_as;
 /// Whole numbers beyond this are no longer told apart by f32.
 const EXACT: f64 = 16_777_216.0;
 
-/// The ids of an annotation, whatever number type holds them: 8 bytes per voxel.
+/// The ids of an annotation, whatever number type holds them: 8 bytes per voxel. With `values`, other numbers stand in the
+/// annotation and are exchanged for the ids that they stand for.
 ///
 /// # Errors
-/// [`Error::Data`] for ids that are negative, not whole, or too large for the type that holds them to tell them apart; what
+/// [`Error::Data`] for numbers that `values` does not list, ids that are negative, not whole, or too large for the type that holds them to tell them apart; what
 /// reading returns.
-pub fn read_ids(source: &dyn VolumeBlocks) -> Result<Grid<u64>> {
+pub fn read_ids(source: &dyn VolumeBlocks, values: Option<&HashMap<u64, u64>>) -> Result<Grid<u64>> {
+    let mut grid = stored_ids(source)?;
+    let Some(values) = values else { return Ok(grid) };
+    let mut last = (0u64, 0u64);
+    for id in &mut grid.data {
+        // Neighbours mostly share their structure.
+        if *id != last.0 {
+            let own = if *id == 0 { Some(0) } else { values.get(id).copied() };
+            let what = || format!("annotation {}", source.info().name);
+            let lacking = || Error::data(DataFault::Invalid, what(), "values that the table lists as annotation_value", *id);
+            last = (*id, own.ok_or_else(lacking)?);
+        }
+        *id = last.1;
+    }
+    Ok(grid)
+}
+
+fn stored_ids(source: &dyn VolumeBlocks) -> Result<Grid<u64>> {
     let info = source.info();
     let region = Region::whole(info.space());
     let fault = |expected: &str, found: String| {
@@ -54,7 +74,7 @@ mod tests {
 
     fn held<T: bytemuck::Pod + Send + Sync>(dtype: Dtype, data: Vec<T>) -> Result<Grid<u64>> {
         let shape = [1, 1, data.len()];
-        read_ids(&(VolumeInfo::plain("ids", shape, dtype), Grid { shape, data }))
+        read_ids(&(VolumeInfo::plain("ids", shape, dtype), Grid { shape, data }), None)
     }
 
     #[test]
@@ -65,6 +85,10 @@ mod tests {
         assert_eq!(held(Dtype::U32, vec![0, big as u32]).unwrap().data, [0, big]);
         assert_eq!(held(Dtype::I16, vec![0i16, 77]).unwrap().data, [0, 77]);
         assert_eq!(held(Dtype::F32, vec![0f32, 997.0]).unwrap().data, [0, 997]);
+        let volume = (VolumeInfo::plain("ids", [1, 1, 3], Dtype::U8), Grid { shape: [1, 1, 3], data: vec![0u8, 2, 1] });
+        let named = HashMap::from([(1, 997), (2, big)]);
+        assert_eq!(read_ids(&volume, Some(&named)).unwrap().data, [0, big, 997]);
+        assert!(read_ids(&volume, Some(&HashMap::from([(1, 997)]))).unwrap_err().to_string().contains("annotation_value"));
         let refused = |grid: Result<Grid<u64>>| grid.unwrap_err().to_string();
         assert!(refused(held(Dtype::F32, vec![0f32, big as f32])).contains("tells apart"));
         assert!(refused(held(Dtype::F32, vec![0f32, 1.5])).contains("whole"));

@@ -141,26 +141,6 @@ impl Registration {
         out.data.iter_mut().for_each(|value| *value *= factor);
         out
     }
-
-    /// [`Registration::jacobian`] at every voxel of a grid over the fixed volume, from the nearest voxel of the field, which
-    /// may be coarser.
-    pub fn growth_on(&self, shape: [usize; 3], spacing: [f64; 3]) -> Grid<f32> {
-        let growth = self.jacobian();
-        if growth.shape == shape {
-            return growth;
-        }
-        let places: [Vec<usize>; 3] = std::array::from_fn(|axis| {
-            let ratio = spacing[axis] / self.field.spacing[axis];
-            let last = growth.shape[axis] - 1;
-            (0..shape[axis]).map(|at| ((at as f64 * ratio).round_ties_even() as usize).min(last)).collect()
-        });
-        let mut out = Grid::filled(shape, 0f32);
-        out.data.chunks_mut(shape[2].max(1)).enumerate().for_each(|(row, out)| {
-            let from = growth.row(places[0][row / shape[1]], places[1][row % shape[1]]);
-            out.iter_mut().zip(&places[2]).for_each(|(out, &x)| *out = from[x]);
-        });
-        out
-    }
 }
 
 /// The voxel whose box holds a place; nothing beyond the image.

@@ -2,8 +2,9 @@
 //!
 //! Nothing but headers and tables is read here; whether the parts agree is judged where they are put together.
 
+mod brainglobe;
 mod folder;
 mod structures;
 
-pub use folder::{AtlasFiles, AtlasParts, open_atlas};
-pub use structures::{StructureRow, read_structures, structures_of_csv};
+pub use folder::{AtlasFiles, AtlasParts, AtlasVolume, atlas_parts, open_atlas};
+pub use structures::{StructureRow, StructureTable, read_structures, structures_of_csv};

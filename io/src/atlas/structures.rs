@@ -1,5 +1,6 @@
 //! Tables of structures: CSV as the Allen Institute lists them, JSON as BrainGlobe does.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::Value as Json;
@@ -22,6 +23,23 @@ pub struct StructureRow {
     pub rgb: [u8; 3],
 }
 
+/// The structures of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StructureTable {
+    /// In the order of the table.
+    pub rows: Vec<StructureRow>,
+    /// Where other numbers than the ids stand in the annotation: the id that each stands for.
+    pub values: Option<HashMap<u64, u64>>,
+}
+
+/// Columns of BrainGlobe's version 3 by the names that other tables use.
+const OTHER_NAMES: [(&str, &str); 4] = [
+    ("identifier", "id"),
+    ("abbreviation", "acronym"),
+    ("parent_identifier", "parent_structure_id"),
+    ("root_identifier_path", "structure_id_path"),
+];
+
 /// Structures without a colour of their own.
 const GREY: [u8; 3] = [128; 3];
 
@@ -29,24 +47,27 @@ const GREY: [u8; 3] = [128; 3];
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Format`] for text that is neither; [`Error::Data`] naming row and column.
-pub fn read_structures(path: &Path) -> Result<Vec<StructureRow>> {
+pub fn read_structures(path: &Path) -> Result<StructureTable> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
     let json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
-    if json { of_json(&text, path) } else { structures_of_csv(&text, &path.display().to_string()) }
+    if json { Ok(StructureTable { rows: of_json(&text, path)?, values: None }) } else { structures_of_csv(&text, &path.display().to_string()) }
 }
 
 /// Structures from CSV text with columns id, acronym, name; structure_id_path, or parent_structure_id or parent_id; and
-/// color_hex_triplet, or red, green and blue, where there are colours. Whole numbers may be written as 12.0. `name` is for messages.
+/// color_hex_triplet, or rgb_triplet or rgb as [1, 2, 3], or red, green and blue, where there are colours. Whole numbers may be written as 12.0. `name` is for messages.
 ///
 /// # Errors
 /// [`Error::Data`] naming row and column.
-pub fn structures_of_csv(text: &str, name: &str) -> Result<Vec<StructureRow>> {
+pub fn structures_of_csv(text: &str, name: &str) -> Result<StructureTable> {
     let fault = |place: String, expected: &str, found: String| Error::data(DataFault::Invalid, place, expected, found);
     let rows = text_rows(text)
         .map_err(|line| fault(format!("{name}, line {line}"), "a quote at the end of the text", "none".into()))?;
     let mut rows = rows.into_iter();
     let names: Vec<String> = match rows.next() {
-        Some((_, names)) => names.into_iter().map(|name| name.trim().to_string()).collect(),
+        Some((_, names)) => {
+            let other = |name: &str| OTHER_NAMES.iter().find(|(other, _)| *other == name).map(|(_, name)| *name);
+            names.into_iter().map(|name| other(name.trim()).unwrap_or(name.trim()).to_string()).collect()
+        }
         None => return Err(fault(name.into(), "a table of structures", "nothing".into())),
     };
     let column = |wanted: &str| names.iter().position(|name| name == wanted);
@@ -63,6 +84,9 @@ pub fn structures_of_csv(text: &str, name: &str) -> Result<Vec<StructureRow>> {
     }
     let hex = column("color_hex_triplet");
     let channels = [column("red"), column("green"), column("blue")];
+    let triplet = column("rgb_triplet").or_else(|| column("rgb"));
+    let value = column("annotation_value");
+    let mut values: HashMap<u64, u64> = HashMap::new();
     let mut structures = Vec::new();
     for (line, row) in rows {
         let place = |what: &str| format!("{name}, line {line}, {what}");
@@ -95,11 +119,24 @@ pub fn structures_of_csv(text: &str, name: &str) -> Result<Vec<StructureRow>> {
                     _ => return Err(fault(place("red, green, blue"), "three numbers up to 255", format!("{row:?}"))),
                 }
             }
-            _ => GREY,
+            _ => match triplet.map(|at| row[at].trim()).filter(|text| !text.is_empty()) {
+                Some(text) => three(text)
+                    .ok_or_else(|| fault(place("rgb"), "three numbers up to 255", format!("{text:?}")))?,
+                None => GREY,
+            },
         };
+        if let Some(text) = value.map(|at| row[at].trim()).filter(|text| !text.is_empty()) {
+            let number =
+                whole(text).ok_or_else(|| fault(place("annotation_value"), "a whole number", format!("{text:?}")))?;
+            if let Some(other) = values.insert(number, own).filter(|&other| other != own) {
+                let found = format!("{number} for {other} and {own}");
+                return Err(fault(place("annotation_value"), "every value once", found));
+            }
+        }
         structures.push(StructureRow { id: own, acronym: row[acronym].clone(), name: row[full].clone(), parent, rgb });
     }
-    Ok(structures)
+    let values = Some(values).filter(|values| values.iter().any(|(value, id)| value != id));
+    Ok(StructureTable { rows: structures, values })
 }
 
 /// The id before the last of "/997/8/567/" or "[997, 8, 567]", which ends in `own`; none where it stands alone.
@@ -124,7 +161,15 @@ fn whole(text: &str) -> Option<u64> {
     })
 }
 
+/// "[1, 2, 3]" or "(1, 2, 3)".
+fn three(text: &str) -> Option<[u8; 3]> {
+    let parts: Vec<&str> = text.trim_matches(['[', ']', '(', ')']).split(',').collect();
+    let numbers: Option<Vec<u8>> = parts.iter().map(|part| u8::try_from(whole(part)?).ok()).collect();
+    numbers?.try_into().ok()
+}
+
 fn of_hex(text: &str) -> Option<[u8; 3]> {
+    let text = text.trim_start_matches('#');
     // Leading zeros are lost where a spreadsheet took the digits for a number.
     let value = u32::from_str_radix(text, 16).ok().filter(|_| text.len() <= 6)?;
     Some([(value >> 16) as u8, (value >> 8) as u8, value as u8])
@@ -180,7 +225,7 @@ mod tests {
     fn allens_and_others_tables() {
         let allen = "id,name,acronym,parent_structure_id,structure_id_path,color_hex_triplet\n\
                      997,root,root,,/997/,FFFFFF\n8,\"Basic, grey\",grey,997,/997/8/,BFDAE3\n526157192,L5,5,8.0,,10\n";
-        let rows = structures_of_csv(allen, "t").unwrap();
+        let rows = structures_of_csv(allen, "t").unwrap().rows;
         assert_eq!(rows[0].parent, None);
         assert_eq!(
             (rows[1].name.as_str(), rows[1].parent, rows[1].rgb),
@@ -190,6 +235,19 @@ mod tests {
         let plain = structures_of_csv("id,acronym,name,parent_id,red,green,blue\n1,a,A,,1,2,3\n2,b,B,1,4,5,255\n", "t")
             .unwrap();
         assert_eq!((plain[1].parent, plain[1].rgb), (Some(1), [4, 5, 255]));
+        let frame = structures_of_csv("id,acronym,name,parent_id,rgb\n1,a,A,,\"(1, 2, 3)\"\n2,b,B,1,\n", "t").unwrap().rows;
+        assert_eq!((frame[0].rgb, frame[1].rgb), ([1, 2, 3], GREY));
+    }
+
+    #[test]
+    fn numbers_that_stand_for_ids() {
+        let head = "identifier,abbreviation,name,root_identifier_path,annotation_value\n";
+        let table = structures_of_csv(&format!("{head}997,root,Root,[997],\n8,a,A,\"[997, 8]\",1\n9,b,B,\"[997, 9]\",2\n"), "t").unwrap();
+        assert_eq!((table.rows[1].parent, table.values), (Some(997), Some(HashMap::from([(1, 8), (2, 9)]))));
+        let same = structures_of_csv(&format!("{head}8,a,A,[8],8\n"), "t").unwrap();
+        assert_eq!(same.values, None);
+        let twice = structures_of_csv(&format!("{head}8,a,A,[8],1\n9,b,B,[9],1\n"), "t").unwrap_err().to_string();
+        assert!(twice.contains("1 for 8 and 9"), "{twice}");
     }
 
     #[test]
@@ -214,7 +272,7 @@ mod tests {
             r#"[{"id": 997, "acronym": "root", "name": "root", "structure_id_path": [997], "rgb_triplet": [255, 0, 1]},
                   {"id": 8, "acronym": "grey", "name": "Grey", "structure_id_path": [997, 8]}]"#,
         );
-        let rows = read_structures(&path).unwrap();
+        let rows = read_structures(&path).unwrap().rows;
         assert_eq!((rows[0].parent, rows[0].rgb, rows[1].parent, rows[1].rgb), (None, [255, 0, 1], Some(997), GREY));
         write(r#"[{"id": 8, "acronym": "grey", "name": "Grey", "structure_id_path": [8, 9]}]"#);
         assert!(read_structures(&path).unwrap_err().to_string().contains("end in 8"));

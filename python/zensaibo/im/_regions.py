@@ -98,6 +98,8 @@ def count_regions(
     with reporting(progress) as callback:
         codes, left = atlas._core.locate(points, threads, callback)
         own, counts, volume, nowhere = atlas._core.count(codes, left, growth, threads, callback)
+    # Signed, so that differences of counts are what they seem.
+    own, counts = own.astype(np.int64), counts.astype(np.int64)
     with np.errstate(divide="ignore", invalid="ignore"):
         density = np.where(volume > 0, counts / volume, np.nan)
         both = np.where(volume.sum(axis=1) > 0, counts.sum(axis=1) / volume.sum(axis=1), np.nan)

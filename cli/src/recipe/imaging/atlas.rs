@@ -1,13 +1,13 @@
 //! The atlas of a recipe: which files, and what they hold.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zensaibo_core::data::{Frame, Grid, Orientation};
 use zensaibo_core::{Ctx, Error, Result, options};
 use zensaibo_imaging::atlas::{Atlas, AtlasParts as Parts, StructureRecord, StructureTree, read_ids};
 use zensaibo_imaging::blocks::whole;
 use zensaibo_imaging::space::Spacing;
-use zensaibo_io::atlas::{AtlasParts, open_atlas};
+use zensaibo_io::atlas::{AtlasParts, atlas_parts, open_atlas};
 
 use super::source::orientation;
 use crate::measure::grouped;
@@ -15,7 +15,7 @@ use crate::measure::grouped;
 options! {
     /// The atlas: a folder, or its parts.
     pub struct AtlasOptions("atlas") {
-        /// A folder in the layout of BrainGlobe, with metadata.json.
+        /// An atlas as BrainGlobe's program stores it: a folder with metadata.json, or a store of its version 3.
         pub path: Option<String> = None,
         /// Volume of structure ids; 0 outside. In place of a folder, with `structures`.
         pub annotation: Option<String> = None,
@@ -25,7 +25,7 @@ options! {
         pub structures: Option<String> = None,
         /// Volume on the grid of the annotation: 1 left, 2 right. Unset: the plane through the middle parts them.
         pub hemispheres: Option<String> = None,
-        /// Its name, for reports and tables. Unset: that of the folder or of the annotation.
+        /// Its name, for reports and tables; which one, in a store of several. Unset: that of the folder or of the annotation.
         pub name: Option<String> = None,
         /// Micrometres per voxel along z, y and x. Unset: what the files say.
         pub spacing: Option<[f64; 3]> = None,
@@ -55,16 +55,35 @@ impl AtlasOptions {
     }
 
     fn parts(&self) -> Result<AtlasParts> {
-        let path = |name: &Option<String>| name.as_ref().map(PathBuf::from);
-        Ok(AtlasParts {
-            folder: path(&self.path),
-            annotation: path(&self.annotation),
-            template: path(&self.template),
-            structures: path(&self.structures),
-            hemispheres: path(&self.hemispheres),
-            spacing: self.spacing,
-            orientation: orientation(self.orientation.as_deref())?,
-        })
+        let own = [
+            ("annotation", &self.annotation),
+            ("template", &self.template),
+            ("structures", &self.structures),
+            ("hemispheres", &self.hemispheres),
+        ];
+        let mut parts = match &self.path {
+            Some(folder) => {
+                if let Some((name, part)) = own.iter().find_map(|(name, part)| Some((name, part.as_ref()?))) {
+                    let expected = "none beside a folder, which has its own";
+                    return Err(Error::parameter(format!("atlas.{name}"), expected, part));
+                }
+                atlas_parts(Path::new(folder), self.name.as_deref())?
+            }
+            None => {
+                let volume = |name: &Option<String>| name.as_ref().map(|name| PathBuf::from(name).into());
+                AtlasParts {
+                    annotation: volume(&self.annotation),
+                    template: volume(&self.template),
+                    hemispheres: volume(&self.hemispheres),
+                    structures: self.structures.as_ref().map(PathBuf::from),
+                    ..Default::default()
+                }
+            }
+        };
+        parts.name = self.name.clone().or(parts.name);
+        parts.spacing = self.spacing.or(parts.spacing);
+        parts.orientation = orientation(self.orientation.as_deref())?.or(parts.orientation);
+        Ok(parts)
     }
 }
 
@@ -73,10 +92,9 @@ impl AtlasOptions {
 /// # Errors
 /// As [`open_atlas`] and [`Atlas::new`]; [`Error::Parameter`] where a template is needed and there is none.
 pub(super) fn load(options: &AtlasOptions, with_template: bool, ctx: &Ctx) -> Result<(Atlas, String)> {
-    let mut files = open_atlas(&options.parts()?)?;
-    files.name = options.name.clone().unwrap_or(files.name);
+    let files = open_atlas(&options.parts()?)?;
     ctx.check()?;
-    let records = files.structures.into_iter().map(|row| StructureRecord {
+    let records = files.structures.rows.into_iter().map(|row| StructureRecord {
         id: row.id,
         acronym: row.acronym,
         name: row.name,
@@ -84,7 +102,7 @@ pub(super) fn load(options: &AtlasOptions, with_template: bool, ctx: &Ctx) -> Re
         rgb: row.rgb,
     });
     let tree = StructureTree::new(records.collect())?;
-    let annotation = read_ids(&files.annotation)?;
+    let annotation = read_ids(&files.annotation, files.structures.values.as_ref())?;
     ctx.check()?;
     let template = match &files.template {
         Some(volume) if with_template => Some(whole(volume, Frame::default())?),
@@ -96,7 +114,7 @@ pub(super) fn load(options: &AtlasOptions, with_template: bool, ctx: &Ctx) -> Re
     };
     let hemispheres = match &files.hemispheres {
         Some(volume) => {
-            let grid = read_ids(volume)?;
+            let grid = read_ids(volume, None)?;
             Some(Grid { shape: grid.shape, data: grid.data.iter().map(|&half| half.min(255) as u8).collect() })
         }
         None => None,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use zensaibo_core::{Ctx, Result};
-use zensaibo_imaging::atlas::{Atlas, Half, Place, RegionCounts, count_regions, locate};
+use zensaibo_imaging::atlas::{Atlas, Growth, Half, Place, RegionCounts, count_regions, locate};
 use zensaibo_imaging::register::Registration;
 use zensaibo_io::{Column, Columns, write_columns};
 
@@ -35,7 +35,8 @@ impl Placed {
             None => places.to_vec(),
         };
         let found = locate(&places, atlas, ctx)?;
-        let growth = registration.map(|found| found.growth_on(atlas.structure.shape, atlas.spacing.um()));
+        let jacobian = registration.map(|found| (found.jacobian(), found.field.spacing));
+        let growth = jacobian.as_ref().map(|(grid, spacing)| Growth { grid, spacing: *spacing });
         let counts = count_regions(&found, atlas, growth.as_ref(), ctx)?;
         Ok(Self { places, found, counts })
     }
