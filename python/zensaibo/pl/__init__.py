@@ -17,11 +17,13 @@ from ._rank_genes_groups import (
     rank_genes_groups_tracksplot,
     rank_genes_groups_violin,
 )
+from ._regions import atlas_slices, regions
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 from ._volume import volume
 
 __all__ = [
+    "atlas_slices",
     "dendrogram",
     "diffmap",
     "dotplot",
@@ -43,6 +45,7 @@ __all__ = [
     "rank_genes_groups_stacked_violin",
     "rank_genes_groups_tracksplot",
     "rank_genes_groups_violin",
+    "regions",
     "scrublet_score_distribution",
     "stacked_violin",
     "tracksplot",
