@@ -10,6 +10,7 @@
 pub mod atlas;
 pub mod blocks;
 pub mod classify;
+pub mod compare;
 pub mod detect;
 pub mod filters;
 pub mod matching;

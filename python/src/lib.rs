@@ -8,6 +8,7 @@ mod atlas_files;
 mod chromatin;
 mod columns;
 mod combat;
+mod compare;
 mod counts;
 mod detect;
 mod downsample;
@@ -58,6 +59,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         integrate::register,
         io::register,
         combat::register,
+        compare::register,
         counts::register,
         downsample::register,
         hvg::register,

@@ -67,6 +67,8 @@ described! {
     zensaibo_imaging::atlas::DensityOptions,
     zensaibo_imaging::classify::TrainOptions,
     zensaibo_imaging::classify::TreesOptions,
+    zensaibo_imaging::compare::CompareRegionsOptions,
+    zensaibo_imaging::compare::CompareVolumesOptions,
     zensaibo_imaging::detect::DetectOptions,
     zensaibo_imaging::filters::DestripeOptions,
     zensaibo_imaging::filters::DifferenceOfGaussiansOptions,

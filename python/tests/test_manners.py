@@ -72,6 +72,8 @@ CARRIERS = {
     "velocity_graph": [zs.arrays.velocity_graph],
     "im_distance_transform": [zs.im.distance_transform],
     "im_gaussian": [zs.im.gaussian],
+    "im_compare_regions": [zs.im.compare_regions],
+    "im_compare_volumes": [zs.im.compare_volumes],
     "im_density_volume": [zs.im.density_volume],
     "im_destripe": [zs.im.destripe],
     "im_estimate_flatfield": [zs.im.estimate_flatfield],

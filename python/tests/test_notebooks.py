@@ -315,3 +315,43 @@ def test_the_whole_way_counts_what_is_there(made_here):
     table = done["table"].set_index("acronym")
     assert (abs(table["own_cell_count"] - table["true"]) <= 0.1 * table["true"] + 8).all()
     assert (made_here / "out" / "report.html").exists()
+
+
+def _counted(found: dict) -> None:
+    table = found["table"]
+    nowhere = [table.attrs[key] for key in ("background", "outside", "lost")]
+    assert table["own_cell_count"].sum() + sum(nowhere) == len(found["cells"]) == len(found["points"])
+    assert table.attrs["outside"] >= 300 and found["error"] < 0.05
+
+
+def test_cells_of_an_organ_are_counted(made_here):
+    _counted(run(notebook("08_count_by_region")))
+    saved = zs.im.open(made_here / "density.ome.zarr")
+    assert saved.spacing == (50.0, 50.0, 50.0) and (made_here / "regions.csv").exists()
+
+
+@pytest.mark.parametrize("real", ["allen_atlas"], indirect=True)
+def test_cells_of_a_brain_are_counted(real):
+    found = run(notebook("08_count_by_region"))
+    _counted(found)
+    assert len(found["atlas"].structures) == 1327
+
+
+def _compared(found: dict) -> None:
+    result = found["result"].set_index("acronym")
+    planted = result.loc[found["changed"]]
+    assert planted["ci_low"] <= np.log2(2.5) <= planted["ci_high"] and planted["fdr_tree"] < 0.05 and planted["fwer_tree"] < 0.05
+    unrelated = result.drop(index=list(found["related"])).dropna(subset="p_value")
+    assert (unrelated["fdr"] < 0.05).mean() < 0.1
+    inside = found["atlas"].mask(found["changed"])
+    assert found["where"][inside].mean() > 0.5 and found["share"] > 0.8
+    assert found["clustered"].clusters["p_corrected"][0] <= 0.05
+
+
+def test_groups_of_made_organs_are_compared(made_here):
+    _compared(run(notebook("09_compare_two_groups")))
+
+
+@pytest.mark.parametrize("real", ["allen_atlas"], indirect=True)
+def test_groups_of_brains_are_compared(real):
+    _compared(run(notebook("09_compare_two_groups")))

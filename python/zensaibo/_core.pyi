@@ -672,6 +672,27 @@ class Atlas:
         progress: Progress = None,
     ) -> tuple[Any, Any, Any, Any]: ...
 
+def im_compare_regions(
+    counts: Any,
+    offsets: Any,
+    design: Any,
+    names: list[str],
+    samples: list[str],
+    coefficient: int,
+    parents: list[int | None],
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def im_compare_volumes(
+    volumes: list[Volume],
+    first: int,
+    mask: Any | None,
+    options: str,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
 def im_register(
     moving: Any,
     moving_spacing: Any,

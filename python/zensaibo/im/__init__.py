@@ -7,6 +7,7 @@ micrometres. Wherever a volume is asked for, anything that `open` takes will do.
 from ._atlas import Atlas, load_atlas
 from ._background import BackgroundFit, destripe, local_contrast, rolling_ball, subtract_background
 from ._cells import read_cells, write_cells
+from ._compare import VolumeComparison, compare_regions, compare_volumes
 from ._detect import CellClassifier, detect_cells, train_cell_classifier
 from ._filters import (
     closing,
@@ -38,8 +39,11 @@ __all__ = [
     "FlatField",
     "Registration",
     "Volume",
+    "VolumeComparison",
     "apply_flatfield",
     "closing",
+    "compare_regions",
+    "compare_volumes",
     "count_regions",
     "density_volume",
     "destripe",
