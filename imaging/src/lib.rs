@@ -20,5 +20,6 @@ pub mod phantom;
 pub mod register;
 pub mod segment;
 pub mod space;
+pub mod stitch;
 pub mod track;
 pub mod transform;

@@ -40,6 +40,7 @@ mod run;
 mod scale;
 mod shapes;
 mod simulate;
+mod stitch;
 mod structure;
 mod track;
 mod umap;
@@ -77,6 +78,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         scale::register,
         simulate::register,
         recipe::register,
+        stitch::register,
         structure::register,
         aggregate::register,
         atlas_files::register,

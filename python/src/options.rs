@@ -89,6 +89,8 @@ described! {
     zensaibo_imaging::register::RegisterOptions,
     zensaibo_imaging::segment::NucleiOptions,
     zensaibo_imaging::segment::WatershedOptions,
+    zensaibo_imaging::stitch::FuseOptions,
+    zensaibo_imaging::stitch::StitchOptions,
     zensaibo_imaging::track::TrackOptions,
 }
 

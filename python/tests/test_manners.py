@@ -91,6 +91,8 @@ CARRIERS = {
     "im_region_properties": [zs.im.region_properties],
     "im_register": [zs.im.register],
     "im_segment_nuclei": [zs.im.segment_nuclei],
+    "im_stitch": [zs.im.stitch],
+    "im_fuse": [zs.im.stitch],
     "im_watershed": [zs.im.watershed],
     "detect_cells": [zs.im.detect_cells],
     "train_cell_classifier": [zs.im.train_cell_classifier],

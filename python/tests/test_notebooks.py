@@ -355,3 +355,16 @@ def test_groups_of_made_organs_are_compared(made_here):
 @pytest.mark.parametrize("real", ["allen_atlas"], indirect=True)
 def test_groups_of_brains_are_compared(real):
     _compared(run(notebook("09_compare_two_groups")))
+
+
+def test_made_tiles_are_stitched(made_here):
+    found = run(notebook("06_stitch"))
+    assert found["off"].max() < 0.3 and found["spread"] < 0.03
+    assert list(np.flatnonzero(~found["doubtful"].placed)) == [8] and len(found["caught"]) == 2
+    np.testing.assert_array_equal(np.asarray(zs.im.open(made_here / "stitched.ome.zarr")), np.asarray(found["volume"]))
+
+
+@pytest.mark.parametrize("real", ["cellfinder_crops"], indirect=True)
+def test_tiles_of_a_brain_are_stitched(real):
+    found = run(notebook("06_stitch"))
+    assert found["off"].max() < 0.3 and found["spread"] < 0.03

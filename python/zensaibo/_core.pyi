@@ -693,6 +693,25 @@ def im_compare_volumes(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
+def im_open_tiles(
+    paths: list[str],
+    spacing: Any = None,
+    axes: str | None = None,
+    overlap: Any = None,
+    grid: Any = None,
+    order: str = "rows",
+) -> list[tuple[str, Volume, Any]]: ...
+def im_grid_cells(n: int, grid: Any, order: str) -> list[list[int]]: ...
+def im_stitch(
+    tiles: list[Volume],
+    positions: Any,
+    spacing: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> str: ...
+def im_stitch_summary(found: str) -> str: ...
+def im_fuse(tiles: list[Volume], positions: Any, gains: Any, dark: float, spacing: Any, options: str) -> Volume: ...
 def im_register(
     moving: Any,
     moving_spacing: Any,

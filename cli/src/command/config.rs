@@ -5,7 +5,7 @@ use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
 use crate::recipe::{
-    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, TrackConfig,
+    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, StitchConfig, TrackConfig,
 };
 
 /// Prints every option of a step as TOML, with its meaning and its default.
@@ -23,6 +23,8 @@ enum Step {
     Detect,
     /// Options of `zensaibo segment`.
     Segment,
+    /// Options of `zensaibo stitch`.
+    Stitch,
     /// Options of `zensaibo track`.
     Track,
     /// Options of `zensaibo register`.
@@ -38,6 +40,7 @@ pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
         Step::Cluster => super::print(&ClusterConfig::template()),
         Step::Detect => super::print(&DetectConfig::template()),
         Step::Segment => super::print(&SegmentConfig::template()),
+        Step::Stitch => super::print(&StitchConfig::template()),
         Step::Track => super::print(&TrackConfig::template()),
         Step::Register => super::print(&RegisterConfig::template()),
         Step::Count => super::print(&CountConfig::template()),

@@ -15,6 +15,7 @@ mod inspect;
 mod options;
 mod register;
 mod segment;
+mod stitch;
 mod track;
 mod volume;
 
@@ -61,6 +62,7 @@ enum Command {
     Cluster(Box<cluster::Args>),
     Detect(Box<detect::Args>),
     Segment(Box<segment::Args>),
+    Stitch(Box<stitch::Args>),
     Track(Box<track::Args>),
     Register(Box<register::Args>),
     Count(Box<count::Args>),
@@ -85,6 +87,7 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         Command::Cluster(args) => cluster::run(args, cancel),
         Command::Detect(args) => detect::run(args, cancel),
         Command::Segment(args) => segment::run(args, cancel),
+        Command::Stitch(args) => stitch::run(args, cancel),
         Command::Track(args) => track::run(args, cancel),
         Command::Register(args) => register::run(args, cancel),
         Command::Count(args) => count::run(args, cancel),

@@ -2,8 +2,8 @@
 //!
 //! [`cluster`] goes from raw counts to annotated clusters. Its options are the options structs of the stages, one
 //! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`]. [`detect`],
-//! [`segment`] and [`track`] do the same for volumes, [`register`] and [`count`] bring cells into an atlas, and [`cells`] goes the whole
-//! way.
+//! [`segment`], [`stitch`] and [`track`] do the same for volumes, [`register`] and [`count`] bring cells into an atlas, and
+//! [`cells`] goes the whole way.
 
 mod cluster;
 mod columns;
@@ -27,9 +27,9 @@ pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
 pub use imaging::{
     AtlasOptions, BackgroundOptions, CellsConfig, CellsFiles, CellsSummary, ClassifierOptions, CountConfig, CountFiles,
     CountSummary, DetectConfig, DetectFiles, DetectSummary, ImageOptions, PlacesOptions, RegisterConfig, RegisterFiles,
-    RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions, SegmentSummary, TrackConfig,
-    TrackInputOptions, TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, load_registration, register,
-    save_registration, segment, track,
+    RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions, SegmentSummary, StitchConfig,
+    StitchFiles, StitchInputOptions, StitchSummary, TrackConfig, TrackInputOptions, TrackSummary, TrustOptions,
+    VolumeOptions, cells, count, detect, load_registration, register, save_registration, segment, stitch, track,
 };
 pub use input::{Input, Origin};
 pub(crate) use output::check_targets;

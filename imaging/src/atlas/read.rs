@@ -25,7 +25,8 @@ pub fn read_ids(source: &dyn VolumeBlocks, values: Option<&HashMap<u64, u64>>) -
         if *id != last.0 {
             let own = if *id == 0 { Some(0) } else { values.get(id).copied() };
             let what = || format!("annotation {}", source.info().name);
-            let lacking = || Error::data(DataFault::Invalid, what(), "values that the table lists as annotation_value", *id);
+            let lacking =
+                || Error::data(DataFault::Invalid, what(), "values that the table lists as annotation_value", *id);
             last = (*id, own.ok_or_else(lacking)?);
         }
         *id = last.1;
@@ -88,7 +89,9 @@ mod tests {
         let volume = (VolumeInfo::plain("ids", [1, 1, 3], Dtype::U8), Grid { shape: [1, 1, 3], data: vec![0u8, 2, 1] });
         let named = HashMap::from([(1, 997), (2, big)]);
         assert_eq!(read_ids(&volume, Some(&named)).unwrap().data, [0, big, 997]);
-        assert!(read_ids(&volume, Some(&HashMap::from([(1, 997)]))).unwrap_err().to_string().contains("annotation_value"));
+        assert!(
+            read_ids(&volume, Some(&HashMap::from([(1, 997)]))).unwrap_err().to_string().contains("annotation_value")
+        );
         let refused = |grid: Result<Grid<u64>>| grid.unwrap_err().to_string();
         assert!(refused(held(Dtype::F32, vec![0f32, big as f32])).contains("tells apart"));
         assert!(refused(held(Dtype::F32, vec![0f32, 1.5])).contains("whole"));

@@ -76,12 +76,19 @@ pub(super) fn store_parts(manifest: &Path) -> Result<AtlasParts> {
     let json = read_json(manifest)?;
     let whole = std::fs::canonicalize(manifest).map_err(|error| Error::io(manifest, "read", error))?;
     let Some(root) = whole.ancestors().nth(4) else {
-        return Err(Error::format(manifest, "file", "a place in atlases/NAME/VERSION of a store", "no store around it"));
+        return Err(Error::format(
+            manifest,
+            "file",
+            "a place in atlases/NAME/VERSION of a store",
+            "no store around it",
+        ));
     };
     let place = |keys: &[&str]| -> Result<PathBuf> {
         let mut at = &json;
         for key in keys {
-            at = at.get(key).ok_or_else(|| Error::format(manifest, keys.join("."), "a location", format!("no {key}")))?;
+            at = at
+                .get(key)
+                .ok_or_else(|| Error::format(manifest, keys.join("."), "a location", format!("no {key}")))?;
         }
         let text = at.as_str().ok_or_else(|| Error::format(manifest, keys.join("."), "a location", at))?;
         Ok(root.join(text.trim_start_matches('/')))
@@ -99,11 +106,7 @@ pub(super) fn store_parts(manifest: &Path) -> Result<AtlasParts> {
         hemispheres: if symmetric { None } else { Some(level(annotation.join(HEMISPHERES), spacing)?) },
         structures: Some(place(&["terminology", "location"])?.join(TERMINOLOGY)),
         spacing: Some(spacing),
-        orientation: Some(if json.get("orientation").is_some() {
-            sides(manifest, &json)?
-        } else {
-            "asr".parse()?
-        }),
+        orientation: Some(if json.get("orientation").is_some() { sides(manifest, &json)? } else { "asr".parse()? }),
         shape: json.get("shape").and_then(|shape| serde_json::from_value(shape.clone()).ok()),
     })
 }
@@ -123,7 +126,8 @@ fn level(path: PathBuf, um: [f64; 3]) -> Result<AtlasVolume> {
     for (number, dataset) in levels.iter().enumerate() {
         let options = OpenOptions { level: Some(number), ..Default::default() };
         let spacing = open_volume_with(&path, &options)?.info().spacing;
-        let spacing = spacing.ok_or_else(|| Error::format(&path, format!("level {number}"), "a scale with a unit", "none"))?;
+        let spacing =
+            spacing.ok_or_else(|| Error::format(&path, format!("level {number}"), "a scale with a unit", "none"))?;
         if (0..3).all(|axis| (spacing[axis] / um[axis] - 1.0).abs() < 1e-4) {
             let own = path.join(dataset["path"].as_str().unwrap_or_default());
             // What was never fetched would read as zeros.

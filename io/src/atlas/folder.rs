@@ -98,9 +98,10 @@ pub fn open_atlas(parts: &AtlasParts) -> Result<AtlasFiles> {
         return Err(Error::parameter("atlas", expected, "neither"));
     };
     let path = whole.path.display();
-    let table = parts.structures.as_ref().ok_or_else(|| {
-        Error::parameter("atlas.structures", format!("a table of the structures in {path}"), "none")
-    })?;
+    let table = parts
+        .structures
+        .as_ref()
+        .ok_or_else(|| Error::parameter("atlas.structures", format!("a table of the structures in {path}"), "none"))?;
     let open = |volume: &AtlasVolume| {
         let options = OpenOptions {
             spacing: parts.spacing,

@@ -50,7 +50,11 @@ const GREY: [u8; 3] = [128; 3];
 pub fn read_structures(path: &Path) -> Result<StructureTable> {
     let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
     let json = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("json"));
-    if json { Ok(StructureTable { rows: of_json(&text, path)?, values: None }) } else { structures_of_csv(&text, &path.display().to_string()) }
+    if json {
+        Ok(StructureTable { rows: of_json(&text, path)?, values: None })
+    } else {
+        structures_of_csv(&text, &path.display().to_string())
+    }
 }
 
 /// Structures from CSV text with columns id, acronym, name; structure_id_path, or parent_structure_id or parent_id; and
@@ -120,8 +124,9 @@ pub fn structures_of_csv(text: &str, name: &str) -> Result<StructureTable> {
                 }
             }
             _ => match triplet.map(|at| row[at].trim()).filter(|text| !text.is_empty()) {
-                Some(text) => three(text)
-                    .ok_or_else(|| fault(place("rgb"), "three numbers up to 255", format!("{text:?}")))?,
+                Some(text) => {
+                    three(text).ok_or_else(|| fault(place("rgb"), "three numbers up to 255", format!("{text:?}")))?
+                }
                 None => GREY,
             },
         };
@@ -235,14 +240,19 @@ mod tests {
         let plain = structures_of_csv("id,acronym,name,parent_id,red,green,blue\n1,a,A,,1,2,3\n2,b,B,1,4,5,255\n", "t")
             .unwrap();
         assert_eq!((plain[1].parent, plain[1].rgb), (Some(1), [4, 5, 255]));
-        let frame = structures_of_csv("id,acronym,name,parent_id,rgb\n1,a,A,,\"(1, 2, 3)\"\n2,b,B,1,\n", "t").unwrap().rows;
+        let frame =
+            structures_of_csv("id,acronym,name,parent_id,rgb\n1,a,A,,\"(1, 2, 3)\"\n2,b,B,1,\n", "t").unwrap().rows;
         assert_eq!((frame[0].rgb, frame[1].rgb), ([1, 2, 3], GREY));
     }
 
     #[test]
     fn numbers_that_stand_for_ids() {
         let head = "identifier,abbreviation,name,root_identifier_path,annotation_value\n";
-        let table = structures_of_csv(&format!("{head}997,root,Root,[997],\n8,a,A,\"[997, 8]\",1\n9,b,B,\"[997, 9]\",2\n"), "t").unwrap();
+        let table = structures_of_csv(
+            &format!("{head}997,root,Root,[997],\n8,a,A,\"[997, 8]\",1\n9,b,B,\"[997, 9]\",2\n"),
+            "t",
+        )
+        .unwrap();
         assert_eq!((table.rows[1].parent, table.values), (Some(997), Some(HashMap::from([(1, 8), (2, 9)]))));
         let same = structures_of_csv(&format!("{head}8,a,A,[8],8\n"), "t").unwrap();
         assert_eq!(same.values, None);

@@ -46,23 +46,9 @@ fn three<T: std::str::FromStr + Copy>(text: &str) -> Option<[T; 3]> {
     <[T; 3]>::try_from(all).ok().map(|[x, y, z]| [z, y, x])
 }
 
-/// Opens the volume that an XML describes.
-pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
-    let content = fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+/// The set-ups of an element ViewSetups.
+pub(super) fn setups(path: &Path, views: Node<'_, '_>) -> Result<Vec<Setup>> {
     let bad = |key: &str, expected: &str, found: String| Error::format(path, key, expected, found);
-    let document = Document::parse(&content).map_err(|error| bad("document", "well-formed XML", error.to_string()))?;
-    let need = |node: Option<Node<'_, '_>>, name: &str| -> Result<()> {
-        if node.is_some() { Ok(()) } else { Err(bad("SpimData", &format!("an element {name}"), "none".into())) }
-    };
-    let sequence = child(document.root_element(), "SequenceDescription");
-    need(sequence, "SequenceDescription")?;
-    let loader = sequence.and_then(|node| child(node, "ImageLoader"));
-    need(loader, "ImageLoader")?;
-    let views = sequence.and_then(|node| child(node, "ViewSetups"));
-    need(views, "ViewSetups")?;
-    let (Some(sequence), Some(loader), Some(views)) = (sequence, loader, views) else {
-        return Err(Error::Internal("an element that was there".into()));
-    };
     let mut setups = Vec::new();
     for node in views.children().filter(|node| node.tag_name().name() == "ViewSetup") {
         let id =
@@ -88,6 +74,27 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeB
         }
         setups.push(setup);
     }
+    Ok(setups)
+}
+
+/// Opens the volume that an XML describes.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
+    let content = fs::read_to_string(path).map_err(|error| Error::io(path, "read", error))?;
+    let bad = |key: &str, expected: &str, found: String| Error::format(path, key, expected, found);
+    let document = Document::parse(&content).map_err(|error| bad("document", "well-formed XML", error.to_string()))?;
+    let need = |node: Option<Node<'_, '_>>, name: &str| -> Result<()> {
+        if node.is_some() { Ok(()) } else { Err(bad("SpimData", &format!("an element {name}"), "none".into())) }
+    };
+    let sequence = child(document.root_element(), "SequenceDescription");
+    need(sequence, "SequenceDescription")?;
+    let loader = sequence.and_then(|node| child(node, "ImageLoader"));
+    need(loader, "ImageLoader")?;
+    let views = sequence.and_then(|node| child(node, "ViewSetups"));
+    need(views, "ViewSetups")?;
+    let (Some(sequence), Some(loader), Some(views)) = (sequence, loader, views) else {
+        return Err(Error::Internal("an element that was there".into()));
+    };
+    let setups = setups(path, views)?;
     let times = child(sequence, "Timepoints");
     let times: Vec<usize> = match times.and_then(|node| node.attribute("type")) {
         Some("range") => {

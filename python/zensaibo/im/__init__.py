@@ -29,6 +29,7 @@ from ._register import Registration, load_registration, register
 from ._register import Registration, import_brainglobe, import_itk, load_registration, register
 from ._resample import downsample, resample
 from ._shapes import distance_transform, label, region_properties, watershed
+from ._stitch import Stitching, load_stitching, stitch
 from ._track import relabel_tracks, track
 from ._volume import Volume, open, write
 
@@ -38,6 +39,7 @@ __all__ = [
     "CellClassifier",
     "FlatField",
     "Registration",
+    "Stitching",
     "Volume",
     "VolumeComparison",
     "apply_flatfield",
@@ -61,6 +63,7 @@ __all__ = [
     "label",
     "load_atlas",
     "load_registration",
+    "load_stitching",
     "local_contrast",
     "median",
     "open",
@@ -76,6 +79,7 @@ __all__ = [
     "resample",
     "rolling_ball",
     "segment_nuclei",
+    "stitch",
     "subtract_background",
     "track",
     "train_cell_classifier",

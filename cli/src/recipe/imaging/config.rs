@@ -5,7 +5,9 @@ use zensaibo_core::{Error, Result, options};
 use zensaibo_imaging::detect::DetectOptions;
 use zensaibo_imaging::register::RegisterOptions;
 use zensaibo_imaging::segment::NucleiOptions;
+use zensaibo_imaging::stitch::{FuseOptions, StitchOptions};
 use zensaibo_imaging::track::TrackOptions;
+use zensaibo_io::volume::TileOrder;
 
 use super::{AtlasOptions, ImageOptions, PlacesOptions, SampleOptions, TrustOptions};
 use crate::recipe::sections::recipe_config;
@@ -31,6 +33,18 @@ recipe_config! {
         input: SegmentInputOptions,
         /// How nuclei are found and outlined.
         segment: NucleiOptions,
+    }
+}
+
+recipe_config! {
+    /// The options of `zensaibo stitch`.
+    pub struct StitchConfig("stitch") {
+        /// How tiles are read.
+        input: StitchInputOptions,
+        /// How it is found where they lie.
+        stitch: StitchOptions,
+        /// How they become one volume.
+        fuse: FuseOptions,
     }
 }
 
@@ -173,6 +187,36 @@ impl SegmentInputOptions {
 }
 
 options! {
+    /// What is stitched.
+    pub struct StitchInputOptions("stitch_input") {
+        /// Micrometres per voxel along z, y and x. Unset: what the files say; where they say nothing, this must be set.
+        pub spacing: Option<[f64; 3]> = None,
+        /// Share of a tile that its neighbour shows too, such as 0.1: where tiles lie by rows and columns.
+        pub overlap: Option<f64> = None,
+        /// Rows and columns, where tiles are listed or numbered.
+        pub grid: Option<[usize; 2]> = None,
+        /// Their order in the grid: "rows" (row after row from the first column), "snake" (every second row backwards),
+        /// "columns" or "snake_columns".
+        pub order: String = "rows".into(),
+        /// Names of the axes, such as czyx, where files do not name them.
+        pub axes: Option<String> = None,
+    }
+}
+
+impl StitchInputOptions {
+    fn check(&self) -> Result<()> {
+        self.spacing.map_or(Ok(()), |spacing| check_spacing(spacing).map(|_| ()))?;
+        if let Some(overlap) = self.overlap.filter(|share| !(0.0..1.0).contains(share)) {
+            return Err(Error::parameter("overlap", "a share of at least 0 and below 1", overlap));
+        }
+        if let Some(grid) = self.grid.filter(|grid| grid.contains(&0)) {
+            return Err(Error::parameter("grid", "rows and columns of at least 1", format!("{grid:?}")));
+        }
+        self.order.parse::<TileOrder>().map(|_| ())
+    }
+}
+
+options! {
     /// What is tracked.
     pub struct TrackInputOptions("track_input") {
         /// Micrometres per voxel along z, y and x: of labels instead of what the file says; of tables, whose places are
@@ -215,6 +259,12 @@ impl SegmentConfig {
     }
 }
 
+impl StitchConfig {
+    fn check_together(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
 impl RegisterConfig {
     fn check_together(&self) -> Result<()> {
         Ok(())
@@ -247,9 +297,10 @@ mod tests {
 
     #[test]
     fn templates_read_back_as_the_defaults() {
-        let all: [Vec<SectionDoc>; 6] = [
+        let all: [Vec<SectionDoc>; 7] = [
             DetectConfig::sections(),
             SegmentConfig::sections(),
+            StitchConfig::sections(),
             TrackConfig::sections(),
             RegisterConfig::sections(),
             CountConfig::sections(),
@@ -261,6 +312,7 @@ mod tests {
         }
         assert_eq!(DetectConfig::from_toml(&DetectConfig::template(), &[]).unwrap(), DetectConfig::default());
         assert_eq!(SegmentConfig::from_toml(&SegmentConfig::template(), &[]).unwrap(), SegmentConfig::default());
+        assert_eq!(StitchConfig::from_toml(&StitchConfig::template(), &[]).unwrap(), StitchConfig::default());
         assert_eq!(TrackConfig::from_toml(&TrackConfig::template(), &[]).unwrap(), TrackConfig::default());
         assert_eq!(RegisterConfig::from_toml(&RegisterConfig::template(), &[]).unwrap(), RegisterConfig::default());
         assert_eq!(CountConfig::from_toml(&CountConfig::template(), &[]).unwrap(), CountConfig::default());

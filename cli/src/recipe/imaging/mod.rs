@@ -1,5 +1,5 @@
-//! Recipes on volumes: cells ([`detect`]), nuclei ([`segment`]), tracks ([`track`]); their place in an atlas
-//! ([`register`], [`count`]); the whole way from a volume to cells per structure ([`cells`](cells())).
+//! Recipes on volumes: tiles ([`stitch`]), cells ([`detect`]), nuclei ([`segment`]), tracks ([`track`]); their place in
+//! an atlas ([`register`], [`count`]); the whole way from a volume to cells per structure ([`cells`](cells())).
 
 mod atlas;
 mod cells;
@@ -14,6 +14,7 @@ mod regions;
 mod register;
 mod segment;
 mod source;
+mod stitch;
 mod stored;
 mod track;
 mod whole;
@@ -21,12 +22,13 @@ mod whole;
 pub use atlas::AtlasOptions;
 pub use config::{
     BackgroundOptions, CellsConfig, ClassifierOptions, CountConfig, DetectConfig, RegisterConfig, SegmentConfig,
-    SegmentInputOptions, TrackConfig, TrackInputOptions, VolumeOptions,
+    SegmentInputOptions, StitchConfig, StitchInputOptions, TrackConfig, TrackInputOptions, VolumeOptions,
 };
 pub use count::{CountFiles, CountSummary, PlacesOptions, count};
 pub use detect::{DetectFiles, DetectSummary, detect};
 pub use register::{ImageOptions, RegisterFiles, RegisterSummary, TrustOptions, register};
 pub use segment::{SegmentFiles, SegmentSummary, segment};
+pub use stitch::{StitchFiles, StitchSummary, stitch};
 pub use stored::{load_registration, save_registration};
 pub use track::{TrackSummary, track};
 pub use whole::{CellsFiles, CellsSummary, SampleOptions, cells};

@@ -22,6 +22,7 @@ use self::describe::Plan;
 pub(super) use self::folder::{holds_planes, open_folder};
 use self::ifd::page_name;
 pub(super) use self::ifd::{TiffFile, is_tiff};
+pub(super) use self::ome::positions as ome_positions;
 use super::OpenOptions;
 use super::cache::Piece;
 use super::pieced::{Pieced, Store, band};

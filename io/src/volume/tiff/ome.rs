@@ -198,3 +198,40 @@ pub(super) fn plan(file: &mut TiffFile, series: Option<usize>) -> Result<Plan> {
     }
     Ok(plan)
 }
+
+/// Where each image of a file lies, in micrometres (z, y, x) of its first plane: PositionX and its like. Numbers without a
+/// unit are micrometres. Empty where the file has no OME-XML.
+pub(in crate::volume) fn positions(path: &Path) -> Result<Vec<Option<[f64; 3]>>> {
+    let file = TiffFile::open(path)?;
+    let text = &file.about.description;
+    if !is_ome(text) {
+        return Ok(Vec::new());
+    }
+    let bad = |error: roxmltree::Error| Error::format(path, "OME-XML, document", "well-formed XML", error.to_string());
+    let document = parse(text).map_err(bad)?;
+    let of = |image: Node<'_, '_>| -> Option<[f64; 3]> {
+        let pixels = image.children().find(|child| child.tag_name().name() == "Pixels")?;
+        let index = |plane: &Node<'_, '_>| {
+            ["TheT", "TheC", "TheZ"].map(|name| plane.attribute(name).and_then(|n| n.parse::<usize>().ok()))
+        };
+        let plane = pixels.children().filter(|child| child.tag_name().name() == "Plane").min_by_key(index)?;
+        let length = |name: &str, size: &str| {
+            let value = plane.attribute(name)?.parse::<f64>().ok().filter(|x| x.is_finite())?;
+            let unit = plane.attribute(format!("{name}Unit").as_str()).unwrap_or("um");
+            let voxel = || {
+                let unit = micrometres(pixels.attribute(format!("{size}Unit").as_str()).unwrap_or("um"))?;
+                Some(pixels.attribute(size)?.parse::<f64>().ok()? * unit)
+            };
+            let scale = match unit {
+                "pixel" => voxel().unwrap_or(1.0),
+                // An unnamed unit of the stage.
+                "reference frame" => 1.0,
+                other => micrometres(other)?,
+            };
+            Some(value * scale)
+        };
+        let z = length("PositionZ", "PhysicalSizeZ").unwrap_or(0.0);
+        Some([z, length("PositionY", "PhysicalSizeY")?, length("PositionX", "PhysicalSizeX")?])
+    };
+    Ok(document.root_element().children().filter(|node| node.tag_name().name() == "Image").map(of).collect())
+}
