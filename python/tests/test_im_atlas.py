@@ -93,10 +93,10 @@ def test_a_brainglobe_folder(tmp_path):
     with pytest.raises(errors.ParameterError, match="template"):
         zs.im.load_atlas(tmp_path, template=IDS)
     (tmp_path / "metadata.json").write_text(json.dumps({"name": "tiny"}))
-    with pytest.raises(errors.DataError, match="resolution"):
+    with pytest.raises(errors.FormatError, match="resolution"):
         zs.im.load_atlas(tmp_path)
     (tmp_path / "metadata.json").unlink()
-    with pytest.raises(errors.FileError, match="metadata.json"):
+    with pytest.raises(errors.FormatError, match="metadata.json"):
         zs.im.load_atlas(tmp_path)
 
 
@@ -118,7 +118,7 @@ def test_parts_that_disagree_are_named():
         small(structures=TABLE.iloc[[0, 2, 3, 4]])
     with pytest.raises(errors.DataError, match="acronym"):
         small(structures=TABLE.drop(columns="acronym"))
-    with pytest.raises(errors.DataError, match="row 2.*hexadecimal"):
+    with pytest.raises(errors.DataError, match="line 3.*hexadecimal"):
         small(structures=TABLE.assign(color_hex_triplet=["FFFFFF", "GG0000", "0", "0", "0"]))
     with pytest.raises(errors.ParameterError, match="orientation"):
         small(orientation=None)

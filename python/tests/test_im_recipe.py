@@ -202,11 +202,11 @@ def test_report_is_whole(run):
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (["--set", "atlas.path=nowhere"], 3, "metadata.json"),
+        (["--set", "atlas.path=nowhere"], 3, "nowhere: cannot read"),
         (["--set", "sample.volume=dapi"], 2, "background or signal"),
         (["--orientation", "psx"], 2, "orientation"),
         (["--set", "register.radius=0"], 2, "register.radius"),
-        (["--set", "atlas.annotation=x.nrrd"], 2, "both"),
+        (["--set", "atlas.annotation=x.nrrd"], 2, "none beside a folder"),
         (["--set", "detect.soma_diamter=3"], 2, "soma_diameter"),
     ],
 )

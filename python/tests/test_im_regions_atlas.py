@@ -132,7 +132,7 @@ def test_a_store_of_version_3(tmp_path):
     assert table["own_cell_count"].sum() == (fine.annotation > 0).sum()
     with pytest.raises(errors.ParameterError, match="tiny_mouse_25um, tiny_mouse_50um"):
         zs.im.load_atlas(root)
-    with pytest.raises(errors.ParameterError, match="'other_25um'"):
+    with pytest.raises(errors.ParameterError, match="other_25um"):
         zs.im.load_atlas(root, name="other_25um")
 
 
@@ -160,7 +160,7 @@ def test_values_that_stand_for_ids(tmp_path):
         zs.im.load_atlas(tmp_path / "atlases/tiny_mouse_50um")
     table.loc[4, "annotation_value"] = 2
     table.to_csv(place, index=False)
-    with pytest.raises(errors.DataError, match="every annotation_value once"):
+    with pytest.raises(errors.DataError, match="every value once"):
         zs.im.load_atlas(tmp_path / "atlases/tiny_mouse_50um")
 
 
@@ -176,13 +176,13 @@ def test_a_store_with_something_missing(tmp_path):
         with pytest.raises(kind, match=match):
             zs.im.load_atlas(folder)
 
-    refused(errors.DataError, "25 x 25 x 25; 50 x 50 x 50", resolution=[40.0] * 3)
+    refused(errors.FormatError, r"\[25\.0, 25\.0, 25\.0\]; \[50", resolution=[40.0] * 3)
     refused(errors.ShapeError, "shape that the atlas states", shape=[4, 6, 7])
-    refused(errors.DataError, "terminology.location", terminology={})
+    refused(errors.FormatError, "terminology.location", terminology={})
     (folder / "manifest.json").write_text(json.dumps(manifest))
     voxels = root / "annotation-sets/tiny_mouse-annotation/1_0/annotations_compressed.ome.zarr/s1/c"
     shutil.move(voxels, voxels.with_name("away"))
-    with pytest.raises(errors.FileError, match="not downloaded"):
+    with pytest.raises(errors.FormatError, match="not downloaded"):
         zs.im.load_atlas(folder)
     shutil.move(voxels.with_name("away"), voxels)
     shutil.rmtree(root / "templates")
@@ -190,9 +190,9 @@ def test_a_store_with_something_missing(tmp_path):
     (root / "terminologies/tiny_mouse-terminology/1_0/terminology.csv").unlink()
     with pytest.raises(errors.FileError, match="terminology.csv"):
         zs.im.load_atlas(folder)
-    with pytest.raises(errors.FileError, match="found nothing"):
+    with pytest.raises(errors.FileError, match="nowhere"):
         zs.im.load_atlas(root / "nowhere")
-    with pytest.raises(errors.FileError, match="folders of versions"):
+    with pytest.raises(errors.FormatError, match="folders of versions"):
         zs.im.load_atlas(root / "terminologies")
 
 

@@ -169,8 +169,8 @@ def load_atlas(
         spacing that nobody gave.
     zensaibo.errors.ShapeError
         Parts of different shape.
-    zensaibo.errors.FileError
-        Files that are not there, among them voxels that were not downloaded yet.
+    zensaibo.errors.FileError, zensaibo.errors.FormatError
+        Files that are not there or not what they should be, among them voxels that were not downloaded yet.
 
     Notes
     -----
