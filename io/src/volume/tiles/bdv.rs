@@ -1,6 +1,5 @@
 //! Tiles of BigDataViewer's XML: set-ups that differ in more than their channel, where the registrations put them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -37,9 +36,13 @@ pub(super) fn open(path: &Path, options: &TileOptions) -> Result<Vec<TileVolume>
     let named = |name: &str| root.descendants().find(|node| node.tag_name().name() == name);
     let views = named("ViewSetups").ok_or_else(|| bad("SpimData", "an element ViewSetups", "none".into()))?;
     let all = setups(path, views)?;
-    let mut by_tile: BTreeMap<Vec<(String, String)>, Vec<&Setup>> = BTreeMap::new();
+    // In the order in which tiles first appear.
+    let mut by_tile: Vec<Vec<&Setup>> = Vec::new();
     for setup in &all {
-        by_tile.entry(setup.others.clone()).or_default().push(setup);
+        match by_tile.iter_mut().find(|members| members[0].others == setup.others) {
+            Some(members) => members.push(setup),
+            None => by_tile.push(vec![setup]),
+        }
     }
     let registrations = named("ViewRegistrations");
     let place = |setup: &Setup| -> Result<[f64; 3]> {
@@ -71,9 +74,9 @@ pub(super) fn open(path: &Path, options: &TileOptions) -> Result<Vec<TileVolume>
         Ok(std::array::from_fn(|a| total[2 - a][3] / total[2 - a][2 - a] * um[a]))
     };
     let mut tiles = Vec::new();
-    for (attributes, members) in by_tile {
+    for members in by_tile {
         let parts = members.iter().map(|setup| options.open(path, Some(setup.id))).collect::<Result<Vec<_>>>()?;
-        let texts: Vec<String> = attributes.iter().map(|(name, value)| format!("{name} {value}")).collect();
+        let texts: Vec<String> = members[0].others.iter().map(|(name, value)| format!("{name} {value}")).collect();
         let name = if texts.is_empty() { format!("set-up {}", members[0].id) } else { texts.join(", ") };
         tiles.push(TileVolume {
             name: format!("{}, {name}", path.display()),
