@@ -63,8 +63,10 @@ struct PyRegistration {
 #[pymethods]
 impl PyRegistration {
     /// From its parts: vectors (z, y, x, 3) float32 in micrometres, their spacing, the affine map (3 x 4), shapes and
-    /// spacings of both volumes, the quality as JSON.
+    /// spacings of both volumes, the quality as JSON, where the first voxel of the moving volume lies.
     #[new]
+    #[pyo3(signature = (vectors, field_spacing, affine, fixed, moving, quality, origin=[0.0; 3]))]
+    #[allow(clippy::too_many_arguments)] // the parts of a registration
     fn new(
         py: Python<'_>,
         vectors: numpy::PyReadonlyArray4<'_, f32>,
@@ -73,6 +75,7 @@ impl PyRegistration {
         fixed: ([usize; 3], [f64; 3]),
         moving: ([usize; 3], [f64; 3]),
         quality: &str,
+        origin: [f64; 3],
     ) -> PyResult<Self> {
         let (depth, height, width, _) = vectors.as_array().dim();
         let flat = vectors.as_slice()?.as_chunks::<3>().0.to_vec();
@@ -88,6 +91,7 @@ impl PyRegistration {
             };
             let field = Field::new([depth, height, width], field_spacing, flat.clone())?;
             let mut found = Registration::new(field, map, fixed, moving)?;
+            found.moving_origin = origin;
             found.quality = serde_json::from_str(quality)
                 .map_err(|error| Error::parameter("quality", "the report of a registration", error))?;
             Ok(found)
@@ -137,6 +141,12 @@ impl PyRegistration {
     #[getter]
     fn moving(&self) -> ([usize; 3], [f64; 3]) {
         self.found.moving
+    }
+
+    /// Where the first voxel of the moving volume lies, in micrometres.
+    #[getter]
+    fn origin(&self) -> [f64; 3] {
+        self.found.moving_origin
     }
 
     /// The quality report as JSON.

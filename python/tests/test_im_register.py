@@ -184,3 +184,17 @@ def test_a_real_brain_finds_its_atlas():
     # The edges of the warped brain lie where the template has them.
     edges = [ndimage.gaussian_gradient_magnitude(image, 1.5) for image in (registration.warp_image(sample), np.asarray(template, "f4"))]
     assert np.corrcoef(edges[0].ravel(), edges[1].ravel())[0, 1] > 0.5
+
+
+def test_crops_keep_their_places(sample):
+    """Cells of a crop count from the origin of the whole, and so do the points of its registration."""
+    um = (40.0, 20.0, 20.0)
+    crop = zs.im.open(sample, um)[2:, 3:, 1:]
+    assert crop.origin == (80.0, 60.0, 20.0)
+    own, found_ = found(np.asarray(crop)), zs.im.register(crop, FIXED, fixed_spacing=UM, deform=False)
+    np.testing.assert_allclose(found_.transform_points(INNER), own.transform_points(INNER - crop.origin), atol=1e-6)
+    there = found_.transform_points(INNER)
+    np.testing.assert_allclose(found_.transform_points(there, inverse=True), INNER, atol=1e-4)
+    np.testing.assert_allclose(found_.warp_image(np.asarray(crop)), own.warp_image(np.asarray(crop)), atol=1e-3)
+    whole = found(sample)
+    assert np.median(np.linalg.norm(found_.transform_points(INNER) - whole.transform_points(INNER), axis=1)) < 0.25 * UM

@@ -19,7 +19,8 @@ pub enum Interpolation {
     Nearest,
 }
 
-/// Which place of a moving volume is which place of a fixed one. Places are (z, y, x) in micrometres, voxel 0 at 0.
+/// Which place of a moving volume is which place of a fixed one. Places are (z, y, x) in micrometres, voxel 0 at 0; those
+/// of many points ([`Registration::map_points`]) are places of the sample's space, where voxel 0 lies at `moving_origin`.
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// Displacements on a grid over the fixed volume.
@@ -30,6 +31,8 @@ pub struct Registration {
     pub fixed: ([usize; 3], [f64; 3]),
     /// Shape and spacing of the moving volume.
     pub moving: ([usize; 3], [f64; 3]),
+    /// Place of the centre of the moving volume's voxel 0 in the space of the sample.
+    pub moving_origin: [f64; 3],
     /// How far the result can be trusted.
     pub quality: Quality,
     back: Affine,
@@ -46,7 +49,8 @@ impl Registration {
         fixed: ([usize; 3], [f64; 3]),
         moving: ([usize; 3], [f64; 3]),
     ) -> Result<Self> {
-        Ok(Self { back: affine.inverse()?, field, affine, fixed, moving, quality: Quality::default() })
+        let quality = Quality::default();
+        Ok(Self { back: affine.inverse()?, field, affine, fixed, moving, moving_origin: [0.0; 3], quality })
     }
 
     /// The place of the moving volume that a place of the fixed one is.
@@ -75,9 +79,10 @@ impl Registration {
                 *out = if point.iter().any(|value| !value.is_finite()) {
                     [f64::NAN; 3]
                 } else if to_moving {
-                    self.to_moving(point)
+                    let place = self.to_moving(point);
+                    std::array::from_fn(|axis| place[axis] + self.moving_origin[axis])
                 } else {
-                    self.to_fixed(point).0
+                    self.to_fixed(std::array::from_fn(|axis| point[axis] - self.moving_origin[axis])).0
                 };
             }
             Ok::<(), Error>(())

@@ -55,15 +55,21 @@ pub fn reduced(
 }
 
 impl Reduced {
-    /// A registration of these voxels as one of the volume that they came from.
+    /// A registration of these voxels as one of the volume that they came from, whose first voxel lies at `origin`.
     ///
     /// # Errors
     /// [`Error::Parameter`] for an affine map without an inverse.
-    pub fn of_whole(&self, found: Registration, shape: [usize; 3], spacing: [f64; 3]) -> Result<Registration> {
+    pub fn of_whole(
+        &self,
+        found: Registration,
+        (shape, spacing): ([usize; 3], [f64; 3]),
+        origin: [f64; 3],
+    ) -> Result<Registration> {
         let mut affine = found.affine;
         (0..3).for_each(|axis| affine.shift[axis] += self.offset[axis]);
         let mut whole = Registration::new(found.field, affine, found.fixed, (shape, spacing))?;
         whole.quality = found.quality;
+        whole.moving_origin = origin;
         Ok(whole)
     }
 
@@ -138,11 +144,16 @@ mod tests {
             |of: &Reduced| Image { voxels: of.voxels.clone(), spacing: of.spacing, orientation: None, mask: None };
         let options = RegisterOptions { deform: false, try_orientations: false, ..Default::default() };
         let found = register(&image(&coarse), &image(&fine), &options, &ctx).unwrap();
-        let found = coarse.of_whole(found, [24, 50, 44], [10.0, 5.0, 5.0]).unwrap();
+        let found = coarse.of_whole(found, ([24, 50, 44], [10.0, 5.0, 5.0]), [7.0, 0.0, -3.0]).unwrap();
         // The same volume: every place is its own, the half voxel of the coarse grid taken into account.
         for place in [[120.0, 130.0, 110.0], [60.0, 60.0, 60.0]] {
             let there = found.to_moving(place);
             assert!((0..3).all(|a| (there[a] - place[a]).abs() < 0.5), "{place:?} -> {there:?}");
+            // Points lie in the space of the sample, where the first voxel need not be at 0.
+            let point = found.map_points(&[place], true, &ctx).unwrap()[0];
+            assert!((0..3).all(|a| (point[a] - there[a] - [7.0, 0.0, -3.0][a]).abs() < 1e-9));
+            let back = found.map_points(&[point], false, &ctx).unwrap()[0];
+            assert!((0..3).all(|a| (back[a] - place[a]).abs() < 1e-4));
         }
         let plane = coarse.plane(&found, 1, 26);
         assert_eq!(plane.len(), 24 * 44);

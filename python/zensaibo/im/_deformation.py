@@ -58,14 +58,21 @@ def export(core: _core.Registration, folder: Path, orientation: str | None, fixe
     grid = np.indices((1, *shape[1:])).reshape(3, -1).T * um
     for z in range(shape[0]):
         places = (grid + [z * um[0], 0, 0]) @ matrix[:, :3].T + matrix[:, 3]
-        found = core.map_points(np.ascontiguousarray(places), False, threads, None)
+        found = core.map_points(np.ascontiguousarray(places + core.origin), False, threads, None)
         planes[:, z] = (found.T / 1000.0).reshape(3, *shape[1:])
     for name, field in zip(_NAMES, planes, strict=True):
         write_tiff(folder / name, field)
 
 
-def load(path: str | PathLike[str], fixed: _Ends, moving: _Ends, turn: tuple[list[int], list[bool]], threads: Any) -> _core.Registration:
-    """See `import_brainglobe`."""
+def load(
+    path: str | PathLike[str],
+    fixed: _Ends,
+    moving: _Ends,
+    origin: tuple[float, float, float],
+    turn: tuple[list[int], list[bool]],
+    threads: Any,
+) -> _core.Registration:
+    """See `import_brainglobe`; `origin` is that of the moving volume."""
     path = Path(path)
     fields = []
     for name in _NAMES:
@@ -105,7 +112,7 @@ def load(path: str | PathLike[str], fixed: _Ends, moving: _Ends, turn: tuple[lis
     # Through the linear part back to the turned sample, and to the sample as it is stored.
     back = matrix[:, :3] @ inverse
     affine = np.column_stack([back, matrix[:, 3] - back @ linear[:, 3]])
-    return _core.Registration(vectors, tuple(um), np.ascontiguousarray(affine), fixed, moving, "{}")
+    return _core.Registration(vectors, tuple(um), np.ascontiguousarray(affine), fixed, moving, "{}", origin)
 
 
 def write_tiff(path: Path, planes: np.ndarray) -> None:

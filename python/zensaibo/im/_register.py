@@ -23,7 +23,9 @@ from ._volume import Volume, _spacing, open
 class Registration:
     """What `register` returns: the map between a moving volume (a sample) and a fixed one (an atlas), both ways.
 
-    Places are (z, y, x) in micrometres along the axes of each volume as it is stored, the centre of the first voxel at 0.
+    Places are (z, y, x) in micrometres along the axes of each volume as it is stored: of the fixed volume from the centre of its
+    first voxel; of the moving one from the origin of its space, as cells have them, so that the first voxel of a crop lies where
+    its ``origin`` says.
     """
 
     def __init__(self, core: _core.Registration) -> None:
@@ -303,7 +305,7 @@ def import_itk(
         vectors, um = _itk.on_grid(_itk.read_field(displacements), there, still.shape, still_um)
     linear = np.ascontiguousarray(_itk.affine_from_itk(matrix, shift, there, here))
     return Registration(
-        _core.Registration(vectors, um, linear, (still.shape, still_um), (sample.shape, sample_um), "{}")
+        _core.Registration(vectors, um, linear, (still.shape, still_um), (sample.shape, sample_um), "{}", sample.origin)
     )
 
 
@@ -358,7 +360,7 @@ def import_brainglobe(
         raise ParameterError("moving_orientation: expected three letters such as 'psl', since the volume does not say; found none")
     goal = fixed_orientation if fixed_orientation is not None else still.orientation or "asr"
     ends = ((still.shape, still_um), (sample.shape, sample_um))
-    return Registration(_deformation.load(path, *ends, _deformation.between(goal, turned), threads))
+    return Registration(_deformation.load(path, *ends, sample.origin, _deformation.between(goal, turned), threads))
 
 
 def register(
@@ -492,12 +494,18 @@ def register(
             threads,
             callback,
         )
-    if shape != sample_array.shape or np.any(origin):
+    if shape != sample_array.shape or np.any(origin) or np.any(sample.origin):
         # From the resampled grid, whose first voxel covers several, to that of the sample.
         affine = found.affine
         affine[:, 3] += origin
         found = _core.Registration(
-            found.vectors(), tuple(found.field_spacing), affine, tuple(found.fixed), (shape, tuple(sample_um)), found.quality
+            found.vectors(),
+            tuple(found.field_spacing),
+            affine,
+            tuple(found.fixed),
+            (shape, tuple(sample_um)),
+            found.quality,
+            sample.origin,
         )
     result = Registration(found)
     report = result.report()

@@ -190,7 +190,7 @@ pub(super) fn lay(
     };
     let found = find(&image, &still, options, ctx)?;
     let spacing = spacing_of(info)?.um();
-    Ok(Laid { found: sample.of_whole(found, info.space(), spacing)?, moving: sample })
+    Ok(Laid { found: sample.of_whole(found, (info.space(), spacing), info.origin)?, moving: sample })
 }
 
 /// Reads a mask of a volume of `shape`.

@@ -103,12 +103,13 @@ fn write(found: &Registration, folder: &Path, ctx: &Ctx) -> Result<()> {
         }],
     });
     let side = |(shape, spacing): ([usize; 3], [f64; 3])| json!({ "shape": shape, "spacing": spacing });
-    let own = json!({
+    let mut own = json!({
         "registration": VERSION,
         "fixed": side(found.fixed),
         "moving": side(found.moving),
         "quality": found.quality,
     });
+    own["moving"]["origin"] = json!(found.moving_origin);
     group(folder, &json!({ "ome": { "version": NGFF, "scene": scene }, "zensaibo": own }))
 }
 
@@ -159,6 +160,7 @@ pub fn load_registration(folder: &Path) -> Result<Registration> {
     let vectors = (0..z.len()).map(|at| [z[at], y[at], x[at]]).collect();
     let field = Field::new(shape, spacing, vectors)?;
     let mut found = Registration::new(field, affine, side("fixed")?, side("moving")?)?;
+    found.moving_origin = read(&own["moving"]["origin"]).map_err(|error| wrong(format!("moving: origin: {error}")))?;
     found.quality = read(&own["quality"]).map_err(|error| wrong(format!("quality: {error}")))?;
     Ok(found)
 }
@@ -206,6 +208,7 @@ mod tests {
         let field = Field::new(shape, [39.0, 25.0, 25.0], vectors).unwrap();
         let mut made =
             Registration::new(field, affine, (shape, [39.0, 25.0, 25.0]), ([7, 8, 9], [5.0, 2.0, 2.0])).unwrap();
+        made.moving_origin = [0.1, 0.0, -1.0 / 3.0];
         made.quality.correlation = 1.0 / 7.0;
         made.quality.warnings = vec!["look".into()];
         for _ in 0..2 {
@@ -215,7 +218,7 @@ mod tests {
                 (&read.field, read.affine, read.fixed, read.moving),
                 (&made.field, made.affine, made.fixed, made.moving)
             );
-            assert_eq!(read.quality, made.quality);
+            assert_eq!((read.quality, read.moving_origin), (made.quality.clone(), made.moving_origin));
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         fs::write(path.join(TEXT), "{}").unwrap();

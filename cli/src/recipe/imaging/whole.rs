@@ -182,11 +182,7 @@ pub fn cells(
         return Err(untrusted(&summary.quality, Some(&page)));
     }
     let placed = stages.run("count", |ctx| {
-        // Places count from the origin of the sample's space, maps from the first voxel of the volume that was registered.
-        let origin = moving.info().origin;
-        let places: Vec<[f64; 3]> =
-            rows.places.iter().map(|place| std::array::from_fn(|a| place[a] - origin[a])).collect();
-        let placed = Placed::new(&places, Some(&laid.found), &atlas, ctx)?;
+        let placed = Placed::new(&rows.places, Some(&laid.found), &atlas, ctx)?;
         let note = placed.told();
         Ok((placed, note))
     })?;
