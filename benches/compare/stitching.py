@@ -54,9 +54,11 @@ def crop():
 
 
 #: Case: (volume, (rows, columns), shape of a tile, step along y and x, greatest error along z, y, x in voxels, uneven light).
+#: Tiles of `parts-...` lie between the voxels of the volume, those of the others on them.
 CASES = {
     "clean-2x2": (lambda: tissue((108, 252, 252)), (2, 2), (96, 128, 128), (100, 100), (3, 5, 5), False),
     "uneven-2x2": (lambda: tissue((108, 252, 252)), (2, 2), (96, 128, 128), (100, 100), (3, 5, 5), True),
+    "parts-2x2": (lambda: tissue((110, 254, 254)), (2, 2), (96, 128, 128), (100, 100), (3, 5, 5), True),
     "uneven-3x3": (lambda: tissue((44, 480, 480)), (3, 3), (40, 160, 160), (136, 136), (2, 5, 5), True),
     "brain-2x2": (crop, (2, 2), (26, 280, 360), (210, 280), (2, 5, 5), True),
 }
@@ -65,14 +67,23 @@ CASES = {
 def tiles_of(case):
     """Tiles, where they are said to lie and where they lie (voxels)."""
     import numpy as np
+    from scipy import ndimage
 
     make, (rows, columns), shape, step, jitter, uneven = CASES[case]
     volume, rng = make(), np.random.default_rng(7)
     said = np.array([(0, step[0] * r, step[1] * c) for r in range(rows) for c in range(columns)], dtype=float)
-    truth = (said + np.column_stack([rng.integers(0, 2 * j + 1, len(said)) for j in jitter])).astype(int)
+    truth = said + np.column_stack([rng.integers(0, 2 * j + 1, len(said)) for j in jitter])
+    parts = case.startswith("parts")
+    if parts:
+        truth += 1 + rng.uniform(-0.5, 0.5, truth.shape)
+        volume = ndimage.spline_filter(volume)
     tiles = []
     for at, place in enumerate(truth):
-        part = volume[tuple(slice(a, a + n) for a, n in zip(place, shape, strict=True))]
+        if parts:
+            grid = np.meshgrid(*(p + np.arange(n) for p, n in zip(place, shape, strict=True)), indexing="ij")
+            part = ndimage.map_coordinates(volume, grid, prefilter=False)
+        else:
+            part = volume[tuple(slice(int(a), int(a) + n) for a, n in zip(place, shape, strict=True))]
         assert part.shape == shape, (case, place, volume.shape)
         if uneven:
             z, y, x = (np.linspace(-1, 1, n) for n in shape)
