@@ -118,7 +118,7 @@ def slow_corrections(p, parents):
             parent = parents[parent] - 1
         above.append(parent)
 
-    def bh(members):
+    def bh(members, p):
         return {
             k: min(p[j] * len(members) / sum(p[i] <= p[j] for i in members) for j in members if p[j] >= p[k]) for k in members
         }
@@ -131,13 +131,20 @@ def slow_corrections(p, parents):
             leaf = above[leaf]
         return leaf == k
 
+    # A whole counts by itself and by the finest in it, twice the smaller.
+    simes, least = p.copy(), p.copy()
+    for k in tested:
+        below = np.sort([p[leaf] for leaf in leaves if under(leaf, k)])
+        if k not in leaves:
+            simes[k] = min(1.0, 2 * min(p[k], (below * len(below) / np.arange(1, len(below) + 1)).min()))
+            least[k] = min(1.0, 2 * min(p[k], below[0] * len(below)))
     flat, tree, whole = (np.full(n, np.nan) for _ in range(3))
-    for k, value in bh(tested).items():
+    for k, value in bh(tested, p).items():
         flat[k] = min(value, 1)
     for k in tested:
-        own = bh([j for j in tested if above[j] == above[k]])[k]
+        own = bh([j for j in tested if above[j] == above[k]], simes)[k]
         tree[k] = max(own, tree[above[k]]) if above[k] >= 0 else own
-        share = min(1.0, p[k] * len(leaves) / sum(under(leaf, k) for leaf in leaves))
+        share = min(1.0, least[k] * len(leaves) / sum(under(leaf, k) for leaf in leaves))
         whole[k] = max(share, whole[above[k]]) if above[k] >= 0 else share
     return flat, np.minimum(tree, 1), whole
 

@@ -147,6 +147,10 @@ def test_samples_as_one_table():
         zs.im.region_table(tables, {"m1": "x", "m2": "y"})
     with pytest.raises(errors.ParameterError, match="at least one"):
         zs.im.region_table({})
+    with pytest.raises(errors.ParameterError, match="no column 'outside'"):
+        zs.im.region_table(tables, frame.assign(outside=1))
+    with pytest.raises(errors.ParameterError, match="'m1' again"):
+        zs.im.region_table(tables, frame.loc[["m1", "m1", "m2", "m3"]])
     other = zs.im.count_regions(np.zeros((0, 3)), atlas_of(np.ones((2, 2, 2), "u4"), [0]))
     with pytest.raises(errors.DataError, match="sample z.*another atlas"):
         zs.im.region_table({**tables, "z": other})

@@ -124,7 +124,7 @@ pub fn density(
                     for from in z.saturating_sub(half)..(z + half + 1).min(shape[0]) {
                         let weight = kernels[0][half + from - z];
                         let row = &spread[from * plane + y * shape[2]..][..shape[2]];
-                        cells.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+                        add(&mut cells, row, weight);
                     }
                     finish(z, y, &cells, &mut scratch, out);
                 }
@@ -224,6 +224,12 @@ impl Balls {
     }
 }
 
+/// Adds a row times a weight to another.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn add(sums: &mut [f64], row: &[f64], weight: f64) {
+    sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += weight * value);
+}
+
 /// A Gaussian kernel of `sigma` voxels, from its end to its other end, with sum 1.
 fn gaussian(sigma: f64) -> Vec<f64> {
     let half = (REACH * sigma).ceil() as i64;
@@ -278,7 +284,7 @@ fn across_planes(points: &[[f64; 3]], shape: [usize; 3], kernels: &[Vec<f64>; 3]
             line[half..half + width].copy_from_slice(row);
             row.fill(0.0);
             for (at, &weight) in kernels[2].iter().enumerate() {
-                row.iter_mut().zip(&line[at..]).for_each(|(sum, value)| *sum += weight * value);
+                add(row, &line[at..at + width], weight);
             }
         }
         let held = plane.to_vec();
@@ -287,7 +293,7 @@ fn across_planes(points: &[[f64; 3]], shape: [usize; 3], kernels: &[Vec<f64>; 3]
             row.fill(0.0);
             for from in y.saturating_sub(half)..(y + half + 1).min(height) {
                 let weight = kernels[1][half + from - y];
-                row.iter_mut().zip(&held[from * width..]).for_each(|(sum, value)| *sum += weight * value);
+                add(row, &held[from * width..(from + 1) * width], weight);
             }
         }
         Ok::<(), Error>(())

@@ -6,6 +6,10 @@ use statrs::function::gamma::ln_gamma;
 const ROUNDS: usize = 200;
 /// Change of the deviance, relative, below which it has settled.
 const SETTLED: f64 = 1e-13;
+/// Movement of the coefficients below which they have settled, and above which one has no finite estimate although the
+/// deviance has settled.
+const STILL: f64 = 1e-10;
+const LEAVING: f64 = 0.05;
 /// Fitted means below which they stop falling.
 const LEAST_MEAN: f64 = 1e-12;
 
@@ -169,7 +173,7 @@ pub(super) fn fit(counts: &[f64], rows: &Rows, offsets: &[f64], dispersion: f64)
             let next: Vec<f64> = b.iter().zip(&goal).map(|(from, to)| from + share * (to - from)).collect();
             let there = means_of(&next);
             let reached = deviance(counts, &there, dispersion);
-            if reached <= level * (1.0 + 1e-12) + 1e-300 || share < 1e-6 {
+            if reached <= level + 1e-10 * (level + 1.0) || share < 1e-6 {
                 break (next, there, reached);
             }
             share *= 0.5;
@@ -178,8 +182,11 @@ pub(super) fn fit(counts: &[f64], rows: &Rows, offsets: &[f64], dispersion: f64)
             break;
         }
         let change = (level - reached).abs();
+        // The deviance is flat at its least, so that coefficients still move when it does not; one without a finite
+        // estimate goes on for ever.
+        let moved = next.iter().zip(&b).map(|(to, from)| (to - from).abs()).fold(0.0, f64::max);
         (b, means, level) = (next, there, reached);
-        if change <= SETTLED * (level + 1e-3) {
+        if change <= SETTLED * (level + 1e-3) && (moved < STILL || moved > LEAVING) {
             break;
         }
     }

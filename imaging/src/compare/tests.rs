@@ -28,6 +28,15 @@ fn two_groups_by_hand() {
     let offsets = [2f64.ln(); 6];
     let found = fit(&counts, &two_groups(3, 3), &offsets, 0.2);
     assert!((found.coefficients[0] - 3f64.ln()).abs() < 1e-9);
+    // With a covariate there is no formula: the likelihood is flat along every coefficient.
+    let rows = Rows { values: (0..6).flat_map(|at| [1.0, f64::from(at) - 2.5]).collect(), columns: 2 };
+    let found = fit(&counts, &rows, &offsets, 0.3);
+    for column in 0..2 {
+        let slope: f64 = (0..6)
+            .map(|at| rows.row(at)[column] * (counts[at] - found.means[at]) / (1.0 + 0.3 * found.means[at]))
+            .sum();
+        assert!(slope.abs() < 1e-8, "{column}: {slope}");
+    }
     // A group without a cell settles, and says nothing of its coefficient.
     let found = fit(&[0.0, 0.0, 0.0, 4.0, 5.0, 6.0], &two_groups(3, 3), &[0.0; 6], 0.1);
     assert!(found.coefficients[0] < -20.0 && found.variance(1) > 1e6 && found.deviance.is_finite());

@@ -79,7 +79,8 @@ def compare_regions(
         group has no cell), ``std_err``, ``ci_low``, ``ci_high``; ``t`` (root of F, with the sign of the effect), ``df``,
         ``p_value``, ``quasi_dispersion``. Corrected: ``fdr`` (Benjamini and Hochberg over all structures), ``fdr_tree``
         (Yekutieli: parts are tested where the whole was found; the rate among the parts of one whole), ``fwer_tree``
-        (Meinshausen: the chance of any false finding in the tree). NaN where nothing was tested. ``attrs``: ``reference``,
+        (Meinshausen: the chance of any false finding in the tree). Along the tree a structure with parts is found when it or
+        any of its parts differs. NaN where nothing was tested. ``attrs``: ``reference``,
         ``group``, ``dispersion``, ``prior_df``, ``prior_variance``, ``finest`` (structures they come from), ``coefficients``.
 
     Raises
@@ -94,7 +95,9 @@ def compare_regions(
     Notes
     -----
     Wholes and their parts hold the same cells, so their tests depend on each other: `fwer_tree` holds for any dependence;
-    `fdr_tree` at level q bounds the rate over the whole tree by about 2.88 q if tests are independent. Nothing is random.
+    `fdr_tree` at level q bounds the rate over the whole tree by about 2.88 q if tests are independent. A whole is judged by its
+    own test and by those of the finest structures in it together (by Simes for `fdr_tree`, by Bonferroni for `fwer_tree`;
+    twice the smaller p-value), so that an effect in a small part is not lost in the sum. Nothing is random.
     References: Lund et al. 2012 (quasi-likelihood); McCarthy, Chen and Smyth 2012 (adjusted profile likelihood); Yekutieli 2008;
     Meinshausen 2008; Benjamini and Hochberg 1995.
     """

@@ -227,7 +227,7 @@ def region_table(tables: Mapping[str, pd.DataFrame], obs: Any = None) -> AnnData
     Raises
     ------
     zensaibo.errors.ParameterError
-        No table; samples that `obs` does not have.
+        No table; samples that `obs` does not have; columns of `obs` that are filled here.
     zensaibo.errors.DataError
         Tables of different atlases, or without the columns of `count_regions`.
     """
@@ -264,6 +264,9 @@ def region_table(tables: Mapping[str, pd.DataFrame], obs: Any = None) -> AnnData
     lacking = [name for name in names if name not in given.index]
     if lacking:
         raise ParameterError(f"obs: expected all samples, found none named {lacking[0]!r}")
+    taken = [key for key in ("cells", *_NOWHERE.values()) if key in given]
+    if taken:
+        raise ParameterError(f"obs: expected no column {taken[0]!r}, which the counts of the samples fill; found one")
     rows = given.loc[names].copy()
     for key in ("cells", *_NOWHERE.values()):
         rows[key] = [table.attrs.get(key, -1) for table in tables.values()]

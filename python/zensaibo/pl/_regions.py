@@ -251,7 +251,7 @@ def atlas_slices(
         ax.set_aspect("equal")
         ax.set_xticks([])
         ax.set_yticks([])
-        ax.set_title(f"{axis} = {plane * um[along]:.4g} um", fontsize="small")
+        ax.set_title(f"{axis} = {plane * um[along]:.6g} um", fontsize="small")
     if drawn is not None:
         figure.colorbar(drawn, ax=list(axes.flat[: len(planes)]), shrink=0.7, label=label)
     return figure
