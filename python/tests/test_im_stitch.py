@@ -319,7 +319,8 @@ def test_saved_and_gone_on_from(grid, tmp_path: Path):
     np.testing.assert_array_equal(np.asarray(reopened.volume), whole)
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.json").write_text("[]")
-    for name, kind in (("broken", errors.DataError), ("other", errors.DataError), ("none", errors.FileError)):
+    (tmp_path / "cut.json").write_text('{"zensaibo": "stitching", "version": 1}')
+    for name, kind in (("broken", errors.DataError), ("cut", errors.DataError), ("other", errors.DataError), ("none", errors.FileError)):
         with pytest.raises(kind, match=name):
             zs.im.load_stitching(tmp_path / f"{name}.json")
 

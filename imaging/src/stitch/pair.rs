@@ -127,8 +127,17 @@ impl Task<'_> {
         let b = self.part(self.b, &regions[1], factor, options, ctx)?;
         let between: [f64; 3] = std::array::from_fn(|x| a.region.start[x] as f64 - b.region.start[x] as f64);
         let lag = |axis: usize, offset: f64| (offset - between[axis]) / factor[axis] as f64;
-        let low = std::array::from_fn(|x| (lag(x, self.nominal[x] - self.search[x]) - ROUNDING).ceil() as isize);
-        let high = std::array::from_fn(|x| (lag(x, self.nominal[x] + self.search[x]) + ROUNDING).floor() as isize);
+        let mut low: [isize; 3] =
+            std::array::from_fn(|x| (lag(x, self.nominal[x] - self.search[x]) - ROUNDING).ceil() as isize);
+        let mut high: [isize; 3] =
+            std::array::from_fn(|x| (lag(x, self.nominal[x] + self.search[x]) + ROUNDING).floor() as isize);
+        for x in 0..3 {
+            // A search that ends between two lags: the nearest one.
+            if low[x] > high[x] {
+                low[x] = lag(x, self.nominal[x]).round() as isize;
+                high[x] = low[x];
+            }
+        }
         ctx.check()?;
         let sides = [&a, &b].map(|part| Side { values: &part.values, mask: &part.mask });
         let Some(peak) = best_lag(&sides[0], &sides[1], low, high, options.least_voxels) else { return Ok(found) };

@@ -250,15 +250,19 @@ def load_stitching(path: str | PathLike[str], tiles: Any = None) -> Stitching:
         raise DataError(f"{path}: damaged ({error})") from None
     if not isinstance(text, dict) or text.get("zensaibo") != "stitching" or text.get("version") != _VERSION:
         raise DataError(f"{path}: expected a stitching of version {_VERSION}, found another file")
-    names, source = text["names"], text["source"]
+    try:
+        names, source, found, fuse = (text[key] for key in ("names", "source", "found", "fuse"))
+        um = found["spacing"]
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: damaged: expected {error}, found none") from None
     opened: list[Volume] | None = None
     if tiles is not None:
-        opened = [open(tile, text["found"]["spacing"]) for tile in tiles]
+        opened = [open(tile, um) for tile in tiles]
     elif source is not None:
         opened = [Volume(core) for _, core, _ in _core.im_open_tiles(*_arguments(source))]
     if opened is not None and len(opened) != len(names):
         raise ParameterError(f"parameter `tiles`: expected the {len(names)} tiles that were stitched, found {len(opened)}")
-    return Stitching(text["found"], names, opened, text["fuse"], source)
+    return Stitching(found, names, opened, fuse, source)
 
 
 def stitch(
