@@ -91,6 +91,10 @@ def test_places_gains_and_seams_through_noise_and_uneven_light(tissue):
     first = used.iloc[0]
     expected = (truth[first["tile_b"]] - truth[first["tile_a"]] - said[first["tile_b"]] + said[first["tile_a"]]) * SPACING
     np.testing.assert_allclose(first[["shift_z", "shift_y", "shift_x"]].to_numpy(float), expected, atol=1.0)
+    # Said nearly where they are, with nothing to search: the nearest shift alone is looked at, then refined.
+    near = truth + np.random.default_rng(0).uniform(-0.3, 0.3, truth.shape)
+    still = zs.im.stitch(tiles, positions=near * SPACING, spacing=SPACING, search=0, progress=False)
+    assert off(still.positions, truth) < 0.15 and still.report()["used"] == 20
     # Without gains, seams stay.
     plain = zs.im.stitch(tiles, positions=said * SPACING, spacing=SPACING, gains=False, progress=False)
     assert np.all(plain.gains == 1) and plain.report()["step_after"] == report["step_before"]
