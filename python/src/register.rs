@@ -13,7 +13,7 @@ use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::atlas::{
     self, Atlas, AtlasParts, DensityOptions, Growth, Half, Place, StructureRecord, StructureTree,
 };
-use zensaibo_imaging::register::{self, Image, Interpolation, RegisterOptions, Registration};
+use zensaibo_imaging::register::{self, Image, Interpolation, Landmark, RegisterOptions, Registration};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::transform::{Affine, Field};
 
@@ -32,14 +32,19 @@ fn array<'py, T: numpy::Element>(py: Python<'py>, grid: Grid<T>) -> PyResult<Bou
 }
 
 fn image(
-    voxels: &PyReadonlyArray3<'_, f32>,
+    channels: &[PyReadonlyArray3<'_, f32>],
     spacing: [f64; 3],
     orientation: Option<&str>,
     mask: Option<&PyReadonlyArray3<'_, f32>>,
 ) -> PyResult<Result<Image>> {
-    let (voxels, mask) = (grid(voxels)?, mask.map(grid).transpose()?);
+    let mut grids = channels.iter().map(grid).collect::<PyResult<Vec<_>>>()?;
+    if grids.is_empty() {
+        return Ok(Err(Error::data(DataFault::Empty, "channels", "at least one", "none")));
+    }
+    let (voxels, mask) = (grids.remove(0), mask.map(grid).transpose()?);
     let parsed = orientation.map(str::parse::<Orientation>).transpose();
-    Ok(Spacing::new(spacing).and_then(|spacing| Ok(Image { voxels, spacing, orientation: parsed?, mask })))
+    let spacing = Spacing::new(spacing);
+    Ok(spacing.and_then(|spacing| Ok(Image { voxels, more: grids, spacing, orientation: parsed?, mask })))
 }
 
 /// (n, 3) places.
@@ -186,12 +191,7 @@ impl PyRegistration {
         threads: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray3<f32>>> {
-        let image = grid(&voxels)?;
-        let found = self.found.clone();
-        let out = run(py, threads, progress, |ctx| {
-            found.warp(&image, Interpolation::Linear, to_moving, |value| value as f32, ctx)
-        })?;
-        array(py, out)
+        self.warp(py, &voxels, Interpolation::Linear, to_moving, |value| value as f32, (threads, progress))
     }
 
     /// uint32 labels on the other grid.
@@ -204,12 +204,7 @@ impl PyRegistration {
         threads: Option<usize>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Bound<'py, PyArray3<u32>>> {
-        let labels = grid(&labels)?;
-        let found = self.found.clone();
-        let out = run(py, threads, progress, |ctx| {
-            found.warp(&labels, Interpolation::Nearest, to_moving, |value| value as u32, ctx)
-        })?;
-        array(py, out)
+        self.warp(py, &labels, Interpolation::Nearest, to_moving, |value| value as u32, (threads, progress))
     }
 
     /// Writes into a folder.
@@ -231,19 +226,39 @@ impl PyRegistration {
     }
 }
 
-/// Registers two images; each (voxels float32, spacing, orientation or None, mask float32 or None).
+impl PyRegistration {
+    /// Voxels on the other grid.
+    fn warp<'py, T: numpy::Element + Copy + Default + Send + Sync + Into<f64>>(
+        &self,
+        py: Python<'py>,
+        voxels: &PyReadonlyArray3<'py, T>,
+        interpolation: Interpolation,
+        to_moving: bool,
+        narrow: impl Fn(f64) -> T + Send + Sync,
+        (threads, progress): (Option<usize>, Option<Py<PyAny>>),
+    ) -> PyResult<Bound<'py, PyArray3<T>>> {
+        let voxels = grid(voxels)?;
+        let found = self.found.clone();
+        let out = run(py, threads, progress, |ctx| found.warp(&voxels, interpolation, to_moving, &narrow, ctx))?;
+        array(py, out)
+    }
+}
+
+/// Registers two volumes; each (channels float32, spacing, orientation or None, mask float32 or None). `landmarks`: (n, 6),
+/// the place in the moving and in the fixed volume.
 #[pyfunction]
-#[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, options, threads=None, progress=None))]
+#[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, landmarks, options, threads=None, progress=None))]
 fn im_register<'py>(
     py: Python<'py>,
-    moving: PyReadonlyArray3<'py, f32>,
+    moving: Vec<PyReadonlyArray3<'py, f32>>,
     moving_spacing: [f64; 3],
     moving_orientation: Option<&str>,
     moving_mask: Option<PyReadonlyArray3<'py, f32>>,
-    fixed: PyReadonlyArray3<'py, f32>,
+    fixed: Vec<PyReadonlyArray3<'py, f32>>,
     fixed_spacing: [f64; 3],
     fixed_orientation: Option<&str>,
     fixed_mask: Option<PyReadonlyArray3<'py, f32>>,
+    landmarks: PyReadonlyArray2<'py, f64>,
     options: &str,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
@@ -252,7 +267,10 @@ fn im_register<'py>(
     let moving = image(&moving, moving_spacing, moving_orientation, moving_mask.as_ref())?;
     let fixed = image(&fixed, fixed_spacing, fixed_orientation, fixed_mask.as_ref())?;
     let (moving, fixed) = (moving.map_err(|e| to_python(py, e))?, fixed.map_err(|e| to_python(py, e))?);
-    let found = run(py, threads, progress, |ctx| register::register(&moving, &fixed, &options, ctx))?;
+    let pairs = landmarks.as_slice()?.as_chunks::<6>().0.iter();
+    let pairs: Vec<Landmark> =
+        pairs.map(|&[a, b, c, d, e, f]| Landmark { moving: [a, b, c], fixed: [d, e, f] }).collect();
+    let found = run(py, threads, progress, |ctx| register::register(&moving, &fixed, &pairs, &options, ctx))?;
     Ok(PyRegistration { found: Arc::new(found) })
 }
 

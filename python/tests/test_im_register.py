@@ -138,7 +138,7 @@ def test_bad_input(sample):
     with pytest.raises(errors.ParameterError, match="moving_spacing"):
         zs.im.register(sample, FIXED, fixed_spacing=UM)
     with pytest.raises(errors.ParameterError, match="axes"):
-        zs.im.register(np.ones((2, *SHAPE), "f4"), FIXED, moving_spacing=UM, fixed_spacing=UM)
+        zs.im.register(np.ones((2, 1, *SHAPE), "f4"), FIXED, moving_spacing=UM, fixed_spacing=UM)
     with pytest.raises(errors.EmptyDataError, match="mask of moving"):
         zs.im.register(FIXED, FIXED, moving_spacing=UM, fixed_spacing=UM, mask=np.zeros(SHAPE))
     with pytest.raises(errors.ShapeError, match="fixed_mask"):

@@ -716,14 +716,15 @@ def im_stitch(
 def im_stitch_summary(found: str) -> str: ...
 def im_fuse(tiles: list[Volume], positions: Any, gains: Any, dark: float, spacing: Any, options: str) -> Volume: ...
 def im_register(
-    moving: Any,
+    moving: list[Any],
     moving_spacing: Any,
     moving_orientation: str | None,
     moving_mask: Any | None,
-    fixed: Any,
+    fixed: list[Any],
     fixed_spacing: Any,
     fixed_orientation: str | None,
     fixed_mask: Any | None,
+    landmarks: Any,
     options: str,
     threads: int | None = None,
     progress: Progress = None,

@@ -1,11 +1,14 @@
 //! The affine map between two images: rigid first, then with one stretch, then free.
 
 use rayon::prelude::*;
+use zensaibo_core::data::Grid;
 use zensaibo_core::{Ctx, Result};
 
+use super::landmarks::Pull;
 use super::minimise::minimise;
-use super::pyramid::Level;
+use super::pyramid::{Level, background};
 use super::similarity::{Similarity, similarity};
+use super::tissue::missing;
 use super::warp::{Beyond, add_gradient, warp};
 use crate::transform::Affine;
 
@@ -61,19 +64,42 @@ fn turn(vector: [f64; 3]) -> [[f64; 3]; 3] {
 }
 
 /// How the search is done.
-pub(super) struct Search {
+pub(super) struct Search<'a> {
     pub(super) similarity: Similarity,
     pub(super) freedom: Freedom,
     pub(super) steps: usize,
     /// What lies beyond the moving image: background, or nothing that counts.
     pub(super) partial: bool,
+    /// Weight of each channel; together 1.
+    pub(super) weights: &'a [f64],
+    pub(super) pull: Pull<'a>,
 }
 
-/// The fixed image's weights and the moving image seen through a map; NaN where it does not count.
-fn seen(fixed: &Level, moving: &Level, map: &Affine, partial: bool) -> zensaibo_core::data::Grid<f32> {
+/// Which voxels of the fixed volume show tissue that is missing in a part laid on it by `map`.
+fn gone(fixed: &Level, moving: &Level, map: &Affine, partial: bool) -> Option<Vec<bool>> {
+    let (true, Some(still), Some(body)) = (partial, &fixed.body, &moving.body) else { return None };
+    let voxels = map.between_voxels(fixed.spacing, moving.spacing);
+    let body = warp(body, &voxels, None, fixed.image.shape, Beyond::Value(0.0));
+    Some(still.data.iter().zip(&body.data).map(|(&fixed, &moving)| missing(fixed, moving)).collect())
+}
+
+/// The channels of the moving volume seen through a map; NaN where they do not count.
+fn seen(fixed: &Level, moving: &Level, map: &Affine, partial: bool, gone: Option<&[bool]>) -> Vec<Grid<f32>> {
+    let mut out = vec![seen_first(fixed, moving, map, partial, gone)];
+    let voxels = map.between_voxels(fixed.spacing, moving.spacing);
+    for image in &moving.more {
+        let mut other = warp(image, &voxels, None, fixed.image.shape, Beyond::Value(background(image)));
+        other.data.iter_mut().zip(&out[0].data).filter(|pair| pair.1.is_nan()).for_each(|(value, _)| *value = f32::NAN);
+        out.push(other);
+    }
+    out
+}
+
+/// The first channel of the moving volume seen through a map; NaN where it does not count.
+fn seen_first(fixed: &Level, moving: &Level, map: &Affine, partial: bool, gone: Option<&[bool]>) -> Grid<f32> {
     let voxels = map.between_voxels(fixed.spacing, moving.spacing);
     let shape = fixed.image.shape;
-    let beyond = if partial { Beyond::Nothing } else { Beyond::Value(background(moving)) };
+    let beyond = if partial { Beyond::Nothing } else { Beyond::Value(background(&moving.image)) };
     let mut out = warp(&moving.image, &voxels, None, shape, beyond);
     if let Some(mask) = &moving.mask {
         let mask = warp(mask, &voxels, None, shape, Beyond::Value(0.0));
@@ -83,32 +109,25 @@ fn seen(fixed: &Level, moving: &Level, map: &Affine, partial: bool) -> zensaibo_
             }
         });
     }
+    if let Some(gone) = gone {
+        out.data.iter_mut().zip(gone).filter(|pair| *pair.1).for_each(|(value, _)| *value = f32::NAN);
+    }
     out
 }
 
-/// The value of an image where there is no tissue: the median of its faces.
-pub(super) fn background(level: &Level) -> f32 {
-    let [depth, height, width] = level.image.shape;
-    let mut faces = Vec::new();
-    for z in 0..depth {
-        for y in 0..height {
-            let row = level.image.row(z, y);
-            if z == 0 || z + 1 == depth || y == 0 || y + 1 == height {
-                faces.extend_from_slice(row);
-            } else {
-                faces.extend([row[0], row[width - 1]]);
-            }
-        }
-    }
-    let middle = faces.len() / 2;
-    if faces.is_empty() { 0.0 } else { *faces.select_nth_unstable_by(middle, f32::total_cmp).1 }
+/// How alike the images are under a map, and over which share of the fixed voxels they were compared.
+pub(super) fn likeness(fixed: &Level, moving: &Level, map: &Affine, search: &Search<'_>) -> (f64, f64) {
+    let gone = gone(fixed, moving, map, search.partial);
+    let b = seen(fixed, moving, map, search.partial, gone.as_deref());
+    let mask = fixed.mask.as_ref().map(|mask| &mask.data[..]);
+    let channels = fixed.channels().zip(&b).zip(search.weights);
+    let value = channels.map(|((a, b), weight)| weight * similarity(search.similarity, a, b, mask, None)).sum();
+    (value, share(&b[0]))
 }
 
-/// How alike the images are under a map, and over which share of the fixed voxels they were compared.
-pub(super) fn likeness(fixed: &Level, moving: &Level, map: &Affine, kind: Similarity, partial: bool) -> (f64, f64) {
-    let b = seen(fixed, moving, map, partial);
-    let share = b.data.iter().filter(|value| !value.is_nan()).count() as f64 / b.len().max(1) as f64;
-    (similarity(kind, &fixed.image, &b, fixed.mask.as_ref().map(|mask| &mask.data[..]), None), share)
+/// The share of the voxels that count.
+fn share(image: &Grid<f32>) -> f64 {
+    image.data.iter().filter(|value| !value.is_nan()).count() as f64 / image.len().max(1) as f64
 }
 
 /// The map (fixed to moving, micrometres) near `start` under which the images are most alike, and how alike.
@@ -116,7 +135,7 @@ pub(super) fn align(
     fixed: &Level,
     moving: &Level,
     start: &Affine,
-    search: &Search,
+    search: &Search<'_>,
     ctx: &Ctx,
 ) -> Result<(Affine, f64)> {
     let extent = fixed.extent();
@@ -131,25 +150,28 @@ pub(super) fn align(
     let shape = fixed.image.shape;
     let mut by = vec![0f32; fixed.image.len()];
     let weight = fixed.mask.as_ref().map(|mask| &mask.data[..]);
-    let overlap_at_start = likeness(fixed, moving, start, search.similarity, search.partial).1;
+    // Held while the map is sought, so that what is compared does not change from step to step.
+    let gone = gone(fixed, moving, start, search.partial);
+    let overlap_at_start = share(&seen_first(fixed, moving, start, search.partial, gone.as_deref()));
     let function = |numbers: &[f64]| {
         ctx.check()?;
         let map = map_of(numbers);
-        let b = seen(fixed, moving, &map, search.partial);
-        let value = similarity(search.similarity, &fixed.image, &b, weight, Some(&mut by));
+        let seen = seen(fixed, moving, &map, search.partial, gone.as_deref());
+        let (pulled, pulled_shift, pulled_matrix) = search.pull.cost(&map, centre);
+        let mut value = -pulled;
+        // Sums of force x gradient, and of it times the place from the centre.
+        let mut gradient = vec![0f32; 3 * by.len()];
+        for ((a, b), &weight_of) in fixed.channels().zip(&seen).zip(search.weights) {
+            value += weight_of * similarity(search.similarity, a, b, weight, Some(&mut by));
+            by.iter_mut().for_each(|by| *by *= weight_of as f32);
+            let finite = Grid { shape, data: b.data.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect() };
+            add_gradient(&finite, &by, fixed.spacing.map(|spacing| (1.0 / spacing) as f32), &mut gradient);
+        }
         // Where the images were slid off each other nothing is left to differ.
-        let overlap = b.data.iter().filter(|value| !value.is_nan()).count() as f64 / b.len().max(1) as f64;
-        if search.partial && overlap < 0.5 * overlap_at_start {
+        if search.partial && share(&seen[0]) < 0.5 * overlap_at_start {
             return Ok((1.0 - value, vec![0.0; numbers.len()]));
         }
         let Ok(inverse) = map.inverse() else { return Ok((f64::INFINITY, vec![0.0; numbers.len()])) };
-        // Sums of force x gradient, and of it times the place from the centre.
-        let mut gradient = vec![0f32; 3 * b.len()];
-        let finite = zensaibo_core::data::Grid {
-            shape,
-            data: b.data.iter().map(|v| if v.is_nan() { 0.0 } else { *v }).collect(),
-        };
-        add_gradient(&finite, &by, fixed.spacing.map(|spacing| (1.0 / spacing) as f32), &mut gradient);
         let plane = shape[1] * shape[2];
         let parts: Vec<[f64; 12]> = gradient
             .par_chunks(3 * plane)
@@ -176,7 +198,7 @@ pub(super) fn align(
         };
         let by_shift = turned([sum[0], sum[1], sum[2]]);
         let columns: [[f64; 3]; 3] = std::array::from_fn(|axis| turned([0, 1, 2].map(|row| sum[3 + 3 * row + axis])));
-        let mut slopes: Vec<f64> = by_shift.iter().map(|slope| -slope).collect();
+        let mut slopes: Vec<f64> = by_shift.iter().zip(pulled_shift).map(|(slope, pulled)| pulled - slope).collect();
         for at in 3..numbers.len() {
             let step = 1e-3;
             let (mut more, mut less) = (numbers.to_vec(), numbers.to_vec());
@@ -187,7 +209,8 @@ pub(super) fn align(
             let mut slope = 0.0;
             for row in 0..3 {
                 for axis in 0..3 {
-                    slope += columns[axis][row] * (above[row][axis] - below[row][axis]) / (2.0 * step);
+                    let turned = (above[row][axis] - below[row][axis]) / (2.0 * step);
+                    slope += (columns[axis][row] - pulled_matrix[row][axis]) * turned;
                 }
             }
             slopes.push(-slope);

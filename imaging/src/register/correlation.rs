@@ -50,6 +50,33 @@ pub(super) fn local_correlation(pair: &Pair<'_>, radius: [usize; 3], by: Option<
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
+/// M of every voxel; NaN where it does not count.
+pub(super) fn correlation_map(pair: &Pair<'_>, radius: [usize; 3]) -> Vec<f32> {
+    let [depth, height, width] = pair.a.shape;
+    let plane = height * width;
+    let mut out = vec![f32::NAN; depth * plane];
+    let ones = vec![1f32; width];
+    let weights = |z: usize, y: usize| {
+        pair.weight.map_or(&ones[..], |weight| &weight[(z * height + y) * width..(z * height + y + 1) * width])
+    };
+    out.par_chunks_mut(SLAB * plane).enumerate().for_each(|(slab, out)| {
+        let planes = slab * SLAB..(slab * SLAB + SLAB).min(depth);
+        let sums = window_sums::<SUMS>(pair.a.shape, radius, planes.clone(), |z, y, out| {
+            products(weights(z, y), pair.a.row(z, y), pair.b.row(z, y), out);
+        });
+        for (at, row) in out.chunks_exact_mut(width).enumerate() {
+            let weight = weights(planes.start + at / height, at % height);
+            let sums = &sums[at * SUMS * width..(at + 1) * SUMS * width];
+            for x in (0..width).filter(|&x| weight[x] > 0.0) {
+                if let Some([cov, v_a, v_b, ..]) = moments(sums, width, x) {
+                    row[x] = cov * cov / (v_a * v_b);
+                }
+            }
+        }
+    });
+    out
+}
+
 /// Sum of M and number of voxels in a slab.
 fn slab_of(
     pair: &Pair<'_>,
@@ -263,6 +290,19 @@ mod tests {
                 assert!((slope - f64::from(by_b[at])).abs() < 2e-3, "{at}: {slope} {}", by_b[at]);
             }
         }
+    }
+
+    #[test]
+    fn the_map_has_the_mean_of_the_whole() {
+        let (a, mut b) = (noise([19, 12, 15], 1), noise([19, 12, 15], 2));
+        b.data.iter_mut().zip(&a.data).for_each(|(b, a)| *b = 0.5 * *b + 0.7 * a);
+        let weight: Vec<f32> = (0..a.len()).map(|at| f32::from(u8::from(at % 5 != 0))).collect();
+        let pair = Pair { a: &a, b: &b, weight: Some(&weight) };
+        let map = correlation_map(&pair, [2, 1, 2]);
+        assert!(map.iter().zip(&weight).all(|(value, &weight)| value.is_nan() == (weight == 0.0)));
+        let counted: Vec<f64> = map.iter().filter(|value| !value.is_nan()).map(|&value| f64::from(value)).collect();
+        let mean = counted.iter().sum::<f64>() / counted.len() as f64;
+        assert!((mean - local_correlation(&pair, [2, 1, 2], None)).abs() < 1e-6);
     }
 
     #[test]

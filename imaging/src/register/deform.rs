@@ -10,10 +10,11 @@ use rayon::prelude::*;
 use zensaibo_core::data::Grid;
 use zensaibo_core::{Ctx, Result};
 
-use super::align::background;
 use super::correlation::{Pair, local_correlation};
-use super::pyramid::Level;
+use super::landmarks::{Anchors, Landmark};
+use super::pyramid::{Level, background};
 use super::smooth::smooth;
+use super::tissue::missing;
 use super::unfold::unfold;
 use super::warp::{Beyond, add_gradient, compose, warp};
 use crate::transform::{Affine, Field};
@@ -33,6 +34,10 @@ pub(super) struct Effort {
     pub(super) step: f64,
     /// What lies beyond the moving image does not count.
     pub(super) partial: bool,
+    /// Weight of each channel; together 1.
+    pub(super) weights: Vec<f64>,
+    pub(super) landmarks: Vec<Landmark>,
+    pub(super) landmark_weight: f64,
 }
 
 /// The deformation: from the fixed image to the moving image as the affine map lays it on the fixed one.
@@ -74,8 +79,11 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
                 break;
             }
         }
-        after = level.end();
-        before = Running::new(fixed, moving, map, effort, [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()])).value();
+        level.end();
+        level.anchors = None;
+        after = level.value(None);
+        let still = [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()]);
+        before = Running { anchors: None, ..Running::new(fixed, moving, map, effort, still) }.value(None);
         sides = Some((level.sides, shape, spacing));
     }
     let Some(([to_fixed, to_moving], shape, spacing)) = sides else {
@@ -144,7 +152,8 @@ struct Running<'a> {
     moving: &'a Level,
     /// From fixed to moving voxels.
     map: Affine,
-    beyond: [f32; 2],
+    /// Background of each channel of the two.
+    beyond: [Vec<f32>; 2],
     /// Where each image has structure.
     structure: [Grid<f32>; 2],
     effort: &'a Effort,
@@ -160,6 +169,7 @@ struct Running<'a> {
     best: Option<f64>,
     /// Length of the next step in voxels.
     length: f64,
+    anchors: Option<Anchors>,
 }
 
 impl<'a> Running<'a> {
@@ -171,8 +181,15 @@ impl<'a> Running<'a> {
             fixed,
             moving,
             map: map.between_voxels(fixed.spacing, moving.spacing),
-            beyond: [background(fixed), background(moving)],
-            structure: [fixed, moving].map(|level| structure(&level.image, effort.radius)),
+            beyond: [fixed, moving].map(|level| level.channels().map(background).collect()),
+            structure: [fixed, moving].map(|level| {
+                let mut found = structure(&level.image, effort.radius);
+                for image in &level.more {
+                    let other = structure(image, effort.radius);
+                    found.data.iter_mut().zip(&other.data).for_each(|(a, b)| *a = a.max(*b));
+                }
+                found
+            }),
             effort,
             radius: relative.map(|relative| ((effort.radius as f64 / relative).round() as usize).max(1)),
             relative,
@@ -182,52 +199,76 @@ impl<'a> Running<'a> {
             last: [vec![0f32; 3 * n], vec![0f32; 3 * n]],
             best: None,
             length: effort.step,
+            anchors: Anchors::new(&effort.landmarks, effort.landmark_weight, fixed, map),
         }
     }
 
-    /// Both images in the middle, and where they count.
-    fn middle(&self) -> (Grid<f32>, Grid<f32>, Vec<f32>) {
+    /// The channels of both in the middle, and where they count.
+    fn middle(&self) -> (Vec<[Grid<f32>; 2]>, Vec<f32>) {
         let shape = self.fixed.image.shape;
         let see = |image: &Grid<f32>, side: usize, beyond| {
             let map = if side == 0 { &Affine::IDENTITY } else { &self.map };
             warp(image, map, Some(&self.sides[side]), shape, beyond)
         };
-        let a = see(&self.fixed.image, 0, Beyond::Value(self.beyond[0]));
-        let beyond = if self.effort.partial { Beyond::Nothing } else { Beyond::Value(self.beyond[1]) };
-        let mut b = see(&self.moving.image, 1, beyond);
         // Where neither image has structure there is nothing to follow but noise.
         let mut weight = see(&self.structure[0], 0, Beyond::Value(0.0)).data;
         let other = see(&self.structure[1], 1, Beyond::Value(0.0)).data;
-        let beyond = self.beyond[1];
-        weight.iter_mut().zip(&other).zip(&mut b.data).for_each(|((weight, &other), b)| {
-            *weight = weight.max(other);
-            if b.is_nan() {
-                (*weight, *b) = (0.0, beyond);
-            }
-        });
+        weight.iter_mut().zip(&other).for_each(|(weight, &other)| *weight = weight.max(other));
+        drop(other);
+        let mut pairs = Vec::with_capacity(1 + self.fixed.more.len());
+        for (channel, (fixed, moving)) in self.fixed.channels().zip(self.moving.channels()).enumerate() {
+            let a = see(fixed, 0, Beyond::Value(self.beyond[0][channel]));
+            let value = self.beyond[1][channel];
+            let beyond = if self.effort.partial { Beyond::Nothing } else { Beyond::Value(value) };
+            let mut b = see(moving, 1, beyond);
+            weight.iter_mut().zip(&mut b.data).filter(|pair| pair.1.is_nan()).for_each(|(weight, b)| {
+                (*weight, *b) = (0.0, value);
+            });
+            pairs.push([a, b]);
+        }
+        if let (true, Some(still), Some(body)) = (self.effort.partial, &self.fixed.body, &self.moving.body) {
+            let still = see(still, 0, Beyond::Value(0.0));
+            let body = see(body, 1, Beyond::Value(0.0));
+            let pairs = still.data.iter().zip(&body.data);
+            weight.iter_mut().zip(pairs).filter(|(_, (a, b))| missing(**a, **b)).for_each(|(weight, _)| *weight = 0.0);
+        }
         for (side, level) in [self.fixed, self.moving].into_iter().enumerate() {
             if let Some(mask) = &level.mask {
                 let seen = see(mask, side, Beyond::Value(0.0));
                 weight.iter_mut().zip(&seen.data).filter(|pair| *pair.1 < 0.5).for_each(|(weight, _)| *weight = 0.0);
             }
         }
-        (a, b, weight)
+        (pairs, weight)
     }
 
-    fn value(&self) -> f64 {
-        let (a, b, weight) = self.middle();
-        local_correlation(&Pair { a: &a, b: &b, weight: Some(&weight) }, self.radius, None)
-    }
-
-    /// Takes back the last step if it did not help; the correlation that remains.
-    fn end(&mut self) -> f64 {
-        let value = self.value();
-        match self.best {
-            Some(best) if best > value => {
-                std::mem::swap(&mut self.sides, &mut self.last);
-                best
+    /// Correlation in the middle less what the landmarks cost; with `by`, the uphill direction of the two sides in voxels.
+    fn value(&mut self, mut by: Option<&mut [Side; 2]>) -> f64 {
+        let (pairs, weight) = self.middle();
+        // Uphill in micrometres, as voxels: the gradient per voxel over the squared length of a voxel.
+        let scale = self.relative.map(|relative| (1.0 / (relative * relative)) as f32);
+        let mut value = 0.0;
+        for ([a, b], &share) in pairs.into_iter().zip(&self.effort.weights) {
+            let pair = Pair { a: &a, b: &b, weight: Some(&weight) };
+            match &mut by {
+                None => value += share * local_correlation(&pair, self.radius, None),
+                Some(by) => {
+                    let [by_a, by_b] = &mut self.by;
+                    value += share * local_correlation(&pair, self.radius, Some((by_a, by_b)));
+                    let scale = scale.map(|scale| scale * share as f32);
+                    add_gradient(&a, by_a, scale, &mut by[0]);
+                    add_gradient(&b, by_b, scale, &mut by[1]);
+                }
             }
-            _ => value,
+        }
+        let shape = self.fixed.image.shape;
+        value - self.anchors.as_mut().map_or(0.0, |anchors| anchors.cost(&self.sides, shape))
+    }
+
+    /// Takes back the last step if it did not help.
+    fn end(&mut self) {
+        let value = self.value(None);
+        if self.best.is_some_and(|best| best > value) {
+            std::mem::swap(&mut self.sides, &mut self.last);
         }
     }
 
@@ -236,9 +277,8 @@ impl<'a> Running<'a> {
     fn step(&mut self) -> Result<Option<f64>> {
         const SHORTEST: f64 = 0.02;
         let shape = self.fixed.image.shape;
-        let (a, b, weight) = self.middle();
-        let [by_a, by_b] = &mut self.by;
-        let value = local_correlation(&Pair { a: &a, b: &b, weight: Some(&weight) }, self.radius, Some((by_a, by_b)));
+        let mut steps = [0, 1].map(|_| vec![0f32; self.spare.len()]);
+        let value = self.value(Some(&mut steps));
         if let Some(best) = self.best.take() {
             if value < best {
                 std::mem::swap(&mut self.sides, &mut self.last);
@@ -249,13 +289,8 @@ impl<'a> Running<'a> {
         }
         self.best = Some(value);
         let sigma = self.relative.map(|relative| self.effort.step_smoothing / relative);
-        // Uphill in micrometres, as voxels: the gradient per voxel over the squared length of a voxel.
-        let scale = self.relative.map(|relative| (1.0 / (relative * relative)) as f32);
-        for (side, (image, by)) in [(a, &self.by[0]), (b, &self.by[1])].into_iter().enumerate() {
-            let mut step = vec![0f32; self.spare.len()];
-            add_gradient(&image, by, scale, &mut step);
-            drop(image);
-            smooth::<3>(&mut step, shape, sigma);
+        for step in &mut steps {
+            smooth::<3>(step, shape, sigma);
             let relative = self.relative;
             let longest = step
                 .par_chunks(3 << 14)
@@ -268,13 +303,13 @@ impl<'a> Running<'a> {
                 .into_iter()
                 .fold(0.0, f64::max)
                 .sqrt();
-            if !(longest > 1e-20) {
-                let side_now = self.sides[side].clone();
-                self.last[side] = side_now;
-                continue;
-            }
-            let factor = (self.length / longest) as f32;
+            let factor = if longest > 1e-20 { (self.length / longest) as f32 } else { 0.0 };
             step.par_iter_mut().with_min_len(1 << 16).for_each(|value| *value *= factor);
+        }
+        if let Some(anchors) = &mut self.anchors {
+            anchors.pull(&self.sides, shape, self.effort.step, &mut steps);
+        }
+        for (side, step) in steps.into_iter().enumerate() {
             compose(&self.sides[side], &step, shape, &mut self.spare);
             std::mem::swap(&mut self.sides[side], &mut self.last[side]);
             std::mem::swap(&mut self.sides[side], &mut self.spare);

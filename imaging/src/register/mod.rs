@@ -9,6 +9,7 @@
 mod align;
 mod correlation;
 mod deform;
+mod landmarks;
 mod minimise;
 mod options;
 mod orientation;
@@ -17,17 +18,21 @@ mod quality;
 mod registration;
 mod similarity;
 mod smooth;
+mod suspects;
 #[cfg(test)]
 mod tests;
+mod tissue;
 mod unfold;
 mod volume;
 mod warp;
 
+pub use landmarks::Landmark;
 pub use options::RegisterOptions;
 pub use orientation::right_turns;
 pub use quality::Quality;
 pub use registration::{Interpolation, Registration};
 pub use similarity::Similarity;
+pub use suspects::{Reason, Suspect};
 pub use volume::{Reduced, other_axes, reduced};
 
 use zensaibo_core::data::{Grid, Orientation};
@@ -38,6 +43,7 @@ use crate::space::Spacing;
 use crate::transform::{Affine, Field};
 use align::{Freedom, Search, align};
 use deform::{Effort, deform};
+use landmarks::Pull;
 use orientation::try_turns;
 use pyramid::Level;
 
@@ -51,6 +57,9 @@ const SMALL: f64 = 32.0;
 pub struct Image {
     /// Its voxels; finite.
     pub voxels: Grid<f32>,
+    /// Further channels on the same grid, each compared with that of the other volume in its place. Tissue and the turn of
+    /// several are looked for in all.
+    pub more: Vec<Grid<f32>>,
     /// Micrometres per voxel.
     pub spacing: Spacing,
     /// Which way it lies in the body, if known.
@@ -65,18 +74,20 @@ impl Image {
             let found = format!("{:?}", self.voxels.shape);
             return Err(Error::data(DataFault::TooFew, name, "at least 4 voxels along every axis", found));
         }
-        if let Some(at) = self.voxels.data.iter().position(|value| !value.is_finite()) {
-            let found = format!("{} at voxel {at}", self.voxels.data[at]);
-            return Err(Error::data(DataFault::NotFinite, name, "finite values", found));
-        }
-        let first = self.voxels.data[0];
-        if self.voxels.data.iter().all(|&value| value == first) {
-            return Err(Error::data(
-                DataFault::Invalid,
-                name,
-                "an image with structure",
-                format!("{first} everywhere"),
-            ));
+        for image in std::iter::once(&self.voxels).chain(&self.more) {
+            if image.shape != self.voxels.shape {
+                let (expected, found) = (format!("{:?}", self.voxels.shape), format!("{:?}", image.shape));
+                return Err(Error::data(DataFault::Shape, format!("channels of {name}"), expected, found));
+            }
+            if let Some(at) = image.data.iter().position(|value| !value.is_finite()) {
+                let found = format!("{} at voxel {at}", image.data[at]);
+                return Err(Error::data(DataFault::NotFinite, name, "finite values", found));
+            }
+            let first = image.data[0];
+            if image.data.iter().all(|&value| value == first) {
+                let found = format!("{first} everywhere");
+                return Err(Error::data(DataFault::Invalid, name, "an image with structure", found));
+            }
         }
         if let Some(mask) = &self.mask {
             if mask.shape != self.voxels.shape {
@@ -95,12 +106,14 @@ impl Image {
         Ok(())
     }
 
-    fn level(&self) -> Level {
-        Level { image: self.voxels.clone(), spacing: self.spacing.um(), mask: self.mask.clone() }
+    fn level(&self, compression: f64) -> Level {
+        let image = pyramid::compressed(&self.voxels, compression);
+        let more = self.more.iter().map(|image| pyramid::compressed(image, compression)).collect();
+        Level { image, more, spacing: self.spacing.um(), mask: self.mask.clone(), body: None }
     }
 }
 
-/// Registers `moving` to `fixed`.
+/// Registers `moving` to `fixed`, which have the same number of channels; `landmarks`, if any, are kept together.
 ///
 /// Cost: some 0.2 microseconds per voxel of the fixed grid and step of the deformation at the finest level. Memory: 100
 /// bytes per voxel of the finest level. Nothing is random, and threads change no bit.
@@ -108,11 +121,31 @@ impl Image {
 /// # Errors
 /// [`Error::Parameter`] for options out of range; [`Error::Data`] for images that are too small, constant or not finite,
 /// empty masks; [`Error::Interrupted`]. Whether the result can be trusted is said by [`Registration::quality`].
-pub fn register(moving: &Image, fixed: &Image, options: &RegisterOptions, ctx: &Ctx) -> Result<Registration> {
+pub fn register(
+    moving: &Image,
+    fixed: &Image,
+    landmarks: &[Landmark],
+    options: &RegisterOptions,
+    ctx: &Ctx,
+) -> Result<Registration> {
     options.validate()?;
     moving.check("moving volume")?;
     fixed.check("fixed volume")?;
-    let (whole_fixed, whole_moving) = (fixed.level(), moving.level());
+    let channels = 1 + fixed.more.len();
+    if moving.more.len() != fixed.more.len() {
+        let found = format!("{} in the moving volume", 1 + moving.more.len());
+        return Err(Error::data(DataFault::Shape, "channels", format!("{channels}, as in the fixed volume"), found));
+    }
+    if !options.channel_weights.is_empty() && options.channel_weights.len() != channels {
+        let expected = format!("{channels} numbers, one per channel");
+        return Err(Error::parameter("channel_weights", expected, options.channel_weights.len()));
+    }
+    if let Some(at) = landmarks.iter().position(|l| l.moving.iter().chain(&l.fixed).any(|value| !value.is_finite())) {
+        let found = format!("{:?}", landmarks[at]);
+        return Err(Error::data(DataFault::NotFinite, "landmarks", "finite places", found));
+    }
+    let weights = options.shares(channels);
+    let (whole_fixed, whole_moving) = (fixed.level(options.compression), moving.level(options.compression));
     let said = axes_between(fixed.orientation, moving.orientation);
 
     let longest =
@@ -122,13 +155,26 @@ pub fn register(moving: &Image, fixed: &Image, options: &RegisterOptions, ctx: &
         let volume = fixed.spacing.volume() * fixed.voxels.len() as f64;
         um.into_iter().fold(0.0, f64::max).max((volume / MOST_VOXELS).cbrt())
     });
-    let pair = |spacing: f64| (whole_fixed.reduced(spacing), whole_moving.reduced(spacing));
+    let pair = |spacing: f64| {
+        let (fixed, moving) = (whole_fixed.reduced(spacing), whole_moving.reduced(spacing));
+        if options.partial { (fixed.with_body(), moving.with_body()) } else { (fixed, moving) }
+    };
 
     let stage = ctx.stage("orientation and affine map", 0);
     let coarse = (longest / SMALL).max(finest);
     let (small_fixed, small_moving) = pair(coarse);
     let turns: Vec<usize> = if options.try_orientations { (0..24).collect() } else { vec![0] };
-    let tried = try_turns(&small_fixed, &small_moving, &said, &turns, options.similarity, options.partial, ctx)?;
+    let known = fixed.orientation.is_some() && moving.orientation.is_some();
+    let search = |fixed: &Level, freedom, steps| Search {
+        similarity: options.similarity,
+        freedom,
+        steps,
+        partial: options.partial,
+        weights: &weights,
+        pull: Pull::new(landmarks, fixed, options),
+    };
+    let first = search(&small_fixed, Freedom::Similar, 20);
+    let tried = try_turns(&small_fixed, &small_moving, (&said, known), &turns, &first, ctx)?;
     let best = tried.first().ok_or_else(|| Error::Internal("no turn was tried".into()))?;
     let (turn, mut map) = (best.turn, best.map);
     let rival = tried.get(1).map(|other| other.score);
@@ -139,12 +185,12 @@ pub fn register(moving: &Image, fixed: &Image, options: &RegisterOptions, ctx: &
         stage.advance(1)?;
         let last = spacing <= 2.0 * finest;
         let (fixed, moving) = pair(spacing);
-        let search =
-            |freedom, steps| Search { similarity: options.similarity, freedom, steps, partial: options.partial };
-        for freedom in [Freedom::Rigid, Freedom::Similar] {
-            map = align(&fixed, &moving, &map, &search(freedom, 20), ctx)?.0;
+        // What is missing in a part is seen anew at each turn.
+        let again = if options.partial { 3 } else { 1 };
+        let affine = std::iter::repeat_n((Freedom::Affine, 40), again);
+        for (freedom, steps) in [(Freedom::Rigid, 20), (Freedom::Similar, 20)].into_iter().chain(affine) {
+            map = align(&fixed, &moving, &map, &search(&fixed, freedom, steps), ctx)?.0;
         }
-        map = align(&fixed, &moving, &map, &search(Freedom::Affine, 40), ctx)?.0;
         if last {
             break;
         }
@@ -152,11 +198,11 @@ pub fn register(moving: &Image, fixed: &Image, options: &RegisterOptions, ctx: &
     }
     drop(stage);
 
-    let finest_fixed = whole_fixed.reduced(finest);
+    let count = if options.deform { options.iterations.len() } else { 1 };
+    let levels: Vec<(Level, Level)> =
+        (0..count).map(|level| pair(finest * 2f64.powi((count - 1 - level) as i32))).collect();
+    let (finest_fixed, finest_moving) = &levels[count - 1];
     let (field, before, after) = if options.deform {
-        let count = options.iterations.len();
-        let levels: Vec<(Level, Level)> =
-            (0..count).map(|level| pair(finest * 2f64.powi((count - 1 - level) as i32))).collect();
         let effort = Effort {
             steps: options.iterations.clone(),
             radius: options.radius,
@@ -164,6 +210,9 @@ pub fn register(moving: &Image, fixed: &Image, options: &RegisterOptions, ctx: &
             total_smoothing: options.total_smoothing,
             step: options.step,
             partial: options.partial,
+            weights: weights.clone(),
+            landmarks: landmarks.to_vec(),
+            landmark_weight: options.landmark_weight,
         };
         let found = deform(&levels, &map, &effort, ctx)?;
         (found.field, Some(found.before), Some(found.after))
@@ -178,10 +227,10 @@ pub fn register(moving: &Image, fixed: &Image, options: &RegisterOptions, ctx: &
     )?;
     registration.quality = quality::judge(
         &registration,
-        &whole_fixed,
-        &whole_moving,
+        (finest_fixed, finest_moving),
         finest,
         options,
+        landmarks,
         (turn, score, rival),
         (before, after),
     );

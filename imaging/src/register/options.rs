@@ -10,9 +10,17 @@ zensaibo_core::options! {
         /// How the images are compared for the affine map: "correlation" for stains that look alike, or
         /// "mutual_information" for any two.
         pub similarity: Similarity = Similarity::Correlation,
+        /// Brightness above the background counts linearly up to this share of that of bright tissue and logarithmically
+        /// beyond, which makes bright spots count less and the edge of tissue more. 0: linearly throughout.
+        pub compression: f64 = 0.0,
         /// Whether the moving volume is a part of the fixed one: a hemisphere, a slab, tissue with a lobe missing. What
         /// lies beyond it then does not count.
         pub partial: bool = false,
+        /// Weight of each channel in the likeness of volumes of several; empty: all alike.
+        pub channel_weights: Vec<f64> = Vec::new(),
+        /// How much landmarks count: at 1, a mean distance of a tenth of the half diagonal of the fixed volume costs as much
+        /// as images that are not alike at all. 0: they are only measured.
+        pub landmark_weight: f64 = 1.0,
         /// Whether all 24 ways to turn the moving volume by right angles are tried, rather than what the headers say.
         pub try_orientations: bool = true,
         /// Whether a deformation follows the affine map.
@@ -29,13 +37,22 @@ zensaibo_core::options! {
         /// Smoothing of each step: standard deviation in voxels of a level. Larger makes stiffer deformations.
         pub step_smoothing: f64 = 2.0,
         /// Smoothing of the whole deformation after each step: standard deviation in voxels of a level.
-        pub total_smoothing: f64 = 1.0,
+        pub total_smoothing: f64 = 0.7,
         /// Longest displacement of a step, in voxels of a level.
         pub step: f64 = 0.5,
     }
 }
 
 impl RegisterOptions {
+    /// Weights of `channels` channels, together 1.
+    pub(super) fn shares(&self, channels: usize) -> Vec<f64> {
+        if self.channel_weights.is_empty() {
+            return vec![1.0 / channels as f64; channels];
+        }
+        let total: f64 = self.channel_weights.iter().sum();
+        self.channel_weights.iter().map(|weight| weight / total).collect()
+    }
+
     fn check(&self) -> Result<()> {
         if let Some(finest) = self.finest
             && !(finest > 0.0 && finest.is_finite())
@@ -49,6 +66,12 @@ impl RegisterOptions {
                 format!("{:?}", self.iterations),
             ));
         }
+        if self.channel_weights.iter().any(|&weight| !(weight >= 0.0 && weight.is_finite()))
+            || (!self.channel_weights.is_empty() && self.channel_weights.iter().sum::<f64>() <= 0.0)
+        {
+            let expected = "numbers of at least 0, not all 0";
+            return Err(Error::parameter("channel_weights", expected, format!("{:?}", self.channel_weights)));
+        }
         if !(1..=16).contains(&self.radius) {
             return Err(Error::parameter("radius", "1 to 16 voxels", self.radius));
         }
@@ -56,9 +79,11 @@ impl RegisterOptions {
             ("step_smoothing", self.step_smoothing, 50.0),
             ("total_smoothing", self.total_smoothing, 50.0),
             ("step", self.step, 1.0),
+            ("compression", self.compression, 100.0),
+            ("landmark_weight", self.landmark_weight, 1e6),
         ] {
             if !((0.0..=most).contains(&value) && (name != "step" || value > 0.0)) {
-                return Err(Error::parameter(name, format!("0 to {most} voxels"), value));
+                return Err(Error::parameter(name, format!("0 to {most}"), value));
             }
         }
         Ok(())

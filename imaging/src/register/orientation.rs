@@ -3,10 +3,13 @@
 use rayon::prelude::*;
 use zensaibo_core::{Ctx, Result};
 
-use super::align::{Freedom, Search, align, likeness};
-use super::pyramid::Level;
-use super::similarity::Similarity;
+use super::align::{Search, align, likeness};
+use super::pyramid::{Level, background};
+use super::warp::{Beyond, warp};
 use crate::transform::Affine;
+
+/// A part of a sample that is turned against what the headers say must fit better by this than one that is not.
+const AGAINST: f64 = 0.9;
 
 /// The 24 turns by right angles, the one that turns nothing first.
 pub fn right_turns() -> Vec<[[f64; 3]; 3]> {
@@ -40,21 +43,21 @@ pub(super) struct Turned {
 
 /// Tries all `turns` of `said` (fixed to moving, as the headers say) on small images; the best first.
 ///
-/// A whole sample is laid centre of mass on centre of mass; a part of one (`partial`) is tried at many places.
+/// A whole sample is laid centre of mass on centre of mass; a part of one (`partial`) is tried at many places. `known`: the
+/// headers of both say how they lie.
 pub(super) fn try_turns(
     fixed: &Level,
     moving: &Level,
-    said: &[[f64; 3]; 3],
+    (said, known): (&[[f64; 3]; 3], bool),
     turns: &[usize],
-    kind: Similarity,
-    partial: bool,
+    search: &Search<'_>,
     ctx: &Ctx,
 ) -> Result<Vec<Turned>> {
     /// Places of a part along each axis.
     const PLACES: usize = 5;
-    /// Steps of the search from each start, and how many starts of a part are searched.
-    const STEPS: usize = 20;
+    /// How many starts of a part are searched.
     const STARTS: usize = 3;
+    let partial = search.partial;
     let all = right_turns();
     let (from, to) = (centre_of_mass(fixed), centre_of_mass(moving));
     let extent = fixed.extent();
@@ -65,6 +68,9 @@ pub(super) fn try_turns(
             let matrix =
                 Affine { matrix: *said, shift: [0.0; 3] }.after(&Affine { matrix: all[turn], shift: [0.0; 3] });
             let mut starts = vec![Affine::about(matrix.matrix, from, to)];
+            if let Some((from, to)) = search.pull.centres() {
+                starts.push(Affine::about(matrix.matrix, from, to));
+            }
             if partial {
                 for place in 0..PLACES.pow(3) {
                     let at = [place / PLACES / PLACES, place / PLACES % PLACES, place % PLACES];
@@ -72,18 +78,16 @@ pub(super) fn try_turns(
                     let from = std::array::from_fn(|axis| extent[axis] * share(at[axis]));
                     starts.push(Affine::about(matrix.matrix, from, to));
                 }
-                let mut scored: Vec<(f64, Affine)> = starts
-                    .into_iter()
-                    .map(|start| (worth(likeness(fixed, moving, &start, kind, true)), start))
-                    .collect();
+                let mut scored: Vec<(f64, Affine)> =
+                    starts.into_iter().map(|start| (worth(fixed, moving, &start, search), start)).collect();
                 scored.sort_by(|a, b| b.0.total_cmp(&a.0));
                 starts = scored.into_iter().take(STARTS).map(|(_, start)| start).collect();
             }
             let mut best: Option<Turned> = None;
             for start in starts {
-                let search = Search { similarity: kind, freedom: Freedom::Similar, steps: STEPS, partial };
-                let (map, _) = align(fixed, moving, &start, &search, ctx)?;
-                let score = worth(likeness(fixed, moving, &map, kind, partial));
+                let (map, _) = align(fixed, moving, &start, search, ctx)?;
+                let against = if partial && known && turn != 0 { AGAINST } else { 1.0 };
+                let score = against * worth(fixed, moving, &map, search);
                 if best.as_ref().is_none_or(|best| score > best.score) {
                     best = Some(Turned { turn, map, score });
                 }
@@ -98,14 +102,26 @@ pub(super) fn try_turns(
     Ok(found)
 }
 
-/// Likeness over a larger overlap is worth more.
-fn worth((value, share): (f64, f64)) -> f64 {
-    value * share.sqrt()
+/// How good a map is: how alike the images are under it; of a part of a sample, with all its tissue on that of the fixed
+/// volume and as large as it is.
+fn worth(fixed: &Level, moving: &Level, map: &Affine, search: &Search<'_>) -> f64 {
+    /// Stretch (logarithm) that costs a third of the worth.
+    const STRETCH: f64 = 0.4;
+    let (value, share) = likeness(fixed, moving, map, search);
+    let value = value * (-search.pull.cost(map, [0.0; 3]).0).exp();
+    let (Some(still), Some(body)) = (&fixed.body, &moving.body) else { return value * share.sqrt() };
+    let voxels = map.between_voxels(fixed.spacing, moving.spacing);
+    let laid = warp(body, &voxels, None, fixed.image.shape, Beyond::Value(0.0));
+    let on: f64 = laid.data.iter().zip(&still.data).map(|(a, b)| f64::from(a.min(*b))).sum();
+    let all: f64 = body.data.iter().map(|&value| f64::from(value)).sum();
+    let held = (on * voxels.determinant().abs() / all.max(1e-9)).min(1.0);
+    let stretch = map.determinant().abs().max(1e-9).ln() / 3.0;
+    value * held * (-(stretch / STRETCH).powi(2)).exp()
 }
 
 /// Centre of what stands out from the background, in micrometres.
 fn centre_of_mass(level: &Level) -> [f64; 3] {
-    let floor = super::align::background(level);
+    let floor = background(&level.image);
     let (mut total, mut sums) = (0f64, [0f64; 3]);
     let [_, height, width] = level.image.shape;
     for (at, &value) in level.image.data.iter().enumerate() {

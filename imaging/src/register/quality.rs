@@ -3,12 +3,14 @@
 use zensaibo_core::data::Grid;
 
 use super::RegisterOptions;
-use super::align::likeness;
-use super::pyramid::Level;
+use super::correlation::{Pair, correlation_map};
+use super::landmarks::Landmark;
+use super::pyramid::{Level, background};
 use super::registration::Registration;
-use super::similarity::Similarity;
+use super::similarity::{Similarity, similarity};
+use super::suspects::{Suspect, suspects};
+use super::tissue::tissue;
 use super::warp::{Beyond, warp};
-use crate::transform::Affine;
 
 /// Below this overlap of the tissues a registration of whole samples is not trusted.
 const OVERLAP: f64 = 0.6;
@@ -18,6 +20,10 @@ const ALIKE: f64 = 0.15;
 const FOLDS: f64 = 0.01;
 /// Stretches beyond these are not trusted.
 const STRETCH: [f64; 2] = [0.4, 2.5];
+/// Voxels to each side of the windows in which likeness is looked at.
+const WINDOW: f64 = 4.0;
+/// Landmarks that are missed by more than these spacings are told.
+const MISSED: f64 = 5.0;
 /// A second way to turn the volume that fits this nearly as well makes the first doubtful.
 const RIVAL: f64 = 0.99;
 
@@ -50,6 +56,10 @@ pub struct Quality {
     pub growth: [f64; 2],
     /// Largest distance in micrometres by which points of the fixed volume miss themselves after going forth and back.
     pub inverse_error: f64,
+    /// For each landmark, by how many micrometres it is missed in the moving volume.
+    pub landmark_errors: Vec<f64>,
+    /// Regions that deserve a second look, the largest first.
+    pub suspicious: Vec<Suspect>,
     /// What the user should look at.
     pub warnings: Vec<String>,
     /// Why the result is not to be trusted; nothing where it is.
@@ -63,17 +73,16 @@ impl Quality {
     }
 }
 
-/// Judges a registration at the spacing at which it was made (or twice, for the overlap).
+/// Judges a registration at the spacing at which it was made.
 pub(super) fn judge(
     found: &Registration,
-    fixed: &Level,
-    moving: &Level,
+    (fixed, moving): (&Level, &Level),
     finest: f64,
     options: &RegisterOptions,
+    landmarks: &[Landmark],
     (turn, turn_score, rival_score): (usize, f64, Option<f64>),
     (local_before, local_after): (Option<f64>, Option<f64>),
 ) -> Quality {
-    let (fixed, moving) = (fixed.reduced(finest), moving.reduced(finest));
     let growth = found.field.jacobian();
     let folds = growth.data.iter().filter(|&&value| value <= 0.0).count() as f64 / growth.len() as f64;
     let range = growth.data.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], &value| {
@@ -88,11 +97,16 @@ pub(super) fn judge(
         .collect();
     let map = found.affine.between_voxels(fixed.spacing, moving.spacing);
     let see = |image: &Grid<f32>, beyond| warp(image, &map, Some(&vectors), fixed.image.shape, beyond);
-    let beyond = if options.partial { Beyond::Nothing } else { Beyond::Value(super::align::background(&moving)) };
-    let seen = see(&moving.image, beyond);
-    let straight = Level { image: seen, spacing: fixed.spacing, mask: None };
-    let correlation = likeness(&fixed, &straight, &Affine::IDENTITY, Similarity::Correlation, true).0;
-    let (tissue_fixed, tissue_moving) = (tissue(&fixed), tissue(&moving));
+    let see_channel = |image: &Grid<f32>| {
+        see(image, if options.partial { Beyond::Nothing } else { Beyond::Value(background(image)) })
+    };
+    let weights = options.shares(1 + moving.more.len());
+    let seen: Vec<Grid<f32>> = moving.channels().map(see_channel).collect();
+    let mask = fixed.mask.as_ref().map(|mask| &mask.data[..]);
+    let correlation = (fixed.channels().zip(&seen).zip(&weights))
+        .map(|((a, b), weight)| weight * similarity(Similarity::Correlation, a, b, mask, None))
+        .sum();
+    let (tissue_fixed, tissue_moving) = (tissue(fixed), tissue(moving));
     let laid = see(&tissue_moving, Beyond::Value(0.0));
     let (mut both, mut of_fixed, mut of_moving) = (0f64, 0f64, 0f64);
     for (&a, &b) in tissue_fixed.data.iter().zip(&laid.data) {
@@ -103,8 +117,29 @@ pub(super) fn judge(
     }
     let overlap =
         if options.partial { both / of_moving.max(1.0) } else { 2.0 * both / (of_fixed + of_moving).max(1.0) };
+    // How alike each neighbourhood is, where there is tissue in the fixed volume and, of a part, in the moving one.
+    let counts: Vec<f32> = (0..laid.len())
+        .map(|at| {
+            let held = !options.partial || laid.data[at] > 0.5;
+            f32::from(u8::from(held && !seen[0].data[at].is_nan() && mask.is_none_or(|mask| mask[at] > 0.5)))
+        })
+        .collect();
+    let shortest = fixed.spacing.iter().copied().fold(f64::INFINITY, f64::min);
+    let radius = fixed.spacing.map(|spacing| ((WINDOW * shortest / spacing).round() as usize).max(1));
+    let mut alike = vec![0f32; laid.len()];
+    for ((a, mut b), &weight) in fixed.channels().zip(seen).zip(&weights) {
+        b.data.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+        let map = correlation_map(&Pair { a, b: &b, weight: Some(&counts) }, radius);
+        alike.iter_mut().zip(&map).for_each(|(sum, value)| *sum += weight as f32 * value);
+    }
+    let landmark_errors = landmarks.iter().map(|landmark| {
+        let there = found.to_moving(landmark.fixed);
+        (0..3).map(|axis| (there[axis] - landmark.moving[axis]).powi(2)).sum::<f64>().sqrt()
+    });
     let mut quality = Quality {
         judged: true,
+        landmark_errors: landmark_errors.collect(),
+        suspicious: suspects(&alike, &growth, &tissue_fixed, fixed.spacing),
         turn,
         turn_score,
         rival_score,
@@ -137,6 +172,9 @@ impl Quality {
         {
             self.warnings.push(format!("the deformation made the images less alike ({before:.3} to {after:.3})"));
         }
+        for (at, error) in self.landmark_errors.iter().enumerate().filter(|pair| *pair.1 > MISSED * finest) {
+            self.warnings.push(format!("landmark {at} is missed by {error:.0} um: is it a pair?"));
+        }
         let mut fault = |wrong: bool, text: String| {
             if wrong {
                 self.faults.push(text);
@@ -156,39 +194,6 @@ impl Quality {
         let text = format!("points miss themselves by {:.1} um after going forth and back", self.inverse_error);
         fault(self.inverse_error > finest, text);
     }
-}
-
-/// 1 where a level stands out from its background: its mask, or Otsu's threshold.
-fn tissue(level: &Level) -> Grid<f32> {
-    if let Some(mask) = &level.mask {
-        return mask.clone();
-    }
-    const BINS: usize = 256;
-    let (low, high) = level
-        .image
-        .data
-        .iter()
-        .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), &value| (low.min(value), high.max(value)));
-    let span = (high - low).max(f32::MIN_POSITIVE);
-    // On the square root, which brings bright outliers nearer.
-    let bin = |value: f32| ((((value - low) / span).sqrt() * BINS as f32) as usize).min(BINS - 1);
-    let mut counts = [0f64; BINS];
-    level.image.data.iter().for_each(|&value| counts[bin(value)] += 1.0);
-    let total: f64 = counts.iter().sum();
-    let all: f64 = counts.iter().enumerate().map(|(at, count)| at as f64 * count).sum();
-    let (mut below, mut sum, mut best, mut cut) = (0f64, 0f64, -1f64, 0usize);
-    for (at, count) in counts.iter().enumerate() {
-        below += count;
-        sum += at as f64 * count;
-        if below > 0.0 && below < total {
-            let between = (all * below / total - sum).powi(2) / (below * (total - below));
-            if between > best {
-                (best, cut) = (between, at);
-            }
-        }
-    }
-    let data = level.image.data.iter().map(|&value| f32::from(u8::from(bin(value) > cut))).collect();
-    Grid { shape: level.image.shape, data }
 }
 
 /// Forth and back from points spread over the fixed volume.

@@ -37,7 +37,7 @@ const UM: [f64; 3] = [25.0; 3];
 
 fn image(voxels: Grid<f32>, spacing: [f64; 3], orientation: Option<&str>) -> Image {
     let orientation = orientation.map(|text| text.parse().unwrap());
-    Image { voxels, spacing: Spacing::new(spacing).unwrap(), orientation, mask: None }
+    Image { voxels, more: Vec::new(), spacing: Spacing::new(spacing).unwrap(), orientation, mask: None }
 }
 
 /// Median and largest distance between where places of the organ go and where they should.
@@ -79,7 +79,7 @@ fn affine_maps_are_found_to_a_tenth_of_a_voxel() {
     let moving = image(organ([22, 72, 62], um, |p| back.apply(p)), um, None);
     for (similarity, enough) in [(Similarity::Correlation, 2.5), (Similarity::MutualInformation, 5.0)] {
         let options = RegisterOptions { similarity, deform: false, ..Default::default() };
-        let found = register(&moving, &fixed, &options, &Ctx::quiet()).unwrap();
+        let found = register(&moving, &fixed, &[], &options, &Ctx::quiet()).unwrap();
         let (median, most) = errors(&found, |p| plan.apply(p));
         assert!(median < enough && most < 4.0 * enough, "{similarity:?}: {median} {most} um; {:?}", found.quality);
         assert!(found.quality.trustworthy() && found.quality.turn == 0, "{:?}", found.quality);
@@ -98,14 +98,14 @@ fn every_turn_is_found_and_headers_are_believed() {
         let shape = size.map(|length| (length / 25.0).round() as usize + 1);
         let moving = image(organ(shape, UM, |p| back.apply(p)), UM, Some("asr"));
         let options = RegisterOptions { deform: false, ..Default::default() };
-        let found = register(&moving, &fixed, &options, &Ctx::quiet()).unwrap();
+        let found = register(&moving, &fixed, &[], &options, &Ctx::quiet()).unwrap();
         assert_eq!(found.quality.turn, at, "{:?}", found.quality);
         assert!(errors(&found, |p| plan.apply(p)).0 < 2.5);
         assert_eq!(found.quality.warnings.is_empty(), at == 0);
         // Trusting a wrong header ends in an honest refusal or a bad fit, never in a good one.
         if at > 0 {
             let options = RegisterOptions { try_orientations: false, ..options };
-            let wrong = register(&moving, &fixed, &options, &Ctx::quiet()).unwrap();
+            let wrong = register(&moving, &fixed, &[], &options, &Ctx::quiet()).unwrap();
             assert!(errors(&wrong, |p| plan.apply(p)).0 > 50.0);
             assert!(wrong.quality.correlation < found.quality.correlation);
         }
@@ -113,8 +113,8 @@ fn every_turn_is_found_and_headers_are_believed() {
     // A sample stored as the header says: no turn, no warning. Its axes are (z reversed, x, y) of the fixed volume's.
     let plan = Affine { matrix: [[-1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]], shift: [975.0, 0.0, 0.0] };
     let moving = image(organ([40, 48, 56], UM, |p| plan.inverse().unwrap().apply(p)), UM, Some("prs"));
-    let found =
-        register(&moving, &fixed, &RegisterOptions { deform: false, ..Default::default() }, &Ctx::quiet()).unwrap();
+    let found = register(&moving, &fixed, &[], &RegisterOptions { deform: false, ..Default::default() }, &Ctx::quiet())
+        .unwrap();
     assert!(found.quality.turn == 0 && found.quality.warnings.is_empty(), "{:?}", found.quality);
     assert!(errors(&found, |p| plan.apply(p)).0 < 2.5);
 }
@@ -143,17 +143,18 @@ fn deformations_are_found_and_lead_home() {
     let fixed = image(organ(SHAPE, UM, |p| p), UM, None);
     let moving = image(organ(SHAPE, UM, unbend), UM, None);
     let options = RegisterOptions { iterations: vec![60, 60, 30], ..Default::default() };
-    let run = |threads| with_threads(Some(threads), || register(&moving, &fixed, &options, &Ctx::quiet())).unwrap();
+    let run =
+        |threads| with_threads(Some(threads), || register(&moving, &fixed, &[], &options, &Ctx::quiet())).unwrap();
     let found = run(1);
     let (median, most) = errors(&found, bend);
     let affine =
-        register(&moving, &fixed, &RegisterOptions { deform: false, ..options.clone() }, &Ctx::quiet()).unwrap();
+        register(&moving, &fixed, &[], &RegisterOptions { deform: false, ..options.clone() }, &Ctx::quiet()).unwrap();
     assert!(errors(&affine, bend).0 > 15.0);
     assert!(median < 5.0 && most < 30.0, "{median} {most} um: {:?}", found.quality);
     assert!(found.quality.folds == 0.0 && found.quality.trustworthy(), "{:?}", found.quality);
     assert!(found.quality.inverse_error < 0.01, "{:?}", found.quality);
     // Exchanging the volumes leads back.
-    let other = register(&fixed, &moving, &options, &Ctx::quiet()).unwrap();
+    let other = register(&fixed, &moving, &[], &options, &Ctx::quiet()).unwrap();
     let (median, _) = errors(&found, |p| other.to_fixed(p).0);
     assert!(median < 5.0, "{median}");
     // Same bits for any number of threads.
@@ -188,8 +189,9 @@ fn images_and_labels_travel() {
 #[test]
 fn bad_images_are_refused_and_bad_fits_said() {
     let good = image(organ(SHAPE, UM, |p| p), UM, None);
-    let refused =
-        |moving: &Image| register(moving, &good, &RegisterOptions::default(), &Ctx::quiet()).unwrap_err().to_string();
+    let refused = |moving: &Image| {
+        register(moving, &good, &[], &RegisterOptions::default(), &Ctx::quiet()).unwrap_err().to_string()
+    };
     assert!(refused(&image(Grid::filled(SHAPE, 3.0), UM, None)).contains("moving volume"));
     assert!(refused(&image(Grid::filled([2, 40, 40], 3.0), UM, None)).contains("at least 4"));
     let mut broken = good.clone();
@@ -201,7 +203,7 @@ fn bad_images_are_refused_and_bad_fits_said() {
     let mut random = Stream::new(4, 0);
     let noise = Grid { shape: SHAPE, data: (0..good.voxels.len()).map(|_| random.uniform() as f32).collect() };
     let options = RegisterOptions { deform: false, ..Default::default() };
-    let found = register(&image(noise, UM, None), &good, &options, &Ctx::quiet()).unwrap();
+    let found = register(&image(noise, UM, None), &good, &[], &options, &Ctx::quiet()).unwrap();
     assert!(!found.quality.trustworthy(), "{:?}", found.quality);
 }
 
@@ -213,7 +215,7 @@ fn a_part_finds_its_place() {
     let moving = image(organ([40, 28, 48], UM, |p| [p[0], p[1] + 700.0, p[2]]), UM, None);
     let options =
         RegisterOptions { partial: true, try_orientations: false, iterations: vec![40, 40, 20], ..Default::default() };
-    let found = register(&moving, &fixed, &options, &Ctx::quiet()).unwrap();
+    let found = register(&moving, &fixed, &[], &options, &Ctx::quiet()).unwrap();
     let mut random = Stream::new(2, 0);
     let mut far: Vec<f64> = (0..300)
         .map(|_| {
@@ -226,4 +228,77 @@ fn a_part_finds_its_place() {
     far.sort_by(f64::total_cmp);
     assert!(far[150] < 5.0, "{} {:?}", far[150], found.quality);
     assert!(found.quality.trustworthy(), "{:?}", found.quality);
+}
+
+#[test]
+fn landmarks_draw_the_affine_map_and_the_deformation() {
+    let fixed = image(organ(SHAPE, UM, |p| p), UM, None);
+    let plan = Affine::about(
+        [[1.06, 0.10, -0.03], [-0.08, 0.95, 0.05], [0.02, -0.06, 1.02]],
+        [500.0, 700.0, 600.0],
+        [560.0, 620.0, 690.0],
+    );
+    let mut random = Stream::new(4, 0);
+    let landmarks: Vec<Landmark> = (0..8)
+        .map(|_| {
+            let fixed = [1000.0, 1400.0, 1200.0].map(|length| length * random.uniform());
+            Landmark { moving: plan.apply(fixed), fixed }
+        })
+        .collect();
+    // Nothing to see in the moving volume: the landmarks alone.
+    let noise = Grid { shape: SHAPE, data: (0..fixed.voxels.len()).map(|_| random.uniform() as f32).collect() };
+    let options = RegisterOptions { deform: false, landmark_weight: 20.0, ..Default::default() };
+    let found = register(&image(noise, UM, None), &fixed, &landmarks, &options, &Ctx::quiet()).unwrap();
+    assert!(found.quality.landmark_errors.iter().all(|&error| error < 25.0), "{:?}", found.quality);
+    // The same volume twice, and one pair that lies 70 micrometres beside: the field follows it near it, and only there.
+    let beside = [Landmark { moving: [500.0, 760.0, 636.0], fixed: [500.0, 700.0, 600.0] }];
+    for (weight, [least, most]) in [(0.0, [69.0, 71.0]), (1.0, [0.0, 30.0])] {
+        let options = RegisterOptions {
+            landmark_weight: weight,
+            try_orientations: false,
+            iterations: vec![30, 30],
+            ..Default::default()
+        };
+        let found = register(&fixed, &fixed, &beside, &options, &Ctx::quiet()).unwrap();
+        let error = found.quality.landmark_errors[0];
+        assert!((least..most).contains(&error), "{weight}: {error}");
+        assert!(found.quality.folds == 0.0 && found.quality.trustworthy(), "{:?}", found.quality);
+        let corner = found.to_moving([200.0, 300.0, 250.0]);
+        assert!((0..3).all(|axis| (corner[axis] - [200.0, 300.0, 250.0][axis]).abs() < 12.5), "{corner:?}");
+    }
+    let bad = [Landmark { moving: [f64::NAN; 3], fixed: [0.0; 3] }];
+    assert!(register(&fixed, &fixed, &bad, &options, &Ctx::quiet()).unwrap_err().to_string().contains("landmarks"));
+}
+
+#[test]
+fn channels_count_by_their_weights() {
+    let plan = Affine { shift: [40.0, -35.0, 30.0], ..Affine::IDENTITY };
+    let mut random = Stream::new(9, 0);
+    let mut noise = || Grid { shape: SHAPE, data: (0..107_520).map(|_| random.uniform() as f32).collect() };
+    let good = [organ(SHAPE, UM, |p| p), organ(SHAPE, UM, |p| plan.inverse().unwrap().apply(p))];
+    let with = |voxels: Grid<f32>, more: Grid<f32>| Image { more: vec![more], ..image(voxels, UM, None) };
+    let (fixed, moving) = (with(noise(), good[0].clone()), with(noise(), good[1].clone()));
+    let run = |weights: Vec<f64>| {
+        let options =
+            RegisterOptions { channel_weights: weights, try_orientations: false, deform: false, ..Default::default() };
+        register(&moving, &fixed, &[], &options, &Ctx::quiet())
+    };
+    let found = run(vec![0.0, 3.0]).unwrap();
+    assert!(errors(&found, |p| plan.apply(p)).0 < 5.0, "{:?}", found.quality);
+    // The channel that shows nothing leads nowhere.
+    assert!(errors(&run(vec![1.0, 0.0]).unwrap(), |p| plan.apply(p)).0 > 15.0);
+    assert!(run(vec![1.0]).unwrap_err().to_string().contains("channel_weights"));
+    assert!(run(vec![1.0, -1.0]).unwrap_err().to_string().contains("channel_weights"));
+    let one = image(good[0].clone(), UM, None);
+    let error = register(&moving, &one, &[], &RegisterOptions::default(), &Ctx::quiet()).unwrap_err();
+    assert!(error.to_string().contains("channels"), "{error}");
+    // Twice the same channel is that channel.
+    let options =
+        RegisterOptions { deform: false, try_orientations: false, compression: 0.0, ..RegisterOptions::default() };
+    let single = register(&image(good[1].clone(), UM, None), &one, &[], &options, &Ctx::quiet()).unwrap();
+    let (two, other) = (with(good[1].clone(), good[1].clone()), with(good[0].clone(), good[0].clone()));
+    let double = register(&two, &other, &[], &options, &Ctx::quiet()).unwrap();
+    for row in 0..3 {
+        assert!((single.affine.shift[row] - double.affine.shift[row]).abs() < 0.5);
+    }
 }

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from . import _deformation, _itk, _stored
 from ._resample import resample
 from ._spatial import places
 from ._volume import Volume, _spacing, open
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Registration:
@@ -132,12 +135,49 @@ class Registration:
         ``correlation`` (of all voxels after everything), ``local_before``, ``local_after`` (mean squared correlation in
         windows, without and with the deformation), ``overlap`` (Dice of the tissues), ``stretches`` (of the affine map),
         ``folds`` (share of voxels), ``growth`` (least and most), ``inverse_error`` (um), ``warnings``, ``faults`` (why it is
-        not to be trusted; empty where it is). Of an imported map only a warning that it was not judged.
+        not to be trusted; empty where it is), ``landmark_errors`` (um in the moving volume, one for each), ``suspicious`` (see
+        `suspicious_regions`). Of an imported map only a warning that it was not judged.
         """
         report = json.loads(self._core.quality)
         if not report.pop("judged"):
             return {"warnings": ["the map was imported and not judged"], "faults": []}
         return report
+
+    def suspicious_regions(self, atlas: Any = None) -> pd.DataFrame:
+        """Connected regions of the fixed volume that deserve a second look, the largest first.
+
+        Parameters
+        ----------
+        atlas
+            The `Atlas` that the fixed volume belongs to: names the structure at each place.
+
+        Returns
+        -------
+        pandas.DataFrame
+            ``z``, ``y``, ``x`` (um in the fixed volume: the voxel of the region nearest to its centre), ``volume_mm3``,
+            ``reason`` ("unlike": the images are hardly alike there; "stretched", "pressed": volumes change to more than threefold
+            or less than 0.3 by the deformation) and ``value`` (mean squared correlation in windows, or mean growth); with
+            `atlas` also ``acronym`` and ``structure``, empty outside of all. At least 200 voxels of the finest level each, 100
+            regions at most.
+        """
+        import pandas as pd
+
+        rows = self.report().get("suspicious", [])
+        places = np.array([row["place"] for row in rows], dtype=np.float64).reshape(-1, 3)
+        table = pd.DataFrame(
+            {
+                **{axis: places[:, at] for at, axis in enumerate("zyx")},
+                "volume_mm3": np.array([row["volume"] for row in rows], dtype=np.float64),
+                "reason": [row["reason"] for row in rows],
+                "value": np.array([row["value"] for row in rows], dtype=np.float64),
+            }
+        )
+        if atlas is not None:
+            codes, _ = atlas._core.locate(np.ascontiguousarray(places))
+            for column, source in (("acronym", "acronym"), ("structure", "name")):
+                names = atlas.structures[source]
+                table[column] = ["" if code < 0 else names[code] for code in codes]
+        return table
 
     def save(self, path: str | PathLike[str]) -> None:
         """Saves into a folder, made beside and renamed: a Zarr group with a scene of OME-NGFF 0.6 (RFC-5) that leads from
@@ -374,14 +414,18 @@ def register(
     mask: Any = None,
     fixed_mask: Any = None,
     partial: bool = False,
+    landmarks: tuple[Any, Any] | None = None,
+    landmark_weight: float = 1.0,
+    channel_weights: Sequence[float] = (),
     similarity: str = "correlation",
+    compression: float = 0.0,
     try_orientations: bool = True,
     deform: bool = True,
     finest: float | None = None,
     iterations: Sequence[int] = (100, 100, 60, 20),
     radius: int = 2,
     step_smoothing: float = 2.0,
-    total_smoothing: float = 1.0,
+    total_smoothing: float = 0.7,
     step: float = 0.5,
     trust: bool = False,
     memory: int | str | None = None,
@@ -393,8 +437,9 @@ def register(
     Parameters
     ----------
     moving, fixed
-        Volumes of one channel (a sample's autofluorescence, an atlas's template): anything that `zensaibo.im.open` takes. A
-        moving volume finer than `finest` is resampled to it first, block by block.
+        A sample's autofluorescence and an atlas's template, say: anything that `zensaibo.im.open` takes. Of several channels
+        (c z y x, which is read whole, or a list of volumes of one shape) each is compared with the one in its place in the other
+        volume. A moving volume finer than `finest` is resampled to it first, block by block.
     moving_spacing, fixed_spacing
         Micrometres per voxel (z, y, x); those of the volumes by default.
     moving_orientation, fixed_orientation
@@ -404,10 +449,22 @@ def register(
         Where the moving, the fixed volume counts: volumes of their shapes, not 0 there.
     partial
         Whether the sample is a part of what `fixed` shows: a hemisphere, a slab, a brain with a lobe missing. What lies beyond
-        it then does not count, and it is tried at many places.
+        it, or is background where `fixed` has tissue, then does not count, and it is tried at many places. Nothing holds the map
+        far beyond a tear: the way back may fail there, which counts as a reason for doubt (see `trust`).
+    landmarks
+        Places that belong together: two arrays (n, 3) of (z, y, x) in micrometres, in `moving` and in `fixed`. They draw the
+        affine map and the deformation; by how much each is missed stands in the report.
+    landmark_weight
+        How much they count: at 1, a mean distance of a tenth of the half diagonal of the fixed volume costs the affine map as
+        much as images that are not alike at all, ten voxels of a level the deformation. 0: they are only measured.
+    channel_weights
+        Weight of each channel in the likeness; all alike by default. Tissue is found by the first channel.
     similarity
         "correlation" where both look alike, "mutual_information" for any two stains; for turn and affine map. The deformation
         follows squared correlation in windows, which needs no equal contrast.
+    compression
+        Brightness above the background counts linearly up to this share of that of bright tissue and logarithmically beyond,
+        which makes bright spots count less and the edge of tissue more. 0: linearly throughout.
     try_orientations
         Try all 24 ways to turn the sample by right angles; one that contradicts the orientations is warned of.
     deform
@@ -440,7 +497,9 @@ def register(
     zensaibo.errors.DataError
         Volumes that are constant, too small or not finite; empty masks.
     zensaibo.errors.ParameterError
-        Options out of range; several channels or time points; no spacing.
+        Options out of range; several time points; no spacing.
+    zensaibo.errors.ShapeError
+        Channels of different shapes or numbers, landmarks that are not pairs.
 
     Warns
     -----
@@ -455,6 +514,9 @@ def register(
     """
     options = to_json(
         similarity=similarity,
+        compression=float(compression),
+        landmark_weight=float(landmark_weight),
+        channel_weights=[float(weight) for weight in channel_weights],
         partial=bool(partial),
         try_orientations=bool(try_orientations),
         deform=bool(deform),
@@ -465,36 +527,42 @@ def register(
         total_smoothing=float(total_smoothing),
         step=float(step),
     )
-    still, still_um = _image(fixed, "fixed", fixed_spacing)
-    sample, sample_um = _image(moving, "moving", moving_spacing)
+    stills, still_um = _channels(fixed, "fixed", fixed_spacing)
+    samples, sample_um = _channels(moving, "moving", moving_spacing)
+    still, sample = stills[0], samples[0]
+    pairs = _landmarks(landmarks)
     goal = float(finest) if finest is not None else max(still_um)
     shape, origin, um, mask_of = sample.shape, np.zeros(3), np.array(sample_um), _mask(mask, sample.shape, "mask")
+    used = sample_um
     if np.any(um < 0.75 * goal):
-        coarse = resample(
-            sample, spacing=sample_um, to=tuple(np.maximum(um, goal)), dtype=np.float32, memory=memory, threads=threads
-        )
-        origin = np.array(coarse.origin) - np.array(sample.origin)
+        to = tuple(np.maximum(um, goal))
+        arrays = []
+        for volume in samples:
+            coarse = resample(volume, spacing=sample_um, to=to, dtype=np.float32, memory=memory, threads=threads)
+            arrays.append(np.ascontiguousarray(np.asarray(coarse), dtype=np.float32))
+        origin, used = np.array(coarse.origin) - np.array(sample.origin), coarse.spacing or sample_um
         if mask_of is not None:
-            held = resample(mask_of, spacing=sample_um, to=tuple(np.maximum(um, goal)), memory=memory, threads=threads)
+            held = resample(mask_of, spacing=sample_um, to=to, memory=memory, threads=threads)
             mask_of = np.ascontiguousarray(np.asarray(held), dtype=np.float32)
-        sample_array, used = np.asarray(coarse), coarse.spacing or sample_um
     else:
-        sample_array, used = np.asarray(sample), sample_um
+        arrays = [np.ascontiguousarray(np.asarray(volume), dtype=np.float32) for volume in samples]
+    pairs[:, :3] -= origin + np.array(sample.origin)
     with reporting(progress) as callback:
         found = _core.im_register(
-            np.ascontiguousarray(sample_array, dtype=np.float32),
+            arrays,
             tuple(used),
             moving_orientation if moving_orientation is not None else sample.orientation,
             mask_of,
-            np.ascontiguousarray(np.asarray(still), dtype=np.float32),
+            [np.ascontiguousarray(np.asarray(volume), dtype=np.float32) for volume in stills],
             tuple(still_um),
             fixed_orientation if fixed_orientation is not None else still.orientation,
             _mask(fixed_mask, still.shape, "fixed_mask"),
+            pairs,
             options,
             threads,
             callback,
         )
-    if shape != sample_array.shape or np.any(origin) or np.any(sample.origin):
+    if shape != arrays[0].shape or np.any(origin) or np.any(sample.origin):
         # From the resampled grid, whose first voxel covers several, to that of the sample.
         affine = found.affine
         affine[:, 3] += origin
@@ -530,6 +598,39 @@ def _image(volume: Any, name: str, spacing: Any) -> tuple[Volume, tuple[float, f
     if spacing is None and volume.spacing is None:
         raise ParameterError(f"{name}_spacing: expected micrometres per voxel, since {volume.name} does not say; found none")
     return volume, _spacing(volume, spacing)
+
+
+def _channels(volume: Any, name: str, spacing: Any) -> tuple[list[Volume], tuple[float, float, float]]:
+    """The channels of a volume, or of a list of volumes, one by one."""
+    if isinstance(volume, (list, tuple)):
+        found = [_image(part, f"{name}[{at}]", spacing) for at, part in enumerate(volume)]
+    else:
+        whole = open(volume)
+        if whole.axes == "czyx":
+            # One channel at a time, without its axis; what the whole says goes with it.
+            parts = (np.asarray(whole[at])[0] for at in range(whole.shape[0]))
+            found = [_image(open(part, whole.spacing, whole.orientation), name, spacing) for part in parts]
+        else:
+            found = [_image(whole, name, spacing)]
+    if not found:
+        raise ParameterError(f"{name}: expected at least one volume, found an empty list")
+    shapes = {part.shape for part, _ in found}
+    if len(shapes) > 1 or len({um for _, um in found}) > 1:
+        raise ShapeError(f"{name}: expected channels of one shape and spacing, found {[(p.shape, um) for p, um in found]}")
+    return [part for part, _ in found], found[0][1]
+
+
+def _landmarks(landmarks: Any) -> np.ndarray:
+    """(n, 6): the place in the moving and in the fixed volume."""
+    if landmarks is None:
+        return np.zeros((0, 6))
+    try:
+        moving, fixed = (np.asarray(points, dtype=np.float64) for points in landmarks)
+    except (TypeError, ValueError):
+        raise ParameterError("landmarks: expected (places in moving, places in fixed), two arrays (n, 3)") from None
+    if moving.shape != fixed.shape or moving.ndim != 2 or moving.shape[1] != 3:
+        raise ShapeError(f"landmarks: expected two arrays (n, 3), found {moving.shape} and {fixed.shape}")
+    return np.concatenate([moving, fixed], axis=1)
 
 
 def _mask(mask: Any, shape: Sequence[int], name: str) -> np.ndarray | None:
