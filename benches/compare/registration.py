@@ -218,9 +218,14 @@ def work(peer, case, source, out):
 
     with np.load(source) as arrays:
         fixed, moving, um = arrays["fixed"], arrays["moving"], float(arrays["um"])
-    record = Recorder(peer, importlib.metadata.version(PACKAGES.get(peer, peer)) if peer != "zensaibo" else "", 1)
-    there = PEERS[peer](record.stage, fixed, moving, um)
-    there = np.array(there, dtype="f4")
+    if peer == "zensaibo":
+        import zensaibo
+
+        version = zensaibo.__version__
+    else:
+        version = importlib.metadata.version(PACKAGES.get(peer, peer))
+    record = Recorder(peer, version, 1)
+    there = np.array(PEERS[peer](record.stage, fixed, moving, um), dtype="f4")
     if peer != "zensaibo":
         outside = (there < 0.5).any(axis=0)
         there -= 1
