@@ -140,10 +140,15 @@ mod tests {
         assert_eq!(coarse.offset, [0.0, 2.5, 2.5]);
         let fine = reduced(source.clone(), Frame::default(), 5.0, None, &ctx).unwrap();
         assert_eq!((fine.voxels.shape, fine.offset), ([24, 50, 44], [0.0; 3]));
-        let image =
-            |of: &Reduced| Image { voxels: of.voxels.clone(), spacing: of.spacing, orientation: None, mask: None };
+        let image = |of: &Reduced| Image {
+            voxels: of.voxels.clone(),
+            more: Vec::new(),
+            spacing: of.spacing,
+            orientation: None,
+            mask: None,
+        };
         let options = RegisterOptions { deform: false, try_orientations: false, ..Default::default() };
-        let found = register(&image(&coarse), &image(&fine), &options, &ctx).unwrap();
+        let found = register(&image(&coarse), &image(&fine), &[], &options, &ctx).unwrap();
         let found = coarse.of_whole(found, ([24, 50, 44], [10.0, 5.0, 5.0]), [7.0, 0.0, -3.0]).unwrap();
         // The same volume: every place is its own, the half voxel of the coarse grid taken into account.
         for place in [[120.0, 130.0, 110.0], [60.0, 60.0, 60.0]] {

@@ -238,7 +238,8 @@ mod tests {
         );
         assert_eq!((rows[2].id, rows[2].parent, rows[2].rgb), (526_157_192, Some(8), [0, 0, 0x10]));
         let plain = structures_of_csv("id,acronym,name,parent_id,red,green,blue\n1,a,A,,1,2,3\n2,b,B,1,4,5,255\n", "t")
-            .unwrap();
+            .unwrap()
+            .rows;
         assert_eq!((plain[1].parent, plain[1].rgb), (Some(1), [4, 5, 255]));
         let frame =
             structures_of_csv("id,acronym,name,parent_id,rgb\n1,a,A,,\"(1, 2, 3)\"\n2,b,B,1,\n", "t").unwrap().rows;

@@ -180,15 +180,21 @@ pub(super) fn lay(
         })?),
         None => None,
     };
-    let image =
-        Image { voxels: sample.voxels.clone(), spacing: sample.spacing, orientation: sides.or(info.orientation), mask };
+    let image = Image {
+        voxels: sample.voxels.clone(),
+        more: Vec::new(),
+        spacing: sample.spacing,
+        orientation: sides.or(info.orientation),
+        mask,
+    };
     let still = Image {
         voxels: fixed.voxels.clone(),
+        more: Vec::new(),
         spacing: fixed.spacing,
         orientation: fixed.orientation,
         mask: fixed.mask,
     };
-    let found = find(&image, &still, options, ctx)?;
+    let found = find(&image, &still, &[], options, ctx)?;
     let spacing = spacing_of(info)?.um();
     Ok(Laid { found: sample.of_whole(found, (info.space(), spacing), info.origin)?, moving: sample })
 }
