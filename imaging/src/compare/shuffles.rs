@@ -73,13 +73,13 @@ mod tests {
 
     #[test]
     fn at_random_every_sample_is_as_likely() {
-        let (all, exact) = deals(12, 4, 4000, 7);
+        let (all, exact) = deals(24, 8, 4000, 7);
         assert!(!exact && all.len() == 4000);
-        for sample in 0..12 {
+        for sample in 0..24 {
             let n = all[1..].iter().filter(|deal| deal.few.contains(&sample)).count();
             assert!((1333 - 130..1333 + 130).contains(&n), "{sample}: {n}");
         }
-        assert_eq!(all, deals(12, 4, 4000, 7).0);
-        assert_ne!(all, deals(12, 4, 4000, 8).0);
+        assert_eq!(all, deals(24, 8, 4000, 7).0);
+        assert_ne!(all, deals(24, 8, 4000, 8).0);
     }
 }

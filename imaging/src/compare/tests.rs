@@ -102,7 +102,7 @@ fn noise(n: usize, shape: [usize; 3], first: usize, effect: f32, seed: u64) -> V
         .map(|sample| {
             let mut stream = Stream::new(seed, sample as u64);
             let mut data: Vec<f32> = (0..voxels).map(|_| stream.normal() as f32).collect();
-            if sample < first {
+            if sample < first && effect != 0.0 {
                 for z in 1..3 {
                     for y in 1..3 {
                         for x in 1..4 {
