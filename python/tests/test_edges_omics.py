@@ -460,8 +460,8 @@ def test_every_public_function_has_a_case():
         for name in module.__all__
         if inspect.isfunction(getattr(module, name))
     }
-    # Volumes, cells and tracks have edges of their own: test_pl_volume.py, test_im_*.py.
-    imaging = {"pl.volume", *(f"metrics.{name}_scores" for name in ("detection", "segmentation", "ctc"))}
+    # Volumes, cells and tracks have edges of their own: test_pl_volume.py, test_pl_regions.py, test_im_*.py.
+    imaging = {"pl.volume", "pl.regions", "pl.atlas_slices", *(f"metrics.{name}_scores" for name in ("detection", "segmentation", "ctc"))}
     assert public - imaging == {name.split()[0] for name in CASES}
     assert {name for name, _ in NOT_A_NUMBER} <= set(CASES)
 

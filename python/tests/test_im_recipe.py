@@ -139,7 +139,7 @@ def test_python_is_the_command(organ, run, tmp_path):
         folder / "signal.ome.zarr",
         tmp_path / "out",
         folder / "background.ome.zarr",
-        {"classifier": {"model": "none"}, "detect": {"threshold": 9}},
+        config={"classifier": {"model": "none"}, "detect": {"threshold": 9}},
         atlas=folder / "atlas",
         orientation="psl",
         soma_diameter=10,
@@ -238,7 +238,7 @@ def test_untrusted_registrations_end_with_reasons(organ, tmp_path):
     assert "Not to be trusted" in (out / "report.html").read_text()
     assert not (out / "cells.h5ad").exists() and not (out / "registration").exists()
     with pytest.raises(errors.NotTrustworthyError, match="registration"):
-        zs.im.recipe(noise, tmp_path / "two", None, {"classifier": {"model": "none"}}, atlas=folder / "atlas", spacing=(10, 10, 10), orientation="asr", soma_diameter=30)
+        zs.im.recipe(noise, tmp_path / "two", config={"classifier": {"model": "none"}}, atlas=folder / "atlas", spacing=(10, 10, 10), orientation="asr", soma_diameter=30)
     done = command("register", noise, "--spacing", "10,10,10", "--atlas", folder / "atlas", "-o", tmp_path / "reg", "--trust")
     assert done.returncode == 0 and (tmp_path / "reg" / "zarr.json").exists(), done.stderr
 
