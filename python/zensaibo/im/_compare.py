@@ -368,14 +368,14 @@ def compare_volumes(
 
     clusters = labels = None
     if "clusters" in found:
-        spacing = np.array(_spacing(sources[0], um))
+        voxel = np.array(_spacing(sources[0], um))
         rows = found["clusters"]
-        places = np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 3) * spacing
+        places = np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 3) * voxel
         clusters = pd.DataFrame(
             {
                 "label": np.arange(1, len(rows) + 1),
                 "voxels": [row[0] for row in rows],
-                "volume_mm3": np.array([row[0] for row in rows], dtype=np.float64) * np.prod(spacing) * 1e-9,
+                "volume_mm3": np.array([row[0] for row in rows], dtype=np.float64) * np.prod(voxel) * 1e-9,
                 "peak": [row[1] for row in rows],
                 "z": places[:, 0],
                 "y": places[:, 1],

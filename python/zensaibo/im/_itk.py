@@ -298,7 +298,8 @@ def _nifti_field(path: Path, content: bytes) -> tuple[np.ndarray, np.ndarray, np
         rows = np.array(struct.unpack_from(order + "12f", content, 280)).reshape(3, 4)
         axes, origin = rows[:, :3], rows[:, 3]
     elif qform > 0:
-        b, c, d, *origin = struct.unpack_from(order + "6f", content, 256)
+        b, c, d, *there = struct.unpack_from(order + "6f", content, 256)
+        origin = np.array(there)
         v = np.array([b, c, d])
         cross = np.array([[0, -d, c], [d, 0, -b], [-c, b, 0]])
         rotation = np.eye(3) + 2 * np.sqrt(max(0.0, 1 - v @ v)) * cross + 2 * cross @ cross

@@ -87,7 +87,7 @@ def recipe(
     """
     sections: dict[str, dict[str, Any]] = {name: dict(given) for name, given in _sections(config).items()}
     named = {} if atlas is None else dict(atlas) if isinstance(atlas, Mapping) else {"path": atlas}
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "atlas": {key: os.fspath(value) if isinstance(value, os.PathLike) else value for key, value in named.items()},
         "input": {"spacing": None if spacing is None else [float(um) for um in spacing]},
         "sample": {"orientation": orientation},

@@ -234,9 +234,10 @@ class Registration:
         endings = {"nrrd": ".nrrd", "nii.gz": ".nii.gz"}
         if format not in endings:
             raise ParameterError(f"format: expected 'nrrd' or 'nii.gz', found {format!r}")
-        frames = [_itk.Frame(_itk.space_of(given, name)) for given, name in self._spaces(fixed_space, moving_space)]
+        there = _itk.Frame(_itk.space_of(fixed_space, "fixed_space"))
+        here = _itk.Frame(_itk.space_of(moving_space, "moving_space"))
         back = self._core.inverse_vectors(threads, None) if inverse else None
-        _stored.written(path, lambda folder: _itk.export(self._core, folder, *frames, endings[format], back))
+        _stored.written(path, lambda folder: _itk.export(self._core, folder, there, here, endings[format], back))
 
     def export_brainglobe(
         self, path: str | PathLike[str], *, orientation: str | None = None, fixed_orientation: str = "asr", threads: int | None = None
@@ -265,9 +266,6 @@ class Registration:
         _stored.written(
             path, lambda folder: _deformation.export(self._core, folder, orientation, fixed_orientation, threads)
         )
-
-    def _spaces(self, fixed: Any, moving: Any) -> list[tuple[Any, str]]:
-        return [(fixed, "fixed_space"), (moving, "moving_space")]
 
 
 def load_registration(path: str | PathLike[str]) -> Registration:
@@ -340,12 +338,12 @@ def import_itk(
     here = _itk.Frame(_itk.space_of(moving_space, "moving_space"))
     matrix, shift = (np.eye(3), np.zeros(3)) if affine is None else _itk.read_affine(affine)
     if displacements is None:
-        vectors, um = np.zeros((*still.shape, 3), dtype=np.float32), still_um
+        vectors, grid_um = np.zeros((*still.shape, 3), dtype=np.float32), tuple(still_um)
     else:
-        vectors, um = _itk.on_grid(_itk.read_field(displacements), there, still.shape, still_um)
+        vectors, grid_um = _itk.on_grid(_itk.read_field(displacements), there, still.shape, still_um)
     linear = np.ascontiguousarray(_itk.affine_from_itk(matrix, shift, there, here))
     return Registration(
-        _core.Registration(vectors, um, linear, (still.shape, still_um), (sample.shape, sample_um), "{}", sample.origin)
+        _core.Registration(vectors, grid_um, linear, (still.shape, still_um), (sample.shape, sample_um), "{}", sample.origin)
     )
 
 

@@ -75,7 +75,7 @@ def regions(
     cells = np.asarray(table.X, dtype=np.float64).sum(axis=0) if several else table["total_cells"].to_numpy(dtype=np.float64)
     rows = _chosen(about, cells, structures)
     names = about["acronym"].to_numpy()[rows]
-    colors = [_GREY] * len(rows)
+    colors: list[Any] = [_GREY] * len(rows)
     if atlas is not None:
         known = dict(zip(atlas.structures["acronym"], atlas.structures["rgb"], strict=True))
         colors = [tuple(part / 255 for part in known.get(name, (127, 140, 155))) for name in names]
@@ -244,7 +244,7 @@ def atlas_slices(
                 np.ma.masked_where(hidden, values), extent=extent, cmap=cmap, vmin=low, vmax=high, alpha=alpha, interpolation="nearest"
             )
         light = "#ffffff" if under is not None or over is not None else "#333333"
-        ax.add_collection(LineCollection(_edges(ids, um[down], um[across]), colors=light, linewidths=0.35, alpha=0.8))
+        ax.add_collection(LineCollection(list(_edges(ids, um[down], um[across])), colors=light, linewidths=0.35, alpha=0.8))
         ax.set_facecolor("black" if light == "#ffffff" else "white")
         ax.set_xlim(extent[0], extent[1])
         ax.set_ylim(extent[2], extent[3])
@@ -264,8 +264,9 @@ def _planes(atlas: Atlas, along: int, at: Sequence[float] | int) -> list[int]:
             raise ParameterError(f"parameter `at`: expected at least 1 slice or places in micrometres, found {at}")
         held = np.flatnonzero(atlas.annotation.any(axis=tuple(axis for axis in range(3) if axis != along)))
         return [int(round(place)) for place in np.linspace(held[0], held[-1], at + 2)[1:-1]]
-    planes = [round(float(place) / um) for place in at]
-    wrong = [place for place, plane in zip(at, planes, strict=True) if not 0 <= plane < n]
+    wanted = list(at)  # type: ignore[arg-type]
+    planes = [round(float(place) / um) for place in wanted]
+    wrong = [place for place, plane in zip(wanted, planes, strict=True) if not 0 <= plane < n]
     if wrong or not planes:
         found = wrong[0] if wrong else "none"
         raise ParameterError(f"parameter `at`: expected places in 0 to {(n - 1) * um:g} um along {'zyx'[along]}, found {found}")
