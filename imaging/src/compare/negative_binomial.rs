@@ -186,7 +186,8 @@ pub(super) fn fit(counts: &[f64], rows: &Rows, offsets: &[f64], dispersion: f64)
         // estimate goes on for ever.
         let moved = next.iter().zip(&b).map(|(to, from)| (to - from).abs()).fold(0.0, f64::max);
         (b, means, level) = (next, there, reached);
-        if change <= SETTLED * (level + 1e-3) && (moved < STILL || moved > LEAVING) {
+        let (still, leaving) = (moved < STILL, moved > LEAVING);
+        if change <= SETTLED * (level + 1e-3) && (still || leaving) {
             break;
         }
     }
