@@ -7,9 +7,6 @@ use zensaibo_core::{DataFault, Error, Result};
 
 use crate::blocks::read_as;
 
-/// Whole numbers beyond this are no longer told apart by f32.
-const EXACT: f64 = 16_777_216.0;
-
 /// The ids of an annotation, whatever number type holds them: 8 bytes per voxel. With `values`, other numbers stand in the
 /// annotation and are exchanged for the ids that they stand for.
 ///
@@ -52,13 +49,18 @@ fn stored_ids(source: &dyn VolumeBlocks) -> Result<Grid<u64>> {
         }
         dtype => {
             let grid = read_as::<f64>(source, Frame::default(), &region)?;
-            let most = if dtype == Dtype::F32 { EXACT } else { 9e15 };
+            // From here on the type no longer tells a whole number from the next.
+            let limit = match dtype {
+                Dtype::F16 => 2f64.powi(11),
+                Dtype::F32 => 2f64.powi(24),
+                _ => 2f64.powi(53),
+            };
             let data = grid.data.into_iter().map(|id| {
                 if !(id >= 0.0 && id.fract() == 0.0) {
                     return Err(fault("whole numbers of at least 0", id.to_string()));
                 }
-                if id > most {
-                    let expected = format!("ids up to {most}, which {} tells apart", dtype.name());
+                if id >= limit {
+                    let expected = format!("ids below {limit}, which {} tells apart", dtype.name());
                     return Err(fault(&expected, id.to_string()));
                 }
                 Ok(id as u64)
@@ -94,6 +96,8 @@ mod tests {
         );
         let refused = |grid: Result<Grid<u64>>| grid.unwrap_err().to_string();
         assert!(refused(held(Dtype::F32, vec![0f32, big as f32])).contains("tells apart"));
+        assert!(refused(held(Dtype::F32, vec![16_777_216f32])).contains("below 16777216"));
+        assert_eq!(held(Dtype::F32, vec![16_777_215f32]).unwrap().data, [16_777_215]);
         assert!(refused(held(Dtype::F32, vec![0f32, 1.5])).contains("whole"));
         assert!(refused(held(Dtype::I64, vec![0i64, -3])).contains("at least 0"));
         assert!(refused(held(Dtype::I16, vec![0i16, -3])).contains("at least 0"));
