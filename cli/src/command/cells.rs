@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
 use super::atlas::Named;
-use super::options::{Common, assigned, assigned_three, now};
+use super::options::{Common, assigned, assigned_three, carry_out, now};
 use super::volume::{memory, three};
 use crate::recipe::{CellsConfig, CellsFiles, cells};
-use crate::terminal::{Show, Terminal};
 
 /// The whole way: finds the cells of a volume, registers it to an atlas, counts cells per structure.
 ///
@@ -77,12 +75,9 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     flags.extend(args.atlas.assignments());
     let (text, assignments) = args.common.options(flags)?;
     let config = CellsConfig::from_toml(&text, &assignments)?;
-    let terminal = Terminal::new(Show::fitting(args.common.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
     let time = now();
     let files = CellsFiles { signal: &args.signal, background: args.background.as_deref(), output: &args.output };
-    let outcome = with_threads(args.common.threads, || cells(files, &config, Some(&time), &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.common.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
+        Ok(cells(files, &config, Some(&time), terminal, ctx)?.text())
+    })
 }

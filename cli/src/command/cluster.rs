@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
+use super::options::{carry_out, now};
 use crate::recipe::{ClusterConfig, Extras, cluster};
-use crate::terminal::{Show, Terminal};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
 /// neighbours, Leiden, UMAP, markers.
@@ -48,14 +47,11 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let config = options(args)?;
-    let terminal = Terminal::new(Show::fitting(args.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
-    let time = super::options::now();
+    let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
-    let outcome = with_threads(args.threads, || cluster(&args.input, &args.output, &config, extras, &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
+        Ok(cluster(&args.input, &args.output, &config, extras, terminal, ctx)?.text())
+    })
 }
 
 /// The options of the file, then those of the command line.

@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
 use super::atlas::Named;
-use super::options::{Common, assigned_three};
+use super::options::{Common, assigned_three, carry_out};
 use super::volume::three;
 use crate::recipe::{CountConfig, CountFiles, count};
-use crate::terminal::{Show, Terminal};
 
 /// Counts cells per structure of an atlas, at every level of its tree.
 ///
@@ -48,16 +46,13 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     flags.extend(args.atlas.assignments());
     let (text, assignments) = args.common.options(flags)?;
     let config = CountConfig::from_toml(&text, &assignments)?;
-    let terminal = Terminal::new(Show::fitting(args.common.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
     let files = CountFiles {
         cells: &args.table,
         registration: args.registration.as_deref(),
         output: &args.output,
         table: args.cells.as_deref(),
     };
-    let outcome = with_threads(args.common.threads, || count(files, &config, &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.common.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
+        Ok(count(files, &config, terminal, ctx)?.text())
+    })
 }

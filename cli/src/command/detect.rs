@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
-use super::options::{Common, assigned, assigned_three, now};
+use super::options::{Common, assigned, assigned_three, carry_out, now};
 use super::volume::{memory, three};
 use crate::recipe::{DetectConfig, DetectFiles, Extras, detect};
-use crate::terminal::{Show, Terminal};
 
 /// Finds the cells of a volume: where they are, how sure, how large, how bright.
 ///
@@ -58,15 +56,12 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let config = options(args)?;
-    let terminal = Terminal::new(Show::fitting(args.common.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
     let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = DetectFiles { signal: &args.signal, background: args.background.as_deref(), output: &args.output };
-    let outcome = with_threads(args.common.threads, || detect(files, &config, extras, &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.common.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
+        Ok(detect(files, &config, extras, terminal, ctx)?.text())
+    })
 }
 
 fn options(args: &Args) -> Result<DetectConfig> {

@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use toml::Value;
-use zensaibo_core::{Error, Result};
+use zensaibo_core::parallel::with_threads;
+use zensaibo_core::progress::CancelToken;
+use zensaibo_core::{Ctx, Error, Result};
+
+use crate::terminal::{Show, Terminal};
 
 // No doc comment: clap would show it as that of the command.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -46,6 +50,24 @@ pub(super) fn assigned(place: &str, value: Option<impl Into<Value>>) -> Option<S
 /// Three lengths as an assignment.
 pub(super) fn assigned_three(place: &str, value: Option<[f64; 3]>) -> Option<String> {
     assigned(place, value.map(|all| all.to_vec()))
+}
+
+/// Runs a recipe on so many threads, shows its progress, and prints what it tells unless `quiet`.
+///
+/// # Errors
+/// Whatever `job` and standard output return.
+pub(super) fn carry_out(
+    quiet: bool,
+    threads: Option<usize>,
+    cancel: &CancelToken,
+    job: impl FnOnce(&Terminal, &Ctx) -> Result<String> + Send,
+) -> Result<()> {
+    let terminal = Terminal::new(Show::fitting(quiet));
+    let ctx = Ctx::new(cancel.clone(), terminal.clone());
+    let outcome = with_threads(threads, || job(&terminal, &ctx));
+    terminal.clear();
+    let told = outcome?;
+    if quiet { Ok(()) } else { super::print(&told) }
 }
 
 /// The time of day for reports.

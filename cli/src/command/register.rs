@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
 use super::atlas::Named;
-use super::options::{Common, assigned, assigned_three, now};
+use super::options::{Common, assigned, assigned_three, carry_out, now};
 use super::volume::{memory, three};
 use crate::recipe::{Extras, RegisterConfig, RegisterFiles, register};
-use crate::terminal::{Show, Terminal};
 
 /// Registers a volume to another, or to the template of an atlas.
 ///
@@ -79,13 +77,10 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     flags.extend(args.atlas.assignments());
     let (text, assignments) = args.common.options(flags)?;
     let config = RegisterConfig::from_toml(&text, &assignments)?;
-    let terminal = Terminal::new(Show::fitting(args.common.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
     let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = RegisterFiles { moving: &args.moving, fixed: args.fixed.as_deref(), output: &args.output };
-    let outcome = with_threads(args.common.threads, || register(files, &config, extras, &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.common.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
+        Ok(register(files, &config, extras, terminal, ctx)?.text())
+    })
 }

@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
-use super::options::{Common, assigned, assigned_three, now};
+use super::options::{Common, assigned, assigned_three, carry_out, now};
 use super::volume::{memory, three};
 use crate::recipe::{Extras, SegmentConfig, SegmentFiles, segment};
-use crate::terminal::{Show, Terminal};
 
 /// Finds, divides, outlines and measures the nuclei of a dense stain or an organoid, at every time point.
 ///
@@ -57,13 +55,10 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         assigned("segment.diameter", args.diameter),
     ])?;
     let config = SegmentConfig::from_toml(&text, &assignments)?;
-    let terminal = Terminal::new(Show::fitting(args.common.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
     let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = SegmentFiles { volume: &args.volume, output: &args.output, table: args.table.as_deref() };
-    let outcome = with_threads(args.common.threads, || segment(files, &config, extras, &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.common.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
+        Ok(segment(files, &config, extras, terminal, ctx)?.text())
+    })
 }

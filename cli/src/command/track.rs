@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::parallel::with_threads;
+use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
-use zensaibo_core::{Ctx, Result};
 
-use super::options::{Common, assigned, assigned_three};
+use super::options::{Common, assigned, assigned_three, carry_out};
 use super::volume::three;
 use crate::recipe::{TrackConfig, track};
-use crate::terminal::{Show, Terminal};
 
 /// Follows cells through time, through gaps and divisions.
 ///
@@ -46,11 +44,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         .common
         .options(vec![assigned_three("input.spacing", args.spacing), assigned("track.max_speed", args.max_speed)])?;
     let config = TrackConfig::from_toml(&text, &assignments)?;
-    let terminal = Terminal::new(Show::fitting(args.common.quiet));
-    let ctx = Ctx::new(cancel.clone(), terminal.clone());
-    let outcome =
-        with_threads(args.common.threads, || track(&args.detections, &args.output, &config, &*terminal, &ctx));
-    terminal.clear();
-    let summary = outcome?;
-    if args.common.quiet { Ok(()) } else { super::print(&summary.text()) }
+    carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
+        Ok(track(&args.detections, &args.output, &config, terminal, ctx)?.text())
+    })
 }

@@ -54,7 +54,8 @@ fn file_digest(path: &Path, check: &dyn Fn() -> Result<()>) -> Result<(u64, Stri
     }
 }
 
-fn hexadecimal(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

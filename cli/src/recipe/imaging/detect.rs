@@ -15,7 +15,7 @@ use zensaibo_imaging::space::Spacing;
 use super::cells::{Rows, provenance, target};
 use super::pictures::{self, Found};
 use super::source::{Budget, described, open, spacing_of};
-use super::{DetectConfig, ending};
+use super::{DetectConfig, costs, ending};
 use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::output::{check_targets, write_text};
 use crate::recipe::stages::Stages;
@@ -258,8 +258,6 @@ fn report(
     extras: Extras<'_>,
 ) -> VolumeReport {
     let number = |value: u64, what: &str| (grouped(value), what.to_string());
-    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
-    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let column = |values: &[f32]| values.iter().map(|&value| f64::from(value)).collect::<Vec<f64>>();
     let classified = cells.report.classified;
     let limit = if classified { None } else { Some(config.detect.threshold) };
@@ -273,20 +271,17 @@ fn report(
     entries.push(("saturated voxels".into(), grouped(cells.report.saturated)));
     entries.push(("output".into(), summary.output.clone()));
     entries.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
-    let memory = summary.memory.map_or("peak memory".to_string(), |memory| {
-        format!("peak memory of {} allowed", crate::measure::bytes_text(memory))
-    });
+    let mut numbers = vec![
+        number(cells.len() as u64, "cells"),
+        number(cells.report.candidates, "candidates"),
+        number(cells.report.edge, "cells in the edge zone"),
+    ];
+    numbers.extend(costs(stages, summary.memory, "from file to table"));
     VolumeReport {
         input: files.signal.display().to_string(),
         subtitle: "Cells of a volume".into(),
         time: extras.time.map(str::to_string),
-        numbers: vec![
-            number(cells.len() as u64, "cells"),
-            number(cells.report.candidates, "candidates"),
-            number(cells.report.edge, "cells in the edge zone"),
-            (format!("{seconds:.1} s"), "from file to table".into()),
-            (crate::measure::bytes_text(peak), memory),
-        ],
+        numbers,
         notes: summary.notes.clone(),
         legend: if cells.is_empty() {
             "No cell was found.".into()

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zensaibo_core::{Error, Result};
 
+use crate::recipe::hash::hexadecimal;
 use crate::recipe::output::write_text;
 
 /// Name of the record in the folder of a run.
@@ -116,7 +117,7 @@ const LOCK: &str = ".lock";
 fn state_of(path: &Path) -> Option<String> {
     let mut hash = Sha256::new();
     add_state(path, "", &mut hash)?;
-    Some(hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    Some(hexadecimal(&hash.finalize()[..16]))
 }
 
 fn add_state(path: &Path, name: &str, hash: &mut Sha256) -> Option<()> {
@@ -144,7 +145,7 @@ pub(super) fn key(options: &[String], inputs: &[&Path]) -> String {
         let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
         hash.update(format!("{} {}\n", whole.display(), state_of(path).unwrap_or_default()));
     }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal(&hash.finalize())
 }
 
 #[cfg(test)]

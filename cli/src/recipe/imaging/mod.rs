@@ -35,12 +35,23 @@ pub use whole::{CellsFiles, CellsSummary, SampleOptions, cells};
 
 use crate::measure::{StageRecord, bytes_text};
 
+/// The numbers of a report that say what a run cost: seconds, with what they led to, and memory.
+fn costs(stages: &[StageRecord], memory: Option<u64>, what: &str) -> [(String, String); 2] {
+    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
+    let allowed = memory.map_or(String::new(), |memory| format!(" of {} allowed", bytes_text(memory)));
+    [(format!("{seconds:.1} s"), what.into()), (bytes_text(peak(stages)), format!("peak memory{allowed}"))]
+}
+
+/// The most memory that the process held so far.
+fn peak(stages: &[StageRecord]) -> u64 {
+    stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0)
+}
+
 /// The lines that end a summary: what each stage cost, the memory, notes, files.
 fn ending(stages: &[StageRecord], memory: Option<u64>, notes: &[String], files: &[(&str, &str)]) -> String {
     let mut text = format!("\n{}\n", super::summary::stage_table(stages));
-    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let allowed = memory.map_or(String::new(), |memory| format!(" of {} allowed", bytes_text(memory)));
-    text.push_str(&format!("memory: {} at most{allowed}\n", bytes_text(peak)));
+    text.push_str(&format!("memory: {} at most{allowed}\n", bytes_text(peak(stages))));
     for note in notes {
         text.push_str(&format!("note: {note}\n"));
     }

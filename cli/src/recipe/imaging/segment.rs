@@ -14,7 +14,7 @@ use zensaibo_io::volume::{Downsample, OmeZarrOptions, OmeZarrWriter};
 
 use super::cells::{Rows, numbers, provenance, target};
 use super::source::{Budget, described, open, spacing_of};
-use super::{SegmentConfig, ending, pictures};
+use super::{SegmentConfig, costs, ending, pictures};
 use crate::measure::{StageRecord, bytes_text, grouped};
 use crate::recipe::output::{check_target, check_targets, write_text};
 use crate::recipe::stages::Stages;
@@ -276,8 +276,6 @@ fn report(
     stages: &[StageRecord],
     extras: Extras<'_>,
 ) -> VolumeReport {
-    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
-    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let all = |read: fn(&RegionTable) -> &[f64]| tables.iter().flat_map(read).copied().collect::<Vec<f64>>();
     let of =
         |label: &str, values: Vec<f64>| Distribution { label: label.into(), of: "nuclei".into(), values, limit: None };
@@ -287,20 +285,17 @@ fn report(
     ];
     entries.extend(summary.table.clone().map(|table| ("table".to_string(), table)));
     entries.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
-    let memory = summary
-        .memory
-        .map_or("peak memory".to_string(), |memory| format!("peak memory of {} allowed", bytes_text(memory)));
+    let mut numbers = vec![
+        (grouped(summary.nuclei as u64), "nuclei".into()),
+        (grouped(summary.at_border as u64), "touch the border".into()),
+        (format!("{:.0}", summary.median_volume), "µm³, median volume of the others".into()),
+    ];
+    numbers.extend(costs(stages, summary.memory, "from file to labels"));
     VolumeReport {
         input: files.volume.display().to_string(),
         subtitle: "Nuclei of a volume".into(),
         time: extras.time.map(str::to_string),
-        numbers: vec![
-            (grouped(summary.nuclei as u64), "nuclei".into()),
-            (grouped(summary.at_border as u64), "touch the border".into()),
-            (format!("{:.0}", summary.median_volume), "µm³, median volume of the others".into()),
-            (format!("{seconds:.1} s"), "from file to labels".into()),
-            (bytes_text(peak), memory),
-        ],
+        numbers,
         notes: Vec::new(),
         legend: match summary.times {
             1 => "Outlines in three planes.".into(),

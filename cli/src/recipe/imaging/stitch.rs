@@ -11,8 +11,8 @@ use zensaibo_imaging::stitch::{Fused, Pair, StitchOptions, Stitching, Summary, T
 use zensaibo_io::volume::{OmeZarrOptions, TileOptions, open_tiles, write_ome_zarr};
 
 use super::source::{Budget, described, spacing_of};
-use super::{StitchConfig, ending, pictures};
-use crate::measure::{StageRecord, bytes_text, counted, grouped};
+use super::{StitchConfig, costs, ending, pictures};
+use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::output::{check_target, write_text};
 use crate::recipe::stages::Stages;
 use crate::recipe::{Extras, Hooks};
@@ -300,8 +300,6 @@ fn page(
     stages: &[StageRecord],
     extras: Extras<'_>,
 ) -> VolumeReport {
-    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
-    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let length = |by: &[f64; 3]| by.iter().map(|x| x * x).sum::<f64>().sqrt();
     let used = || found.pairs.iter().filter(|pair| pair.verdict == Verdict::Used);
     let spread =
@@ -341,22 +339,19 @@ fn page(
         entries.push(("more pairs".into(), grouped((found.pairs.len() - LISTED) as u64)));
     }
     entries.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
-    let memory = summary
-        .memory
-        .map_or("peak memory".to_string(), |memory| format!("peak memory of {} allowed", bytes_text(memory)));
     let median = |spread: Option<[f64; 2]>, unit: &str| spread.map_or("none".into(), |[m, _]| format!("{m:.2} {unit}"));
+    let mut numbers = vec![
+        (grouped(summary.tiles as u64), "tiles".into()),
+        (format!("{} of {}", summary.found.used, summary.found.pairs), "pairs used".into()),
+        (median(summary.found.residual, "µm"), "median residual of a pair".into()),
+        (median(summary.found.step_after, "%"), "median step in intensity, with gains".into()),
+    ];
+    numbers.extend(costs(stages, summary.memory, "from tiles to volume"));
     VolumeReport {
         input: files.tiles.first().map(|path| path.display().to_string()).unwrap_or_default(),
         subtitle: format!("{} as one volume: {}", counted(summary.tiles, "tile"), summary.volume),
         time: extras.time.map(str::to_string),
-        numbers: vec![
-            (grouped(summary.tiles as u64), "tiles".into()),
-            (format!("{} of {}", summary.found.used, summary.found.pairs), "pairs used".into()),
-            (median(summary.found.residual, "µm"), "median residual of a pair".into()),
-            (median(summary.found.step_after, "%"), "median step in intensity, with gains".into()),
-            (format!("{seconds:.1} s"), "from tiles to volume".into()),
-            (bytes_text(peak), memory),
-        ],
+        numbers,
         notes: summary.notes.clone(),
         legend: "Every tile and every pair is listed below, under Run.".into(),
         pictures,
