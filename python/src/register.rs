@@ -7,18 +7,19 @@ use numpy::{
 };
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{load_registration, save_registration};
-use zensaibo_core::data::{Grid, Orientation};
+use zensaibo_core::data::{Frame, Grid, Orientation};
 use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::atlas::{
     self, Atlas, AtlasParts, DensityOptions, Growth, Half, Place, StructureRecord, StructureTree,
 };
-use zensaibo_imaging::register::{self, Image, Interpolation, Landmark, RegisterOptions, Registration};
+use zensaibo_imaging::register::{Image, Interpolation, Landmark, RegisterOptions, Registration, Sample};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::transform::{Affine, Field};
 
 use crate::errors::to_python;
 use crate::run::run;
+use crate::volume::PyVolume;
 
 /// A contiguous array as a grid.
 fn grid<T: numpy::Element + Copy>(array: &PyReadonlyArray3<'_, T>) -> PyResult<Grid<T>> {
@@ -244,33 +245,41 @@ impl PyRegistration {
     }
 }
 
-/// Registers two volumes; each (channels float32, spacing, orientation or None, mask float32 or None). `landmarks`: (n, 6),
-/// the place in the moving and in the fixed volume.
+/// Registers volumes (one per channel, one frame each) to images (channels float32); each with spacing, orientation or None,
+/// mask or None. `landmarks`: (n, 6), the place in the moving and in the fixed volume.
 #[pyfunction]
-#[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, landmarks, options, threads=None, progress=None))]
+#[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, landmarks, options, memory=None, threads=None, progress=None))]
 fn im_register<'py>(
     py: Python<'py>,
-    moving: Vec<PyReadonlyArray3<'py, f32>>,
+    moving: Vec<PyRef<'py, PyVolume>>,
     moving_spacing: [f64; 3],
     moving_orientation: Option<&str>,
-    moving_mask: Option<PyReadonlyArray3<'py, f32>>,
+    moving_mask: Option<PyRef<'py, PyVolume>>,
     fixed: Vec<PyReadonlyArray3<'py, f32>>,
     fixed_spacing: [f64; 3],
     fixed_orientation: Option<&str>,
     fixed_mask: Option<PyReadonlyArray3<'py, f32>>,
     landmarks: PyReadonlyArray2<'py, f64>,
     options: &str,
+    memory: Option<u64>,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<PyRegistration> {
     let options = RegisterOptions::from_json(options).map_err(|error| to_python(py, error))?;
-    let moving = image(&moving, moving_spacing, moving_orientation, moving_mask.as_ref())?;
     let fixed = image(&fixed, fixed_spacing, fixed_orientation, fixed_mask.as_ref())?;
-    let (moving, fixed) = (moving.map_err(|e| to_python(py, e))?, fixed.map_err(|e| to_python(py, e))?);
+    let sample = || -> Result<Sample> {
+        Ok(Sample {
+            channels: moving.iter().map(|volume| (volume.source.clone(), Frame::default())).collect(),
+            spacing: Spacing::new(moving_spacing)?,
+            orientation: moving_orientation.map(str::parse).transpose()?,
+            mask: moving_mask.map(|mask| mask.source.clone()),
+        })
+    };
+    let (sample, fixed) = (sample().map_err(|e| to_python(py, e))?, fixed.map_err(|e| to_python(py, e))?);
     let pairs = landmarks.as_slice()?.as_chunks::<6>().0.iter();
     let pairs: Vec<Landmark> =
         pairs.map(|&[a, b, c, d, e, f]| Landmark { moving: [a, b, c], fixed: [d, e, f] }).collect();
-    let found = run(py, threads, progress, |ctx| register::register(&moving, &fixed, &pairs, &options, ctx))?;
+    let (found, _) = run(py, threads, progress, |ctx| sample.register(&fixed, &pairs, &options, memory, ctx))?;
     Ok(PyRegistration { found: Arc::new(found) })
 }
 

@@ -270,6 +270,17 @@ impl PyVolume {
         Ok(Self { source: Arc::new(made.map_err(|error| to_python(py, error))?) })
     }
 
+    /// The same voxels as the axes zyx; None where there are more time points or channels than one, or no z.
+    fn single(&self, py: Python<'_>) -> PyResult<Option<Self>> {
+        let mut info = self.source.info().clone();
+        if info.shape[..2] != [1, 1] || !info.axes.ends_with("zyx") {
+            return Ok(None);
+        }
+        info.axes = "zyx".into();
+        let view = View::renamed(self.source.clone(), info).map_err(|error| to_python(py, error))?;
+        Ok(Some(Self { source: Arc::new(view) }))
+    }
+
     /// The part between `start` and `stop` along t, c, z, y and x.
     fn part(&self, py: Python<'_>, start: [usize; 5], stop: [usize; 5]) -> PyResult<Self> {
         let ranges = std::array::from_fn(|axis| start[axis]..stop[axis]);

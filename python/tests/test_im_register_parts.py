@@ -196,6 +196,16 @@ def test_channels_of_lists_and_axes():
     blind = zs.im.register([noise[0], moving], [noise[1], FIXED], channel_weights=(1, 0), **options)
     far = np.linalg.norm(blind.transform_points(INNER, inverse=True) - INNER - shift, axis=1)
     assert np.median(far) > 0.5 * UM
+    # Channels of a crop keep its place; one channel taken by its number is an image.
+    pair = zs.im.open(np.stack([noise[0], moving]), spacing=UM)
+    crop = zs.im.register(pair[:, 3:, 2:, 1:], np.stack([noise[1], FIXED]), **seeing)
+    far = np.linalg.norm(crop.transform_points(INNER, inverse=True) - INNER - shift, axis=1)
+    assert np.median(far) < 0.5 * UM
+    alone = zs.im.register(zs.im.open(pair, channel=1), FIXED, mask=zs.im.open(pair, channel=1), **options)
+    far = np.linalg.norm(alone.transform_points(INNER, inverse=True) - INNER - shift, axis=1)
+    assert np.median(far) < 0.2 * UM
+    with pytest.raises(errors.ParameterError, match="mask: expected one channel"):
+        zs.im.register(moving, FIXED, mask=pair, **options)
     with pytest.raises(errors.ShapeError, match="channels"):
         zs.im.register([moving], [noise[1], FIXED], **options)
     with pytest.raises(errors.ShapeError, match="one shape"):

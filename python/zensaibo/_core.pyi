@@ -422,6 +422,7 @@ class Volume:
         orientation: str | None = None,
         channels: list[str] | None = None,
     ) -> Volume: ...
+    def single(self) -> Volume | None: ...
     def part(self, start: list[int], stop: list[int]) -> Volume: ...
     def read(self, threads: int | None = None, progress: Progress = None) -> Any: ...
     @property
@@ -716,16 +717,17 @@ def im_stitch(
 def im_stitch_summary(found: str) -> str: ...
 def im_fuse(tiles: list[Volume], positions: Any, gains: Any, dark: float, spacing: Any, options: str) -> Volume: ...
 def im_register(
-    moving: list[Any],
+    moving: list[Volume],
     moving_spacing: Any,
     moving_orientation: str | None,
-    moving_mask: Any | None,
+    moving_mask: Volume | None,
     fixed: list[Any],
     fixed_spacing: Any,
     fixed_orientation: str | None,
     fixed_mask: Any | None,
     landmarks: Any,
     options: str,
+    memory: int | None = None,
     threads: int | None = None,
     progress: Progress = None,
 ) -> Registration: ...

@@ -33,7 +33,7 @@ pub use quality::Quality;
 pub use registration::{Interpolation, Registration};
 pub use similarity::Similarity;
 pub use suspects::{Reason, Suspect};
-pub use volume::{Reduced, other_axes, reduced};
+pub use volume::{Reduced, Sample, other_axes};
 
 use zensaibo_core::data::{Grid, Orientation};
 use zensaibo_core::options::Options;

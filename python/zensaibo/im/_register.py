@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import _core
+from .._memory import to_bytes
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import NotTrustworthyError, ParameterError, ShapeError
 from . import _deformation, _itk, _stored
-from ._resample import resample
 from ._spatial import places
 from ._volume import Volume, _spacing, open
 
@@ -529,49 +529,24 @@ def register(
     samples, sample_um = _channels(moving, "moving", moving_spacing)
     still, sample = stills[0], samples[0]
     pairs = _landmarks(landmarks)
-    goal = float(finest) if finest is not None else max(still_um)
-    shape, origin, um, mask_of = sample.shape, np.zeros(3), np.array(sample_um), _mask(mask, sample.shape, "mask")
-    used = sample_um
-    if np.any(um < 0.75 * goal):
-        to = tuple(np.maximum(um, goal))
-        arrays = []
-        for volume in samples:
-            coarse = resample(volume, spacing=sample_um, to=to, dtype=np.float32, memory=memory, threads=threads)
-            arrays.append(np.ascontiguousarray(np.asarray(coarse), dtype=np.float32))
-        origin, used = np.array(coarse.origin) - np.array(sample.origin), coarse.spacing or sample_um
-        if mask_of is not None:
-            held = resample(mask_of, spacing=sample_um, to=to, memory=memory, threads=threads)
-            mask_of = np.ascontiguousarray(np.asarray(held), dtype=np.float32)
-    else:
-        arrays = [np.ascontiguousarray(np.asarray(volume), dtype=np.float32) for volume in samples]
-    pairs[:, :3] -= origin + np.array(sample.origin)
+    counts = None if mask is None else _single(mask, "mask")
+    if counts is not None and counts.shape != sample.shape:
+        raise ShapeError(f"mask: expected the shape of its volume, {sample.shape}, found {counts.shape}")
     with reporting(progress) as callback:
         found = _core.im_register(
-            arrays,
-            tuple(used),
+            [volume._core for volume in samples],
+            tuple(sample_um),
             moving_orientation if moving_orientation is not None else sample.orientation,
-            mask_of,
+            None if counts is None else counts._core,
             [np.ascontiguousarray(np.asarray(volume), dtype=np.float32) for volume in stills],
             tuple(still_um),
             fixed_orientation if fixed_orientation is not None else still.orientation,
             _mask(fixed_mask, still.shape, "fixed_mask"),
             pairs,
             options,
+            to_bytes(memory),
             threads,
             callback,
-        )
-    if shape != arrays[0].shape or np.any(origin) or np.any(sample.origin):
-        # From the resampled grid, whose first voxel covers several, to that of the sample.
-        affine = found.affine
-        affine[:, 3] += origin
-        found = _core.Registration(
-            found.vectors(),
-            tuple(found.field_spacing),
-            affine,
-            tuple(found.fixed),
-            (shape, tuple(sample_um)),
-            found.quality,
-            sample.origin,
         )
     result = Registration(found)
     report = result.report()
@@ -589,10 +564,17 @@ def _array(volume: Any) -> np.ndarray:
     return array
 
 
-def _image(volume: Any, name: str, spacing: Any) -> tuple[Volume, tuple[float, float, float]]:
+def _single(volume: Any, name: str) -> Volume:
     volume = open(volume)
-    if volume.axes != "zyx":
-        raise ParameterError(f"{name}: expected one channel and time point (axes zyx), found axes {volume.axes}")
+    single = volume._core.single()
+    if single is None:
+        found = f"axes {volume.axes}, shape {volume.shape}"
+        raise ParameterError(f"{name}: expected one channel and time point of axes zyx, found {found}")
+    return Volume(single)
+
+
+def _image(volume: Any, name: str, spacing: Any) -> tuple[Volume, tuple[float, float, float]]:
+    volume = _single(volume, name)
     if spacing is None and volume.spacing is None:
         raise ParameterError(f"{name}_spacing: expected micrometres per voxel, since {volume.name} does not say; found none")
     return volume, _spacing(volume, spacing)
@@ -604,10 +586,9 @@ def _channels(volume: Any, name: str, spacing: Any) -> tuple[list[Volume], tuple
         found = [_image(part, f"{name}[{at}]", spacing) for at, part in enumerate(volume)]
     else:
         whole = open(volume)
-        if whole.axes == "czyx":
-            # One channel at a time, without its axis; what the whole says goes with it.
-            parts = (np.asarray(whole[at])[0] for at in range(whole.shape[0]))
-            found = [_image(open(part, whole.spacing, whole.orientation), name, spacing) for part in parts]
+        if whole.axes.endswith("czyx"):
+            channels = range(whole._core.shape[1])
+            found = [_image(open(whole, channel=at), name, spacing) for at in channels]
         else:
             found = [_image(whole, name, spacing)]
     if not found:

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use zensaibo_core::data::{Frame, Grid, Orientation};
+use zensaibo_core::data::{Frame, Grid};
 use zensaibo_core::{Ctx, Error, Result, options};
 use zensaibo_imaging::atlas::{Atlas, AtlasParts as Parts, StructureRecord, StructureTree, read_ids};
 use zensaibo_imaging::blocks::whole;
+use zensaibo_imaging::register::Image;
 use zensaibo_imaging::space::Spacing;
 use zensaibo_io::atlas::{AtlasParts, atlas_parts, open_atlas};
 
@@ -142,7 +143,8 @@ pub(super) fn load(options: &AtlasOptions, with_template: bool, ctx: &Ctx) -> Re
     Ok((atlas, note))
 }
 
-/// The atlas as an image to register to.
-pub(super) fn image(atlas: &Atlas) -> Option<(&Grid<f32>, Spacing, Orientation)> {
-    atlas.template.as_ref().map(|template| (template, atlas.spacing, atlas.orientation))
+/// The template of an atlas, taken out of it, as an image to register to.
+pub(super) fn template(atlas: &mut Atlas) -> Option<Image> {
+    let (spacing, orientation) = (atlas.spacing, Some(atlas.orientation));
+    atlas.template.take().map(|voxels| Image { voxels, more: Vec::new(), spacing, orientation, mask: None })
 }

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use zensaibo_core::data::{Frame, Grid, Orientation, Region, VolumeBlocks};
+use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::{Ctx, DataFault, Error, Result, options};
 use zensaibo_imaging::atlas::Atlas;
-use zensaibo_imaging::register::{Image, Quality, Reduced, RegisterOptions, Registration, reduced, register as find};
-use zensaibo_imaging::space::Spacing;
+use zensaibo_imaging::blocks::whole;
+use zensaibo_imaging::register::{Image, Quality, Reduced, Registration, Sample};
 
-use super::atlas::{image, load};
+use super::atlas::{load, template};
 use super::source::{described, open, orientation, spacing_of};
-use super::{RegisterConfig, VolumeOptions, ending, overlay, stored};
-use crate::measure::{StageRecord, bytes_text};
+use super::{RegisterConfig, VolumeOptions, costs, ending, overlay, stored};
+use crate::measure::StageRecord;
 use crate::recipe::output::{check_target, write_text};
 use crate::recipe::stages::Stages;
 use crate::recipe::{Extras, Hooks};
@@ -128,93 +128,27 @@ pub(super) fn entries(quality: &Quality) -> Vec<(String, String)> {
     all
 }
 
-/// The volume that stays.
-pub(super) struct Fixed<'a> {
-    pub(super) voxels: &'a Grid<f32>,
-    pub(super) spacing: Spacing,
-    pub(super) orientation: Option<Orientation>,
-    pub(super) mask: Option<Grid<f32>>,
-}
-
 /// A registration, and the moving volume as coarse as it was used.
 pub(super) struct Laid {
     pub(super) found: Registration,
     pub(super) moving: Reduced,
 }
 
-/// Spacing to which a moving volume is brought before it is registered to a grid.
-fn goal(fixed: Spacing, options: &RegisterOptions) -> f64 {
-    options.finest.unwrap_or_else(|| fixed.um().into_iter().fold(0.0, f64::max))
-}
-
-/// The moving volume as coarse as a registration to `fixed` uses it.
-pub(super) fn coarse(
-    moving: &Arc<dyn VolumeBlocks>,
+/// One frame of a volume as the sample that is registered.
+pub(super) fn sample(
+    volume: &Arc<dyn VolumeBlocks>,
     frame: Frame,
-    fixed: Spacing,
-    options: &RegisterOptions,
-    memory: Option<u64>,
-    ctx: &Ctx,
-) -> Result<Reduced> {
-    moving.info().check(frame, &Region::whole(moving.info().space()))?;
-    reduced(moving.clone(), frame, goal(fixed, options), memory, ctx)
-}
-
-/// Registers a volume; the same as `zensaibo.im.register`.
-#[allow(clippy::too_many_arguments)] // two volumes and what is known of them
-pub(super) fn lay(
-    moving: &Arc<dyn VolumeBlocks>,
-    frame: Frame,
-    sides: Option<Orientation>,
-    mask: Option<&Path>,
-    fixed: Fixed<'_>,
-    options: &RegisterOptions,
-    memory: Option<u64>,
-    ctx: &Ctx,
-) -> Result<Laid> {
-    let sample = coarse(moving, frame, fixed.spacing, options, memory, ctx)?;
-    let info = moving.info();
-    let mask = match mask {
-        Some(path) => Some(mask_of(path, info.space(), info.spacing, |volume| {
-            Ok(coarse(&volume, Frame::default(), fixed.spacing, options, memory, ctx)?.voxels)
-        })?),
-        None => None,
-    };
-    let image = Image {
-        voxels: sample.voxels.clone(),
-        more: Vec::new(),
-        spacing: sample.spacing,
-        orientation: sides.or(info.orientation),
-        mask,
-    };
-    let still = Image {
-        voxels: fixed.voxels.clone(),
-        more: Vec::new(),
-        spacing: fixed.spacing,
-        orientation: fixed.orientation,
-        mask: fixed.mask,
-    };
-    let found = find(&image, &still, &[], options, ctx)?;
-    let spacing = spacing_of(info)?.um();
-    Ok(Laid { found: sample.of_whole(found, (info.space(), spacing), info.origin)?, moving: sample })
-}
-
-/// Reads a mask of a volume of `shape`.
-fn mask_of(
-    path: &Path,
-    shape: [usize; 3],
-    spacing: Option<[f64; 3]>,
-    read: impl FnOnce(Arc<dyn VolumeBlocks>) -> Result<Grid<f32>>,
-) -> Result<Grid<f32>> {
-    let volume = open(path, &VolumeOptions { spacing, ..Default::default() })?;
-    if volume.info().space() != shape {
-        let expected = format!("the shape of its volume, {shape:?}");
-        let found = format!("{:?}", volume.info().space());
-        return Err(Error::data(DataFault::Shape, format!("mask {}", path.display()), expected, found));
-    }
-    let mut grid = read(volume)?;
-    grid.data.iter_mut().for_each(|value| *value = f32::from(*value != 0.0));
-    Ok(grid)
+    sides: Option<&str>,
+    mask: Option<&str>,
+) -> Result<Sample> {
+    let info = volume.info();
+    let same = VolumeOptions { spacing: info.spacing, ..Default::default() };
+    Ok(Sample {
+        channels: vec![(volume.clone(), frame)],
+        spacing: spacing_of(info)?,
+        orientation: orientation(sides)?.or(info.orientation),
+        mask: mask.map(|path| open(Path::new(path), &same)).transpose()?,
+    })
 }
 
 /// Registers a volume to another, or to the template of an atlas, and leaves the registration in a folder.
@@ -222,7 +156,7 @@ fn mask_of(
 /// The same as `zensaibo.im.register`. The folder is made beside and renamed; nothing is random, and threads change no bit.
 ///
 /// # Errors
-/// As [`find`]; [`Error::NotTrustworthy`] with the reasons (a report that was asked for is written all the same);
+/// As [`Sample::register`]; [`Error::NotTrustworthy`] with the reasons (a report that was asked for is written all the same);
 /// [`Error::Parameter`] where neither a fixed volume nor an atlas is named; [`Error::Io`].
 pub fn register(
     files: RegisterFiles<'_>,
@@ -243,32 +177,24 @@ pub fn register(
         let note = described(volume.info());
         Ok((volume, note))
     })?;
-    let atlas = match config.atlas.given() {
+    let mut atlas = match config.atlas.given() {
         true => Some(stages.run("atlas", |ctx| load(&config.atlas, files.fixed.is_none(), ctx))?),
         false => None,
     };
-    let (voxels, spacing, sides) = fixed_of(&files, config, atlas.as_ref(), &mut stages)?;
-    let shape = voxels.shape;
+    let fixed = fixed_of(&files, config, atlas.as_mut(), &mut stages)?;
+    let shape = fixed.voxels.shape;
     if let Some(atlas) = &atlas
         && atlas.structure.shape != shape
     {
         let expected = format!("the shape of the fixed volume, {shape:?}");
         return Err(Error::data(DataFault::Shape, "atlas", expected, format!("{:?}", atlas.structure.shape)));
     }
-    let fixed_mask = match config.fixed.mask.as_deref().map(Path::new) {
-        Some(path) => Some(mask_of(path, shape, Some(spacing.um()), |volume| {
-            zensaibo_imaging::blocks::whole(&volume, Frame::default())
-        })?),
-        None => None,
-    };
     let laid = stages.run("register", |ctx| {
-        let still = Fixed { voxels: &voxels, spacing, orientation: sides, mask: fixed_mask };
         let frame = Frame { time: config.moving.time, channel: config.moving.channel };
-        let mask = config.moving.mask.as_deref().map(Path::new);
-        let sides = orientation(config.moving.orientation.as_deref())?;
-        let laid = lay(&moving, frame, sides, mask, still, &config.register, config.trust.memory, ctx)?;
-        let note = format!("correlation {:.3}", laid.found.quality.correlation);
-        Ok((laid, note))
+        let moving = sample(&moving, frame, config.moving.orientation.as_deref(), config.moving.mask.as_deref())?;
+        let (found, moving) = moving.register(&fixed, &[], &config.register, config.trust.memory, ctx)?;
+        let note = format!("correlation {:.3}", found.quality.correlation);
+        Ok((Laid { found, moving }, note))
     })?;
     let quality = laid.found.quality.clone();
     let accepted = quality.trustworthy() || config.trust.anyway;
@@ -280,7 +206,7 @@ pub fn register(
     }
     let mut summary = RegisterSummary { quality, output: files.output.display().to_string(), ..Default::default() };
     if let Some(path) = extras.report {
-        let page = report(&files, config, &summary, &laid, &voxels, atlas.as_ref(), &stages.records, extras);
+        let page = report(&files, config, &summary, &laid, &fixed.voxels, atlas.as_ref(), &stages.records, extras);
         write_text(path, &crate::report::volume_page(&page))?;
         summary.report = Some(path.display().to_string());
     }
@@ -300,31 +226,39 @@ pub(super) fn untrusted(quality: &Quality, report: Option<&Path>) -> Error {
     Error::NotTrustworthy { what: "the registration".into(), reasons }
 }
 
-/// The fixed image: a volume of its own, or the template of the atlas.
-#[allow(clippy::type_complexity)] // an image with what is known of it
+/// The fixed image: a volume of its own, or the template, which is taken out of the atlas.
 fn fixed_of(
     files: &RegisterFiles<'_>,
     config: &RegisterConfig,
-    atlas: Option<&Atlas>,
+    atlas: Option<&mut Atlas>,
     stages: &mut Stages<'_>,
-) -> Result<(Grid<f32>, Spacing, Option<Orientation>)> {
-    if let Some(path) = files.fixed {
-        return stages.run("read", |_| {
+) -> Result<Image> {
+    let mut image = match files.fixed {
+        Some(path) => stages.run("read", |_| {
             let volume = open(path, &config.fixed.volume())?;
-            let spacing = spacing_of(volume.info())?;
+            let info = volume.info();
             let frame = Frame { time: config.fixed.time, channel: config.fixed.channel };
-            let region = Region::whole(volume.info().space());
-            volume.info().check(frame, &region)?;
-            let voxels = zensaibo_imaging::blocks::whole(&volume, frame)?;
-            let sides = orientation(config.fixed.orientation.as_deref())?.or(volume.info().orientation);
-            let note = described(volume.info());
-            Ok(((voxels, spacing, sides), note))
-        });
+            info.check(frame, &Region::whole(info.space()))?;
+            let image = Image {
+                voxels: whole(&volume, frame)?,
+                more: Vec::new(),
+                spacing: spacing_of(info)?,
+                orientation: orientation(config.fixed.orientation.as_deref())?.or(info.orientation),
+                mask: None,
+            };
+            Ok((image, described(info)))
+        })?,
+        None => atlas.and_then(template).ok_or_else(|| {
+            Error::parameter("fixed", "a volume to register to, or --atlas with a template", "neither")
+        })?,
+    };
+    if let Some(path) = &config.fixed.mask {
+        let same = VolumeOptions { spacing: Some(image.spacing.um()), ..Default::default() };
+        let mut mask = whole(&open(Path::new(path), &same)?, Frame::default())?;
+        mask.data.iter_mut().for_each(|value| *value = f32::from(u8::from(*value != 0.0)));
+        image.mask = Some(mask);
     }
-    match atlas.and_then(image) {
-        Some((template, spacing, sides)) => Ok((template.clone(), spacing, Some(sides))),
-        None => Err(Error::parameter("fixed", "a volume to register to, or --atlas with a template", "neither")),
-    }
+    Ok(image)
 }
 
 #[allow(clippy::too_many_arguments)] // what the page tells
@@ -339,25 +273,23 @@ fn report(
     extras: Extras<'_>,
 ) -> VolumeReport {
     let quality = &summary.quality;
-    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
-    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let mut rows = vec![("moving".to_string(), files.moving.display().to_string())];
     rows.extend(files.fixed.map(|path| ("fixed".to_string(), path.display().to_string())));
     rows.extend(atlas.map(|atlas| ("atlas".to_string(), atlas.name.clone())));
     rows.extend(entries(quality));
     rows.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
     let growth: Vec<f64> = laid.found.field.jacobian().data.iter().map(|&value| f64::from(value)).collect();
+    let mut numbers = vec![
+        (format!("{:.3}", quality.correlation), "correlation of the images".into()),
+        (format!("{:.3}", quality.overlap), "overlap of the tissues".into()),
+        (format!("{:.3} %", 100.0 * quality.folds), "folded voxels".into()),
+    ];
+    numbers.extend(costs(stages, None, "from files to registration"));
     VolumeReport {
         input: files.moving.display().to_string(),
         subtitle: "Registration of a volume".into(),
         time: extras.time.map(str::to_string),
-        numbers: vec![
-            (format!("{:.3}", quality.correlation), "correlation of the images".into()),
-            (format!("{:.3}", quality.overlap), "overlap of the tissues".into()),
-            (format!("{:.3} %", 100.0 * quality.folds), "folded voxels".into()),
-            (format!("{seconds:.1} s"), "from files to registration".into()),
-            (bytes_text(peak), "peak memory".into()),
-        ],
+        numbers,
         notes: notes(quality),
         legend: "Planes of the fixed volume with the sample in its place.".into(),
         pictures: overlay::of_registration(&laid.found, &laid.moving, fixed, atlas),

@@ -11,16 +11,16 @@ use zensaibo_core::{Ctx, Error, Result, options};
 use zensaibo_imaging::atlas::Atlas;
 use zensaibo_imaging::register::Quality;
 
-use super::atlas::{image, load};
+use super::atlas::{load, template};
 use super::cells::{Rows, Target};
 use super::detect::Search;
 use super::kept::{Kept, key};
 use super::pictures::{self, Found};
 use super::regions::Placed;
-use super::register::{Fixed, Laid, coarse, entries, lay, notes, untrusted};
+use super::register::{Laid, entries, notes, sample, untrusted};
 use super::source::{Budget, orientation};
-use super::{CellsConfig, DetectConfig, ending, overlay, stored};
-use crate::measure::{StageRecord, bytes_text, counted, grouped};
+use super::{CellsConfig, DetectConfig, costs, ending, overlay, stored};
+use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::Hooks;
 use crate::recipe::output::write_text;
 use crate::recipe::stages::Stages;
@@ -155,7 +155,7 @@ pub fn cells(
     let budget = Budget::new(config.detect.memory);
     let mut stages = Stages::new(hooks, ctx);
     let search = Search::open(files.signal, files.background, &detection, &budget, &mut stages)?;
-    let atlas = stages.run("atlas", |ctx| load(&config.atlas, true, ctx))?;
+    let mut atlas = stages.run("atlas", |ctx| load(&config.atlas, true, ctx))?;
     let rows = detected(&files, &detection, &search, &mut kept, &mut stages)?;
     let (path, moving) = match (&search.background, files.background) {
         (Some(volume), Some(path)) if from_background => (path, volume),
@@ -165,7 +165,7 @@ pub fn cells(
         true => Frame::default(),
         false => Frame { time: config.detect.time, channel: config.detect.channel },
     };
-    let laid = registered(path, moving, frame, config, &atlas, &budget, &mut kept, &mut stages)?;
+    let laid = registered(path, moving, frame, config, &mut atlas, &budget, &mut kept, &mut stages)?;
     let quality = laid.found.quality.clone();
     let mut summary = CellsSummary {
         cells: rows.places.len() as u64,
@@ -256,19 +256,15 @@ fn registered(
     moving: &Arc<dyn VolumeBlocks>,
     frame: Frame,
     config: &CellsConfig,
-    atlas: &Atlas,
+    atlas: &mut Atlas,
     budget: &Budget,
     kept: &mut Kept,
     stages: &mut Stages<'_>,
 ) -> Result<Laid> {
-    let Some((template, spacing, sides)) = image(atlas) else {
-        return Err(Error::Internal("an atlas without template".into()));
-    };
-    let mut sample = config.sample.clone();
     // What becomes of the result does not change it.
-    sample.anyway = false;
+    let own = SampleOptions { anyway: false, ..config.sample.clone() };
     let options =
-        [json!(config.register), json!(sample), json!(config.input), json!(config.atlas), json!(config.background)];
+        [json!(config.register), json!(own), json!(config.input), json!(config.atlas), json!(config.background)];
     let options: Vec<String> = options.iter().map(ToString::to_string).chain([format!("{frame:?}")]).collect();
     let mut inputs = vec![path.to_path_buf()];
     inputs.extend(config.atlas.files());
@@ -276,22 +272,23 @@ fn registered(
     let inputs: Vec<&Path> = inputs.iter().map(AsRef::as_ref).collect();
     let key = key(&options, &inputs);
     let folder = kept.path(REGISTRATION);
+    let moving = sample(moving, frame, own.orientation.as_deref(), own.mask.as_deref())?;
     if kept.has("register", &key) {
         return stages.run("register", |ctx| {
             let found = stored::load_registration(&folder)?;
-            let moving = coarse(moving, frame, spacing, &config.register, budget.blocks, ctx)?;
+            let moving = moving.reduced(atlas.spacing, &config.register, budget.blocks, ctx)?;
             Ok((Laid { found, moving }, "from the earlier run".into()))
         });
     }
-    let laid = stages.run("register", |ctx| {
-        let mask = config.sample.mask.as_deref().map(Path::new);
-        let own = orientation(config.sample.orientation.as_deref())?;
-        let still = Fixed { voxels: template, spacing, orientation: Some(sides), mask: None };
-        let laid = lay(moving, frame, own, mask, still, &config.register, budget.blocks, ctx)?;
-        let quality = &laid.found.quality;
+    let fixed = template(atlas).ok_or_else(|| Error::Internal("an atlas without template".into()))?;
+    let outcome = stages.run("register", |ctx| {
+        let (found, moving) = moving.register(&fixed, &[], &config.register, budget.blocks, ctx)?;
+        let quality = &found.quality;
         let note = format!("correlation {:.3}, overlap {:.3}", quality.correlation, quality.overlap);
-        Ok((laid, note))
-    })?;
+        Ok((Laid { found, moving }, note))
+    });
+    atlas.template = Some(fixed.voxels);
+    let laid = outcome?;
     if laid.found.quality.trustworthy() || config.sample.anyway {
         stored::save_registration(&laid.found, &folder, &Ctx::quiet())?;
         kept.note("register", &key, &[REGISTRATION])?;
@@ -329,8 +326,6 @@ fn report(
     time: Option<&str>,
 ) -> VolumeReport {
     let quality = &summary.quality;
-    let seconds: f64 = stages.iter().map(|stage| stage.wall_seconds).sum();
-    let peak = stages.iter().map(|stage| stage.peak_bytes).max().unwrap_or(0);
     let mut told = vec![("signal".to_string(), files.signal.display().to_string())];
     told.extend(files.background.map(|path| ("background".to_string(), path.display().to_string())));
     told.push(("atlas".into(), atlas.name.clone()));
@@ -363,9 +358,6 @@ fn report(
         values: rows.floats(column).into_iter().map(f64::from).collect(),
         limit: None,
     };
-    let memory = summary
-        .memory
-        .map_or("peak memory".to_string(), |memory| format!("peak memory of {} allowed", bytes_text(memory)));
     let mut numbers = vec![(grouped(summary.cells), "cells".to_string())];
     if placed.is_some() {
         numbers.push((grouped(summary.in_structures), "in structures of the atlas".into()));
@@ -373,9 +365,8 @@ fn report(
     numbers.extend([
         (format!("{:.3}", quality.correlation), "correlation with the template".into()),
         (format!("{:.3}", quality.overlap), "overlap of the tissues".into()),
-        (format!("{seconds:.1} s"), "from volume to table".into()),
-        (bytes_text(peak), memory),
     ]);
+    numbers.extend(costs(stages, summary.memory, "from volume to table"));
     VolumeReport {
         input: files.signal.display().to_string(),
         subtitle: "Cells of a volume in an atlas".into(),
