@@ -8,7 +8,7 @@ use super::landmarks::Landmark;
 use super::pyramid::{Level, background};
 use super::registration::Registration;
 use super::similarity::{Similarity, similarity};
-use super::suspects::{Suspect, suspects};
+use super::suspects::{Seen, Suspect, suspects};
 use super::tissue::tissue;
 use super::warp::{Beyond, warp};
 
@@ -126,6 +126,7 @@ pub(super) fn judge(
         .collect();
     let shortest = fixed.spacing.iter().copied().fold(f64::INFINITY, f64::min);
     let radius = fixed.spacing.map(|spacing| ((WINDOW * shortest / spacing).round() as usize).max(1));
+    let lit = brightness(&seen[0], &moving.image, &tissue_moving, mask);
     let mut alike = vec![0f32; laid.len()];
     for ((a, mut b), &weight) in fixed.channels().zip(seen).zip(&weights) {
         b.data.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
@@ -139,7 +140,11 @@ pub(super) fn judge(
     let mut quality = Quality {
         judged: true,
         landmark_errors: landmark_errors.collect(),
-        suspicious: suspects(&alike, &growth, &tissue_fixed, fixed.spacing),
+        suspicious: suspects(
+            &Seen { likeness: &alike, brightness: &lit, growth: &growth.data },
+            &tissue_fixed,
+            fixed.spacing,
+        ),
         turn,
         turn_score,
         rival_score,
@@ -194,6 +199,19 @@ impl Quality {
         let text = format!("points miss themselves by {:.1} um after going forth and back", self.inverse_error);
         fault(self.inverse_error > finest, text);
     }
+}
+
+/// Brightness of what is `seen` of an image: 0 where it is as beyond its tissue, 1 at the median of its tissue, NaN where
+/// it was not imaged, outside the mask, and everywhere where tissue is not the brighter.
+fn brightness(seen: &Grid<f32>, image: &Grid<f32>, tissue: &Grid<f32>, mask: Option<&[f32]>) -> Vec<f32> {
+    let dark = background(image);
+    let mut of: Vec<f32> =
+        image.data.iter().zip(&tissue.data).filter(|pair| *pair.1 > 0.5).map(|pair| *pair.0).collect();
+    let middle = of.len() / 2;
+    let bright = if of.is_empty() { dark } else { *of.select_nth_unstable_by(middle, f32::total_cmp).1 };
+    let known = |at: usize| bright > dark && mask.is_none_or(|mask| mask[at] > 0.5);
+    let share = |(at, value): (usize, &f32)| if known(at) { (value - dark) / (bright - dark) } else { f32::NAN };
+    seen.data.iter().enumerate().map(share).collect()
 }
 
 /// Forth and back from points spread over the fixed volume.

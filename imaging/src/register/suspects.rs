@@ -10,6 +10,8 @@ const FEWEST: usize = 200;
 const MOST: usize = 100;
 /// Local likeness that is low: less than this, and than this share of the median.
 const UNLIKE: [f32; 2] = [0.15, 0.35];
+/// Brightness, as a share of that of tissue, below which there is none.
+const DARK: f32 = 0.2;
 /// Growth that is extreme.
 const GROWTH: [f32; 2] = [0.3, 3.0];
 
@@ -19,6 +21,8 @@ const GROWTH: [f32; 2] = [0.3, 3.0];
 pub enum Reason {
     /// The images are hardly alike there: torn or missing tissue, bubbles, or a wrong fit.
     Unlike,
+    /// The moving volume is as dark there as beyond its tissue.
+    Missing,
     /// Volumes grow to more than threefold on their way to the moving volume, by the deformation alone.
     Stretched,
     /// Volumes shrink to less than 0.3.
@@ -34,21 +38,24 @@ pub struct Suspect {
     pub volume: f64,
     /// What is wrong.
     pub reason: Reason,
-    /// Mean squared correlation in windows, or mean growth.
+    /// Mean squared correlation in windows, mean brightness as a share of that of tissue, or mean growth.
     pub value: f64,
 }
 
-/// The regions, the largest first. `likeness` is NaN where nothing was compared; `tissue` above 0.5 where there is tissue.
-pub(super) fn suspects(likeness: &[f32], growth: &Grid<f32>, tissue: &Grid<f32>, spacing: [f64; 3]) -> Vec<Suspect> {
+/// What is known of each voxel of the fixed volume.
+pub(super) struct Seen<'a> {
+    /// Mean squared correlation in the window around it; NaN where nothing was compared.
+    pub(super) likeness: &'a [f32],
+    /// Brightness of the moving volume, from 0 beyond its tissue to 1, the median of its tissue; NaN where there is none.
+    pub(super) brightness: &'a [f32],
+    pub(super) growth: &'a [f32],
+}
+
+/// The regions, the largest first. `tissue` is above 0.5 where the fixed volume has tissue.
+pub(super) fn suspects(seen: &Seen<'_>, tissue: &Grid<f32>, spacing: [f64; 3]) -> Vec<Suspect> {
     let shape = tissue.shape;
     let inside = |at: usize| tissue.data[at] > 0.5;
-    // Smoothed by a voxel over what was compared.
-    let mut sum: Vec<f32> = likeness.iter().map(|value| if value.is_nan() { 0.0 } else { *value }).collect();
-    let mut counted: Vec<f32> = likeness.iter().map(|value| f32::from(u8::from(!value.is_nan()))).collect();
-    smooth::<1>(&mut sum, shape, [1.0; 3]);
-    smooth::<1>(&mut counted, shape, [1.0; 3]);
-    let likeness: Vec<f32> =
-        sum.iter().zip(&counted).map(|(sum, n)| if *n > 0.1 { sum / n } else { f32::NAN }).collect();
+    let (likeness, brightness) = (blurred(seen.likeness, shape), blurred(seen.brightness, shape));
     let mut known: Vec<f32> =
         (0..likeness.len()).filter(|&at| inside(at) && !likeness[at].is_nan()).map(|at| likeness[at]).collect();
     let middle = known.len() / 2;
@@ -61,12 +68,22 @@ pub(super) fn suspects(likeness: &[f32], growth: &Grid<f32>, tissue: &Grid<f32>,
         }
     };
     collect(Reason::Unlike, &likeness, &|value| value < low);
-    collect(Reason::Stretched, &growth.data, &|value| value > GROWTH[1]);
-    collect(Reason::Pressed, &growth.data, &|value| value < GROWTH[0]);
+    collect(Reason::Missing, &brightness, &|value| value < DARK);
+    collect(Reason::Stretched, seen.growth, &|value| value > GROWTH[1]);
+    collect(Reason::Pressed, seen.growth, &|value| value < GROWTH[0]);
     // Of equal ones the first.
     found.sort_by(|a, b| b.volume.total_cmp(&a.volume));
     found.truncate(MOST);
     found
+}
+
+/// Smoothed by a voxel over what is a number; NaN far from any.
+fn blurred(values: &[f32], shape: [usize; 3]) -> Vec<f32> {
+    let mut sum: Vec<f32> = values.iter().map(|value| if value.is_nan() { 0.0 } else { *value }).collect();
+    let mut counted: Vec<f32> = values.iter().map(|value| f32::from(u8::from(!value.is_nan()))).collect();
+    smooth::<1>(&mut sum, shape, [1.0; 3]);
+    smooth::<1>(&mut counted, shape, [1.0; 3]);
+    sum.iter().zip(&counted).map(|(sum, n)| if *n > 0.1 { sum / n } else { f32::NAN }).collect()
 }
 
 fn describe(region: &[usize], reason: Reason, values: &[f32], shape: [usize; 3], spacing: [f64; 3]) -> Suspect {
@@ -135,7 +152,8 @@ mod tests {
         let spacing = [20.0, 10.0, 10.0];
         let tissue = Grid::filled(shape, 1f32);
         let mut likeness = vec![0.6f32; tissue.len()];
-        let mut growth = Grid::filled(shape, 1f32);
+        let mut brightness = vec![1f32; tissue.len()];
+        let mut growth = vec![1f32; tissue.len()];
         for at in 0..tissue.len() {
             let [z, y, x] = [at / 30 / 26, at / 30 % 26, at % 30];
             let ball = |c: [usize; 3], r: usize| {
@@ -145,22 +163,28 @@ mod tests {
                 likeness[at] = 0.02;
             }
             if ball([17, 18, 20], 5) {
-                growth.data[at] = 4.0;
+                growth[at] = 4.0;
+            }
+            if ball([7, 18, 23], 5) {
+                brightness[at] = 0.1;
             }
             // Too small to be told.
             if ball([20, 4, 25], 2) {
-                growth.data[at] = 0.1;
+                growth[at] = 0.1;
             }
         }
-        likeness[0] = f32::NAN;
-        let found = suspects(&likeness, &growth, &tissue, spacing);
-        assert_eq!(found.len(), 2);
-        let [unlike, stretched] = &found[..] else { unreachable!() };
+        (likeness[0], brightness[0]) = (f32::NAN, f32::NAN);
+        let seen = Seen { likeness: &likeness, brightness: &brightness, growth: &growth };
+        let found = suspects(&seen, &tissue, spacing);
+        let [unlike, stretched, missing] = &found[..] else { panic!("{found:?}") };
         assert_eq!((unlike.reason, stretched.reason), (Reason::Unlike, Reason::Stretched));
         assert_eq!(unlike.place, [140.0, 80.0, 90.0]);
         assert_eq!(stretched.place, [340.0, 180.0, 200.0]);
         assert!((stretched.volume - 515.0 * 2000.0 * 1e-9).abs() < 1e-12 && stretched.value == 4.0, "{stretched:?}");
         assert!(unlike.value < 0.15);
-        assert_eq!(suspects(&vec![0.6; tissue.len()], &Grid::filled(shape, 1f32), &tissue, spacing), []);
+        assert_eq!((missing.reason, missing.place), (Reason::Missing, [140.0, 180.0, 230.0]));
+        assert!((0.1..0.2).contains(&missing.value), "{missing:?}");
+        let ones = vec![1f32; tissue.len()];
+        assert_eq!(suspects(&Seen { likeness: &ones, brightness: &ones, growth: &ones }, &tissue, spacing), []);
     }
 }

@@ -155,10 +155,11 @@ class Registration:
         -------
         pandas.DataFrame
             ``z``, ``y``, ``x`` (um in the fixed volume: the voxel of the region nearest to its centre), ``volume_mm3``,
-            ``reason`` ("unlike": the images are hardly alike there; "stretched", "pressed": volumes change to more than threefold
-            or less than 0.3 by the deformation) and ``value`` (mean squared correlation in windows, or mean growth); with
-            `atlas` also ``acronym`` and ``structure``, empty outside of all. At least 200 voxels of the finest level each, 100
-            regions at most.
+            ``reason`` ("unlike": the images are hardly alike there; "missing": where the fixed volume has tissue the moving one
+            is as dark as beyond its own; "stretched", "pressed": volumes change to more than threefold or less than 0.3 by the
+            deformation) and ``value`` (mean squared correlation in windows; mean brightness, 0 that of the background and 1 the
+            median of tissue; or mean growth); with `atlas` also ``acronym`` and ``structure``, empty outside of all. At least
+            200 voxels of the finest level each, 100 regions at most.
         """
         import pandas as pd
 
