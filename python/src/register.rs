@@ -13,7 +13,7 @@ use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::atlas::{
     self, Atlas, AtlasParts, DensityOptions, Growth, Half, Place, StructureRecord, StructureTree,
 };
-use zensaibo_imaging::register::{Image, Interpolation, Landmark, RegisterOptions, Registration, Sample};
+use zensaibo_imaging::register::{Interpolation, Landmark, RegisterOptions, Registration, Sample};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::transform::{Affine, Field};
 
@@ -30,22 +30,6 @@ fn grid<T: numpy::Element + Copy>(array: &PyReadonlyArray3<'_, T>) -> PyResult<G
 
 fn array<'py, T: numpy::Element>(py: Python<'py>, grid: Grid<T>) -> PyResult<Bound<'py, PyArray3<T>>> {
     grid.data.into_pyarray(py).reshape(grid.shape)
-}
-
-fn image(
-    channels: &[PyReadonlyArray3<'_, f32>],
-    spacing: [f64; 3],
-    orientation: Option<&str>,
-    mask: Option<&PyReadonlyArray3<'_, f32>>,
-) -> PyResult<Result<Image>> {
-    let mut grids = channels.iter().map(grid).collect::<PyResult<Vec<_>>>()?;
-    if grids.is_empty() {
-        return Ok(Err(Error::data(DataFault::Empty, "channels", "at least one", "none")));
-    }
-    let (voxels, mask) = (grids.remove(0), mask.map(grid).transpose()?);
-    let parsed = orientation.map(str::parse::<Orientation>).transpose();
-    let spacing = Spacing::new(spacing);
-    Ok(spacing.and_then(|spacing| Ok(Image { voxels, more: grids, spacing, orientation: parsed?, mask })))
 }
 
 /// (n, 3) places.
@@ -245,8 +229,7 @@ impl PyRegistration {
     }
 }
 
-/// Registers volumes (one per channel, one frame each) to images (channels float32); each with spacing, orientation or None,
-/// mask or None. `landmarks`: (n, 6), the place in the moving and in the fixed volume.
+/// Registers volumes to others (one per channel, one frame each); each with spacing, orientation or None, mask or None. `landmarks`: (n, 6), the place in the moving and in the fixed volume.
 #[pyfunction]
 #[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, landmarks, options, memory=None, threads=None, progress=None))]
 fn im_register<'py>(
@@ -255,10 +238,10 @@ fn im_register<'py>(
     moving_spacing: [f64; 3],
     moving_orientation: Option<&str>,
     moving_mask: Option<PyRef<'py, PyVolume>>,
-    fixed: Vec<PyReadonlyArray3<'py, f32>>,
+    fixed: Vec<PyRef<'py, PyVolume>>,
     fixed_spacing: [f64; 3],
     fixed_orientation: Option<&str>,
-    fixed_mask: Option<PyReadonlyArray3<'py, f32>>,
+    fixed_mask: Option<PyRef<'py, PyVolume>>,
     landmarks: PyReadonlyArray2<'py, f64>,
     options: &str,
     memory: Option<u64>,
@@ -266,20 +249,24 @@ fn im_register<'py>(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<PyRegistration> {
     let options = RegisterOptions::from_json(options).map_err(|error| to_python(py, error))?;
-    let fixed = image(&fixed, fixed_spacing, fixed_orientation, fixed_mask.as_ref())?;
-    let sample = || -> Result<Sample> {
-        Ok(Sample {
-            channels: moving.iter().map(|volume| (volume.source.clone(), Frame::default())).collect(),
-            spacing: Spacing::new(moving_spacing)?,
-            orientation: moving_orientation.map(str::parse).transpose()?,
-            mask: moving_mask.map(|mask| mask.source.clone()),
-        })
-    };
-    let (sample, fixed) = (sample().map_err(|e| to_python(py, e))?, fixed.map_err(|e| to_python(py, e))?);
+    let sample =
+        |volumes: &[PyRef<'py, PyVolume>], mask: Option<PyRef<'py, PyVolume>>, spacing, sides: Option<&str>| {
+            let sample = || -> Result<Sample> {
+                Ok(Sample {
+                    channels: volumes.iter().map(|volume| (volume.source.clone(), Frame::default())).collect(),
+                    spacing: Spacing::new(spacing)?,
+                    orientation: sides.map(str::parse).transpose()?,
+                    mask: mask.map(|mask| mask.source.clone()),
+                })
+            };
+            sample().map_err(|error| to_python(py, error))
+        };
+    let moving = sample(&moving, moving_mask, moving_spacing, moving_orientation)?;
+    let fixed = sample(&fixed, fixed_mask, fixed_spacing, fixed_orientation)?;
     let pairs = landmarks.as_slice()?.as_chunks::<6>().0.iter();
     let pairs: Vec<Landmark> =
         pairs.map(|&[a, b, c, d, e, f]| Landmark { moving: [a, b, c], fixed: [d, e, f] }).collect();
-    let (found, _) = run(py, threads, progress, |ctx| sample.register(&fixed, &pairs, &options, memory, ctx))?;
+    let (found, _) = run(py, threads, progress, |ctx| moving.register(&fixed.whole()?, &pairs, &options, memory, ctx))?;
     Ok(PyRegistration { found: Arc::new(found) })
 }
 

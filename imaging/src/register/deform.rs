@@ -57,8 +57,12 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
     let stage = ctx.stage("deformation", total as u64);
     let mut sides: Option<([Side; 2], [usize; 3], [f64; 3])> = None;
     let (mut before, mut after) = (0.0, 0.0);
-    for ((fixed, moving), &steps) in levels.iter().zip(&effort.steps) {
+    for (at, ((fixed, moving), &steps)) in levels.iter().zip(&effort.steps).enumerate() {
         let (shape, spacing) = (fixed.image.shape, fixed.spacing);
+        if at + 1 == levels.len() {
+            let still = [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()]);
+            before = Running { anchors: None, ..Running::new(fixed, moving, map, effort, still) }.value(None);
+        }
         let start = match sides.take() {
             None => [vec![0f32; 3 * fixed.image.len()], vec![0f32; 3 * fixed.image.len()]],
             Some((old, old_shape, old_spacing)) => {
@@ -82,8 +86,6 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
         level.end();
         level.anchors = None;
         after = level.value(None);
-        let still = [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()]);
-        before = Running { anchors: None, ..Running::new(fixed, moving, map, effort, still) }.value(None);
         sides = Some((level.sides, shape, spacing));
     }
     let Some(([to_fixed, to_moving], shape, spacing)) = sides else {
@@ -103,7 +105,7 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
     // On the way through the middle two narrow places can meet.
     let voxels = |v: &[f32; 3]| (0..3).map(|axis| v[axis] / spacing[axis] as f32).collect::<Vec<f32>>();
     let mut side: Side = whole.vectors.iter().flat_map(voxels).collect();
-    unfold(&mut side, shape, 40);
+    unfold(&mut side, shape, 400);
     Ok(Deformed { field: field(&side), before, after })
 }
 

@@ -33,7 +33,7 @@ pub use quality::Quality;
 pub use registration::{Interpolation, Registration};
 pub use similarity::Similarity;
 pub use suspects::{Reason, Suspect};
-pub use volume::{Reduced, Sample, other_axes};
+pub use volume::{Reduced, Sample, other_axes, where_counts};
 
 use zensaibo_core::data::{Grid, Orientation};
 use zensaibo_core::options::Options;
@@ -47,8 +47,6 @@ use landmarks::Pull;
 use orientation::try_turns;
 use pyramid::Level;
 
-/// Voxels of the finest level unless the caller says otherwise.
-const MOST_VOXELS: f64 = 16e6;
 /// Voxels along the longest axis of the images on which turns are tried.
 const SMALL: f64 = 32.0;
 
@@ -106,10 +104,14 @@ impl Image {
         Ok(())
     }
 
+    /// The level from which all others are made.
     fn level(&self, compression: f64) -> Level {
-        let image = pyramid::compressed(&self.voxels, compression);
-        let more = self.more.iter().map(|image| pyramid::compressed(image, compression)).collect();
-        Level { image, more, spacing: self.spacing.um(), mask: self.mask.clone(), body: None }
+        let seen = |image: &Grid<f32>| match compression > 0.0 {
+            true => pyramid::compressed(image, compression),
+            false => image.clone(),
+        };
+        let more = self.more.iter().map(seen).collect();
+        Level { image: seen(&self.voxels), more, spacing: self.spacing.um(), mask: self.mask.clone(), body: None }
     }
 }
 
@@ -145,16 +147,12 @@ pub fn register(
         return Err(Error::data(DataFault::NotFinite, "landmarks", "finite places", found));
     }
     let weights = options.shares(channels);
-    let (whole_fixed, whole_moving) = (fixed.level(options.compression), moving.level(options.compression));
+    let finest = options.finest_to(fixed.voxels.shape, fixed.spacing);
+    let [whole_fixed, whole_moving] = [fixed, moving].map(|image| image.level(options.compression));
     let said = axes_between(fixed.orientation, moving.orientation);
 
     let longest =
         whole_fixed.extent().into_iter().fold(0.0, f64::max).max(whole_moving.extent().into_iter().fold(0.0, f64::max));
-    let finest = options.finest.unwrap_or_else(|| {
-        let um = fixed.spacing.um();
-        let volume = fixed.spacing.volume() * fixed.voxels.len() as f64;
-        um.into_iter().fold(0.0, f64::max).max((volume / MOST_VOXELS).cbrt())
-    });
     let pair = |spacing: f64| {
         let (fixed, moving) = (whole_fixed.reduced(spacing), whole_moving.reduced(spacing));
         if options.partial { (fixed.with_body(), moving.with_body()) } else { (fixed, moving) }
@@ -201,6 +199,7 @@ pub fn register(
     let count = if options.deform { options.iterations.len() } else { 1 };
     let levels: Vec<(Level, Level)> =
         (0..count).map(|level| pair(finest * 2f64.powi((count - 1 - level) as i32))).collect();
+    drop((whole_fixed, whole_moving));
     let (finest_fixed, finest_moving) = &levels[count - 1];
     let (field, before, after) = if options.deform {
         let effort = Effort {

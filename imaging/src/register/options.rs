@@ -3,6 +3,10 @@
 use zensaibo_core::{Error, Result};
 
 use super::similarity::Similarity;
+use crate::space::Spacing;
+
+/// Voxels of the finest level unless the caller says otherwise.
+const MOST_VOXELS: f64 = 16e6;
 
 zensaibo_core::options! {
     /// Registration of one volume to another.
@@ -44,6 +48,14 @@ zensaibo_core::options! {
 }
 
 impl RegisterOptions {
+    /// Micrometres per voxel of the finest level of a registration to a grid.
+    pub(super) fn finest_to(&self, shape: [usize; 3], spacing: Spacing) -> f64 {
+        self.finest.unwrap_or_else(|| {
+            let volume = spacing.volume() * shape.into_iter().product::<usize>() as f64;
+            spacing.um().into_iter().fold(0.0, f64::max).max((volume / MOST_VOXELS).cbrt())
+        })
+    }
+
     /// Weights of `channels` channels, together 1.
     pub(super) fn shares(&self, channels: usize) -> Vec<f64> {
         if self.channel_weights.is_empty() {

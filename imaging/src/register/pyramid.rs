@@ -81,12 +81,12 @@ impl Level {
 /// percentile) and logarithmically beyond.
 pub(super) fn compressed(image: &Grid<f32>, share: f64) -> Grid<f32> {
     const BRIGHT: f64 = 0.99;
-    let floor = background(image);
-    let mut sizes: Vec<f32> = image.data.iter().map(|value| (value - floor).abs()).collect();
-    let at = ((sizes.len() as f64 * BRIGHT) as usize).min(sizes.len().saturating_sub(1));
-    if share <= 0.0 || sizes.is_empty() {
+    if image.is_empty() {
         return image.clone();
     }
+    let floor = background(image);
+    let mut sizes: Vec<f32> = image.data.iter().map(|value| (value - floor).abs()).collect();
+    let at = ((sizes.len() as f64 * BRIGHT) as usize).min(sizes.len() - 1);
     let bright = *sizes.select_nth_unstable_by(at, f32::total_cmp).1;
     let scale =
         if bright > 0.0 { share as f32 * bright } else { sizes.iter().copied().fold(f32::MIN_POSITIVE, f32::max) };

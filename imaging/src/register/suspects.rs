@@ -165,7 +165,7 @@ mod tests {
             if ball([17, 18, 20], 5) {
                 growth[at] = 4.0;
             }
-            if ball([7, 18, 23], 5) {
+            if ball([7, 18, 23], 6) {
                 brightness[at] = 0.1;
             }
             // Too small to be told.

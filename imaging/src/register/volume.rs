@@ -36,21 +36,21 @@ pub struct Reduced {
 }
 
 impl Sample {
-    /// The first channel as coarse as a registration to a grid of `fixed` uses it: at that spacing (or at
-    /// `options.finest`) where it is clearly finer, below three quarters, and as it is otherwise. Read block by block within
+    /// The first channel as coarse as a registration to a grid (its shape and spacing) uses it: at the spacing of the finest
+    /// level (see `options.finest`) where it is clearly finer, below three quarters, and as it is otherwise. Read block by block within
     /// `memory`; what comes back is held: 4 bytes per voxel.
     ///
     /// # Errors
     /// [`Error::Data`] without channels; [`Error::Parameter`] for a frame that is not there; what reading returns.
     pub fn reduced(
         &self,
-        fixed: Spacing,
+        fixed: ([usize; 3], Spacing),
         options: &RegisterOptions,
         memory: Option<u64>,
         ctx: &Ctx,
     ) -> Result<Reduced> {
         let (volume, frame) = self.first()?;
-        self.reduce(volume.clone(), frame, fixed, options, memory, ctx)
+        self.reduce(volume.clone(), frame, options.finest_to(fixed.0, fixed.1), memory, ctx)
     }
 
     /// Registers the sample, as [`register`] does. Places of landmarks and of the result are those of the sample's space, in
@@ -67,16 +67,13 @@ impl Sample {
         ctx: &Ctx,
     ) -> Result<(Registration, Reduced)> {
         let info = self.first()?.0.info();
-        let reduce = |volume, frame| self.reduce(volume, frame, fixed.spacing, options, memory, ctx);
+        self.check_mask(info)?;
+        let goal = options.finest_to(fixed.voxels.shape, fixed.spacing);
+        let reduce = |volume, frame| self.reduce(volume, frame, goal, memory, ctx);
         let mut parts =
             self.channels.iter().map(|(volume, frame)| reduce(volume.clone(), *frame)).collect::<Result<Vec<_>>>()?;
         let Reduced { voxels, spacing, offset } = parts.remove(0);
         let mask = match &self.mask {
-            Some(mask) if mask.info().space() != info.space() => {
-                let (what, found) = (format!("mask {}", mask.info().name), format!("{:?}", mask.info().space()));
-                let expected = format!("the shape of its volume, {:?}", info.space());
-                return Err(Error::data(DataFault::Shape, what, expected, found));
-            }
             Some(mask) => Some(reduce(Arc::new(Counts::new(mask.clone())), Frame::default())?.voxels),
             None => None,
         };
@@ -98,6 +95,38 @@ impl Sample {
         Ok((whole, Reduced { voxels: image.voxels, spacing, offset }))
     }
 
+    /// The whole as it is, to register another to.
+    ///
+    /// # Errors
+    /// As [`Sample::register`].
+    pub fn whole(&self) -> Result<Image> {
+        self.check_mask(self.first()?.0.info())?;
+        let one = |volume: &Arc<dyn VolumeBlocks>, frame| {
+            volume.info().check(frame, &Region::whole(volume.info().space()))?;
+            whole(volume, frame)
+        };
+        let mut channels =
+            self.channels.iter().map(|(volume, frame)| one(volume, *frame)).collect::<Result<Vec<_>>>()?;
+        Ok(Image {
+            voxels: channels.remove(0),
+            more: channels,
+            spacing: self.spacing,
+            orientation: self.orientation,
+            mask: self.mask.as_ref().map(where_counts).transpose()?,
+        })
+    }
+
+    fn check_mask(&self, info: &VolumeInfo) -> Result<()> {
+        match &self.mask {
+            Some(mask) if mask.info().space() != info.space() => {
+                let (what, found) = (format!("mask {}", mask.info().name), format!("{:?}", mask.info().space()));
+                let expected = format!("the shape of its volume, {:?}", info.space());
+                Err(Error::data(DataFault::Shape, what, expected, found))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn first(&self) -> Result<(&Arc<dyn VolumeBlocks>, Frame)> {
         let first = self.channels.first().map(|(volume, frame)| (volume, *frame));
         first.ok_or_else(|| Error::data(DataFault::Empty, "channels", "at least one", "none"))
@@ -107,13 +136,11 @@ impl Sample {
         &self,
         source: Arc<dyn VolumeBlocks>,
         frame: Frame,
-        fixed: Spacing,
-        options: &RegisterOptions,
+        goal: f64,
         memory: Option<u64>,
         ctx: &Ctx,
     ) -> Result<Reduced> {
         let um = self.spacing.um();
-        let goal = options.finest.unwrap_or_else(|| fixed.um().into_iter().fold(0.0, f64::max));
         source.info().check(frame, &Region::whole(source.info().space()))?;
         if um.iter().all(|&um| um >= 0.75 * goal) {
             return Ok(Reduced { voxels: whole(&source, frame)?, spacing: self.spacing, offset: [0.0; 3] });
@@ -129,6 +156,15 @@ impl Sample {
         let offset = std::array::from_fn(|axis| 0.5 * (to[axis] - um[axis]));
         Ok(Reduced { voxels: Grid { shape, data }, spacing: Spacing::new(to)?, offset })
     }
+}
+
+/// Where a mask says that its volume counts: 1 where it is not 0.
+///
+/// # Errors
+/// What reading returns.
+pub fn where_counts(mask: &Arc<dyn VolumeBlocks>) -> Result<Grid<f32>> {
+    let counts: Arc<dyn VolumeBlocks> = Arc::new(Counts::new(mask.clone()));
+    whole(&counts, Frame::default())
 }
 
 /// A mask as numbers: 1 where it is not 0.
@@ -218,6 +254,7 @@ mod tests {
     #[test]
     fn a_fine_volume_is_reduced_and_comes_back_to_its_own_places() {
         let (mut info, grid) = sample();
+        let shape = grid.shape;
         info.origin = [7.0, 0.0, -3.0];
         let source: Arc<dyn VolumeBlocks> = Arc::new((info, grid));
         let ctx = Ctx::quiet();
@@ -226,10 +263,10 @@ mod tests {
         let mut sample =
             Sample { channels: vec![(source.clone(), Frame::default())], spacing: own, orientation: None, mask: None };
         let options = RegisterOptions { deform: false, try_orientations: false, ..Default::default() };
-        let coarse = sample.reduced(spacing(10.0), &options, Some(1 << 20), &ctx).unwrap();
+        let coarse = sample.reduced((shape, spacing(10.0)), &options, Some(1 << 20), &ctx).unwrap();
         assert_eq!(coarse.voxels.shape, [24, 25, 22]);
         assert_eq!(coarse.offset, [0.0, 2.5, 2.5]);
-        let fine = sample.reduced(spacing(5.0), &options, None, &ctx).unwrap();
+        let fine = sample.reduced((shape, spacing(5.0)), &options, None, &ctx).unwrap();
         assert_eq!((fine.voxels.shape, fine.offset), ([24, 50, 44], [0.0; 3]));
         let fixed =
             Image { voxels: fine.voxels.clone(), more: Vec::new(), spacing: own, orientation: None, mask: None };
@@ -250,7 +287,7 @@ mod tests {
         let far = (0..24 * 44).map(|at| (plane[at] - whole.at(at / 44, 26, at % 44)).abs()).fold(0f32, f32::max);
         assert!(far < 60.0, "{far}");
         sample.channels[0].1 = Frame { time: 1, channel: 0 };
-        assert!(sample.reduced(spacing(5.0), &options, None, &ctx).is_err());
+        assert!(sample.reduced((shape, spacing(5.0)), &options, None, &ctx).is_err());
         sample.channels.clear();
         assert!(sample.register(&fixed, &[], &options, None, &ctx).unwrap_err().to_string().contains("channels"));
     }
@@ -273,7 +310,7 @@ mod tests {
         let whole = of(mask(shape, labels));
         let counts = Arc::new(Counts::new(whole.mask.clone().unwrap()));
         let (fixed, options, ctx) = (Spacing::new([10.0; 3]).unwrap(), RegisterOptions::default(), Ctx::quiet());
-        let coarse = whole.reduce(counts, Frame::default(), fixed, &options, None, &ctx).unwrap().voxels;
+        let coarse = whole.reduce(counts, Frame::default(), 10.0, None, &ctx).unwrap().voxels;
         // Whatever the number that stands in the mask: all, most of, little of, none of a coarse voxel.
         let row = coarse.row(5, 5);
         assert!(

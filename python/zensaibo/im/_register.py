@@ -530,19 +530,17 @@ def register(
     samples, sample_um = _channels(moving, "moving", moving_spacing)
     still, sample = stills[0], samples[0]
     pairs = _landmarks(landmarks)
-    counts = None if mask is None else _single(mask, "mask")
-    if counts is not None and counts.shape != sample.shape:
-        raise ShapeError(f"mask: expected the shape of its volume, {sample.shape}, found {counts.shape}")
+    counts, counts_fixed = _mask(mask, sample.shape, "mask"), _mask(fixed_mask, still.shape, "fixed_mask")
     with reporting(progress) as callback:
         found = _core.im_register(
             [volume._core for volume in samples],
             tuple(sample_um),
             moving_orientation if moving_orientation is not None else sample.orientation,
-            None if counts is None else counts._core,
-            [np.ascontiguousarray(np.asarray(volume), dtype=np.float32) for volume in stills],
+            counts,
+            [volume._core for volume in stills],
             tuple(still_um),
             fixed_orientation if fixed_orientation is not None else still.orientation,
-            _mask(fixed_mask, still.shape, "fixed_mask"),
+            counts_fixed,
             pairs,
             options,
             to_bytes(memory),
@@ -613,10 +611,10 @@ def _landmarks(landmarks: Any) -> np.ndarray:
     return np.concatenate([moving, fixed], axis=1)
 
 
-def _mask(mask: Any, shape: Sequence[int], name: str) -> np.ndarray | None:
+def _mask(mask: Any, shape: Sequence[int], name: str) -> _core.Volume | None:
     if mask is None:
         return None
-    array = _array(mask)
-    if array.shape != tuple(shape):
-        raise ShapeError(f"{name}: expected the shape of its volume, {tuple(shape)}, found {array.shape}")
-    return np.ascontiguousarray(array != 0, dtype=np.float32)
+    single = _single(mask, name)
+    if single.shape != tuple(shape):
+        raise ShapeError(f"{name}: expected the shape of its volume, {tuple(shape)}, found {single.shape}")
+    return single._core

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
+use zensaibo_core::data::{Frame, Grid, VolumeBlocks};
 use zensaibo_core::{Ctx, DataFault, Error, Result, options};
 use zensaibo_imaging::atlas::Atlas;
-use zensaibo_imaging::blocks::whole;
-use zensaibo_imaging::register::{Image, Quality, Reduced, Registration, Sample};
+use zensaibo_imaging::register::{Image, Quality, Reduced, Registration, Sample, where_counts};
 
 use super::atlas::{load, template};
 use super::source::{described, open, orientation, spacing_of};
@@ -236,17 +235,9 @@ fn fixed_of(
     let mut image = match files.fixed {
         Some(path) => stages.run("read", |_| {
             let volume = open(path, &config.fixed.volume())?;
-            let info = volume.info();
             let frame = Frame { time: config.fixed.time, channel: config.fixed.channel };
-            info.check(frame, &Region::whole(info.space()))?;
-            let image = Image {
-                voxels: whole(&volume, frame)?,
-                more: Vec::new(),
-                spacing: spacing_of(info)?,
-                orientation: orientation(config.fixed.orientation.as_deref())?.or(info.orientation),
-                mask: None,
-            };
-            Ok((image, described(info)))
+            let image = sample(&volume, frame, config.fixed.orientation.as_deref(), None)?.whole()?;
+            Ok((image, described(volume.info())))
         })?,
         None => atlas.and_then(template).ok_or_else(|| {
             Error::parameter("fixed", "a volume to register to, or --atlas with a template", "neither")
@@ -254,9 +245,7 @@ fn fixed_of(
     };
     if let Some(path) = &config.fixed.mask {
         let same = VolumeOptions { spacing: Some(image.spacing.um()), ..Default::default() };
-        let mut mask = whole(&open(Path::new(path), &same)?, Frame::default())?;
-        mask.data.iter_mut().for_each(|value| *value = f32::from(u8::from(*value != 0.0)));
-        image.mask = Some(mask);
+        image.mask = Some(where_counts(&open(Path::new(path), &same)?)?);
     }
     Ok(image)
 }

@@ -276,7 +276,8 @@ fn registered(
     if kept.has("register", &key) {
         return stages.run("register", |ctx| {
             let found = stored::load_registration(&folder)?;
-            let moving = moving.reduced(atlas.spacing, &config.register, budget.blocks, ctx)?;
+            let moving =
+                moving.reduced((atlas.structure.shape, atlas.spacing), &config.register, budget.blocks, ctx)?;
             Ok((Laid { found, moving }, "from the earlier run".into()))
         });
     }
