@@ -7,6 +7,8 @@ import ast
 import inspect
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -254,3 +256,9 @@ def test_dense_and_sparse_give_the_same_bits_from_counts_to_markers(small):
     del one["X"], other["X"]  # stored differently
     assert [key for key in one if one[key] != other[key]] == []
     assert sparse.issparse(small.X)
+
+
+def test_each_half_is_loaded_without_the_other():
+    program = "import sys, zensaibo as zs; zs.im.register; print([m for m in ('anndata', 'pandas', 'scipy') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -13,36 +13,39 @@ pub struct Prior {
     pub variance: f64,
 }
 
-/// Fits the prior to `variances`, each with `df` degrees of freedom, and returns it with the posterior variances:
-/// the weighted means of each variance and the prior's.
+impl Prior {
+    /// A variance of `df` degrees of freedom drawn towards the prior: the mean of the two, weighted by their degrees of freedom.
+    pub fn draw(&self, variance: f64, df: f64) -> f64 {
+        if self.df.is_infinite() || self.df + df <= 0.0 {
+            self.variance
+        } else {
+            (df * variance + self.df * self.variance) / (df + self.df)
+        }
+    }
+}
+
+/// Fits the prior to `variances`, each with `df` degrees of freedom, and returns it with the posterior variances. See
+/// [`fit_prior`].
+pub fn squeeze(variances: &[f64], df: f64) -> (Prior, Vec<f64>) {
+    let prior = fit_prior(variances, &vec![df; variances.len()]);
+    (prior, variances.iter().map(|&variance| prior.draw(variance, df)).collect())
+}
+
+/// Fits the prior to at least two `variances` with as many degrees of freedom, all above 0.
 ///
 /// The fit matches mean and variance of the logarithms. A variance of zero is raised to 1e-5 of the median, so that
 /// its logarithm exists.
-pub fn squeeze(variances: &[f64], df: f64) -> (Prior, Vec<f64>) {
-    let prior = fit_prior(variances, df);
-    let posterior = variances
-        .iter()
-        .map(|variance| {
-            if prior.df.is_infinite() {
-                prior.variance
-            } else {
-                (df * variance + prior.df * prior.variance) / (df + prior.df)
-            }
-        })
-        .collect();
-    (prior, posterior)
-}
-
-fn fit_prior(variances: &[f64], df: f64) -> Prior {
+pub fn fit_prior(variances: &[f64], df: &[f64]) -> Prior {
     let middle = median(&mut variances.to_vec());
     // More than half of them zero: no scale to raise the others to but their mean.
     let floor = if middle > 0.0 { 1e-5 * middle } else { 1e-5 };
     let raised: Vec<f64> = variances.iter().map(|variance| variance.max(floor)).collect();
     let n = raised.len() as f64;
-    let shift = (0.5 * df).ln() - digamma(0.5 * df);
-    let logs: Vec<f64> = raised.iter().map(|variance| variance.ln() + shift).collect();
+    let logs: Vec<f64> =
+        raised.iter().zip(df).map(|(variance, df)| variance.ln() + ((0.5 * df).ln() - digamma(0.5 * df))).collect();
     let mean = logs.iter().sum::<f64>() / n;
-    let spread = logs.iter().map(|log| (log - mean) * (log - mean)).sum::<f64>() / (n - 1.0) - trigamma(0.5 * df);
+    let chance = df.iter().map(|df| trigamma(0.5 * df)).sum::<f64>() / n;
+    let spread = logs.iter().map(|log| (log - mean) * (log - mean)).sum::<f64>() / (n - 1.0) - chance;
     if spread > 0.0 {
         let half = trigamma_inverse(spread);
         Prior { df: 2.0 * half, variance: (mean + digamma(half) - half.ln()).exp() }

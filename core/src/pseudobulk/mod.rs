@@ -20,7 +20,7 @@ mod options;
 mod tests;
 mod voom;
 
-pub use bayes::{Prior, squeeze};
+pub use bayes::{Prior, fit_prior, squeeze};
 pub use design::Design;
 pub use lowess::lowess;
 pub use options::{LibrarySize, PseudobulkOptions};

@@ -25,7 +25,6 @@ from ._nuclei import segment_nuclei
 from ._points import read_points, write_points
 from ._recipe import recipe
 from ._regions import count_regions, density_volume, point_table, region_table
-from ._register import Registration, load_registration, register
 from ._register import Registration, import_brainglobe, import_itk, load_registration, register
 from ._resample import downsample, resample
 from ._shapes import distance_transform, label, region_properties, watershed

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from .._config import Config, config_toml
 from .._memory import to_bytes
 from .._progress import Progress, reporting
 from ..errors import ParameterError
-from ..pp._recipe import Config, _options
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -101,7 +101,7 @@ def recipe(
             os.fspath(signal),
             None if background is None else os.fspath(background),
             os.fspath(out),
-            _options(sections, None),
+            config_toml(sections),
             threads,
             callback,
         )
@@ -112,7 +112,7 @@ def recipe(
 
 def _sections(config: Config | None) -> Mapping[str, Mapping[str, Any]]:
     """The options by section."""
-    text = _options(config, None)
+    text = config_toml(config)
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +11,11 @@ import numpy as np
 import pandas as pd
 
 from .. import _anndata, _core
+from .._config import Config, config_toml
 from .._progress import Progress, reporting
-from ..errors import ParameterError
 
 if TYPE_CHECKING:
     from anndata import AnnData
-
-Config = str | os.PathLike[str] | Mapping[str, Mapping[str, Any]]
 
 
 def recipe(
@@ -77,7 +73,8 @@ def recipe(
     Random numbers are drawn by PCA, neighbours (above 16,384 cells), Leiden and UMAP, each under its seed; threads
     change no bit. Memory: 8 bytes per count above zero, once more for an AnnData, and that of the result.
     """
-    toml = _options(config, seed)
+    seeds = {} if seed is None else {place: int(seed) for place in _seeds()}
+    toml = config_toml(config, seeds)
     with tempfile.TemporaryDirectory(prefix="zensaibo-") as folder:
         target = Path(folder) / "out.h5ad" if out is None else Path(out)
         tail = (None if report is None else os.fspath(report), threads)
@@ -99,55 +96,6 @@ def recipe(
         from anndata import read_h5ad
 
         return read_h5ad(target)
-
-
-def _options(config: Config | None, seed: int | None) -> str:
-    """The options as TOML. Seeds come first, so that the configuration has the last word."""
-    if config is None:
-        sections: Mapping[str, Any] = {}
-    elif isinstance(config, Mapping):
-        sections = config
-    else:
-        import tomllib
-
-        try:
-            text = Path(config).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ParameterError(f"parameter `config`: expected a readable file, found {config}: {error}") from error
-        if seed is None:
-            return text
-        try:
-            sections = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ParameterError(f"parameter `config`: expected TOML, found {error} in {config}") from error
-    merged: dict[str, dict[str, Any]] = {}
-    if seed is not None:
-        for section, option in _seeds():
-            merged.setdefault(section, {})[option] = int(seed)
-    for section, options in sections.items():
-        if not isinstance(options, Mapping):
-            raise ParameterError(f"parameter `config`: expected a mapping under {section!r}, found {options!r}")
-        merged.setdefault(str(section), {}).update(options)
-    lines = []
-    for section, options in merged.items():
-        lines.append(f"[{json.dumps(section)}]")
-        lines += [f"{json.dumps(str(key))} = {_toml(value)}" for key, value in options.items() if value is not None]
-    return "\n".join(lines)
-
-
-def _toml(value: Any) -> str:
-    """One value as TOML."""
-    if isinstance(value, (bool, np.bool_)):
-        return "true" if value else "false"
-    if isinstance(value, (int, np.integer)):
-        return str(int(value))
-    if isinstance(value, (float, np.floating)):
-        return repr(float(value))
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
-    raise ParameterError(f"parameter `config`: expected numbers, strings, booleans or lists, found {value!r}")
 
 
 def _seeds() -> list[tuple[str, str]]:
