@@ -229,7 +229,8 @@ impl PyRegistration {
     }
 }
 
-/// Registers volumes to others (one per channel, one frame each); each with spacing, orientation or None, mask or None. `landmarks`: (n, 6), the place in the moving and in the fixed volume.
+/// Registers volumes to others (one per channel, one frame each); each with spacing, orientation or None, mask or None.
+/// `landmarks`: (n, 6), the place in the moving and in the fixed volume.
 #[pyfunction]
 #[pyo3(signature = (moving, moving_spacing, moving_orientation, moving_mask, fixed, fixed_spacing, fixed_orientation, fixed_mask, landmarks, options, memory=None, threads=None, progress=None))]
 fn im_register<'py>(

@@ -56,13 +56,14 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
     let total: usize = effort.steps.iter().sum();
     let stage = ctx.stage("deformation", total as u64);
     let mut sides: Option<([Side; 2], [usize; 3], [f64; 3])> = None;
-    let (mut before, mut after) = (0.0, 0.0);
-    for (at, ((fixed, moving), &steps)) in levels.iter().zip(&effort.steps).enumerate() {
+    // Ahead of the search, which needs the memory.
+    let before = levels.last().map_or(0.0, |(fixed, moving)| {
+        let still = [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()]);
+        Running { anchors: None, ..Running::new(fixed, moving, map, effort, still) }.value(None)
+    });
+    let mut after = 0.0;
+    for ((fixed, moving), &steps) in levels.iter().zip(&effort.steps) {
         let (shape, spacing) = (fixed.image.shape, fixed.spacing);
-        if at + 1 == levels.len() {
-            let still = [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()]);
-            before = Running { anchors: None, ..Running::new(fixed, moving, map, effort, still) }.value(None);
-        }
         let start = match sides.take() {
             None => [vec![0f32; 3 * fixed.image.len()], vec![0f32; 3 * fixed.image.len()]],
             Some((old, old_shape, old_spacing)) => {
@@ -102,7 +103,7 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
     let (back, _) = field(&to_fixed).inverse();
     drop(to_fixed);
     let whole = field(&to_moving).after(&back);
-    // On the way through the middle two narrow places can meet.
+    // On the way through the middle two narrow places can meet; wide folds take many rounds.
     let voxels = |v: &[f32; 3]| (0..3).map(|axis| v[axis] / spacing[axis] as f32).collect::<Vec<f32>>();
     let mut side: Side = whole.vectors.iter().flat_map(voxels).collect();
     unfold(&mut side, shape, 400);

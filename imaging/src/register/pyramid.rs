@@ -81,7 +81,7 @@ impl Level {
 /// percentile) and logarithmically beyond.
 pub(super) fn compressed(image: &Grid<f32>, share: f64) -> Grid<f32> {
     const BRIGHT: f64 = 0.99;
-    if image.is_empty() {
+    if share <= 0.0 || image.is_empty() {
         return image.clone();
     }
     let floor = background(image);
@@ -108,8 +108,13 @@ pub(super) fn background(image: &Grid<f32>) -> f32 {
             }
         }
     }
-    let middle = faces.len() / 2;
-    if faces.is_empty() { 0.0 } else { *faces.select_nth_unstable_by(middle, f32::total_cmp).1 }
+    median(faces).unwrap_or(0.0)
+}
+
+/// The median, the upper of two in the middle; nothing of nothing.
+pub(super) fn median(mut values: Vec<f32>) -> Option<f32> {
+    let middle = values.len() / 2;
+    (!values.is_empty()).then(|| *values.select_nth_unstable_by(middle, f32::total_cmp).1)
 }
 
 /// Smoothed, then every `factor`-th voxel.

@@ -5,7 +5,7 @@ use zensaibo_core::data::Grid;
 use super::RegisterOptions;
 use super::correlation::{Pair, correlation_map};
 use super::landmarks::Landmark;
-use super::pyramid::{Level, background};
+use super::pyramid::{Level, background, median};
 use super::registration::Registration;
 use super::similarity::{Similarity, similarity};
 use super::suspects::{Seen, Suspect, suspects};
@@ -205,10 +205,8 @@ impl Quality {
 /// it was not imaged, outside the mask, and everywhere where tissue is not the brighter.
 fn brightness(seen: &Grid<f32>, image: &Grid<f32>, tissue: &Grid<f32>, mask: Option<&[f32]>) -> Vec<f32> {
     let dark = background(image);
-    let mut of: Vec<f32> =
-        image.data.iter().zip(&tissue.data).filter(|pair| *pair.1 > 0.5).map(|pair| *pair.0).collect();
-    let middle = of.len() / 2;
-    let bright = if of.is_empty() { dark } else { *of.select_nth_unstable_by(middle, f32::total_cmp).1 };
+    let of = image.data.iter().zip(&tissue.data).filter(|pair| *pair.1 > 0.5).map(|pair| *pair.0);
+    let bright = median(of.collect()).unwrap_or(dark);
     let known = |at: usize| bright > dark && mask.is_none_or(|mask| mask[at] > 0.5);
     let share = |(at, value): (usize, &f32)| if known(at) { (value - dark) / (bright - dark) } else { f32::NAN };
     seen.data.iter().enumerate().map(share).collect()

@@ -2,6 +2,7 @@
 
 use zensaibo_core::data::Grid;
 
+use super::pyramid::median;
 use super::smooth::smooth;
 
 /// Voxels that a region needs.
@@ -56,10 +57,8 @@ pub(super) fn suspects(seen: &Seen<'_>, tissue: &Grid<f32>, spacing: [f64; 3]) -
     let shape = tissue.shape;
     let inside = |at: usize| tissue.data[at] > 0.5;
     let (likeness, brightness) = (blurred(seen.likeness, shape), blurred(seen.brightness, shape));
-    let mut known: Vec<f32> =
-        (0..likeness.len()).filter(|&at| inside(at) && !likeness[at].is_nan()).map(|at| likeness[at]).collect();
-    let middle = known.len() / 2;
-    let median = if known.is_empty() { 0.0 } else { *known.select_nth_unstable_by(middle, f32::total_cmp).1 };
+    let known = (0..likeness.len()).filter(|&at| inside(at) && !likeness[at].is_nan()).map(|at| likeness[at]);
+    let median = median(known.collect()).unwrap_or(0.0);
     let low = UNLIKE[0].min(UNLIKE[1] * median);
     let mut found = Vec::new();
     let mut collect = |reason: Reason, values: &[f32], wrong: &dyn Fn(f32) -> bool| {

@@ -37,8 +37,8 @@ pub struct Reduced {
 
 impl Sample {
     /// The first channel as coarse as a registration to a grid (its shape and spacing) uses it: at the spacing of the finest
-    /// level (see `options.finest`) where it is clearly finer, below three quarters, and as it is otherwise. Read block by block within
-    /// `memory`; what comes back is held: 4 bytes per voxel.
+    /// level (see `options.finest`) where it is clearly finer, below three quarters, and as it is otherwise. Read block by
+    /// block within `memory`; what comes back is held: 4 bytes per voxel.
     ///
     /// # Errors
     /// [`Error::Data`] without channels; [`Error::Parameter`] for a frame that is not there; what reading returns.
