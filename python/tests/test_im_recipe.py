@@ -243,6 +243,51 @@ def test_untrusted_registrations_end_with_reasons(organ, tmp_path):
     assert done.returncode == 0 and (tmp_path / "reg" / "zarr.json").exists(), done.stderr
 
 
+def test_landmarks_come_from_a_table(organ, run, tmp_path):
+    _, folder = organ
+    found = zs.im.load_registration(run / "registration")
+    fixed = 10.0 + np.random.default_rng(4).random((12, 3)) * (np.array(found.displacements.shape[:3]) * found.displacement_spacing - 20.0)
+    moving = found.transform_points(fixed, inverse=True) + 15.0
+    table = tmp_path / "landmarks.csv"
+    columns = [f"{side}_{axis}" for side in ("moving", "fixed") for axis in "zyx"]
+    pd.DataFrame(np.hstack([moving, fixed]), columns=columns).to_csv(table, index=False)
+    background = folder / "background.ome.zarr"
+    base = ["register", background, "--orientation", "psl", "--atlas", folder / "atlas", "--landmarks", table]
+    done = command(*base, "-o", tmp_path / "measured", "--set", "register.landmark_weight=0")
+    assert done.returncode == 0, done.stderr
+    assert "12 landmarks are missed by: median 26.0 um" in done.stdout, done.stdout
+    measured = zs.im.load_registration(tmp_path / "measured")
+    assert np.array_equal(measured.displacements, found.displacements)
+    done = command(*base, "-o", tmp_path / "drawn", "--set", "register.landmark_weight=10")
+    assert done.returncode == 0, done.stderr
+    drawn = zs.im.load_registration(tmp_path / "drawn")
+    assert np.median(drawn.report()["landmark_errors"]) < 0.6 * np.median(measured.report()["landmark_errors"])
+    atlas = zs.im.load_atlas(folder / "atlas")
+    own = zs.im.register(
+        background, atlas.template, moving_orientation="psl", fixed_spacing=atlas.spacing, fixed_orientation=atlas.orientation,
+        landmarks=(moving, fixed), landmark_weight=10,
+    )
+    assert np.array_equal(own.displacements, drawn.displacements)
+
+
+def test_tables_that_are_no_landmarks_are_named(organ, tmp_path):
+    _, folder = organ
+    base = ["register", folder / "background.ome.zarr", "--atlas", folder / "atlas", "-o", tmp_path / "out", "--landmarks"]
+    columns = [f"{side}_{axis}" for side in ("moving", "fixed") for axis in "zyx"]
+    for rows, names, message in [
+        (np.zeros((2, 5)), columns[:5], "a column fixed_x"),
+        (np.zeros((0, 6)), columns, "no row"),
+        (np.array([[0.0] * 6, [np.inf] * 6]), columns, "row 1"),
+    ]:
+        table = tmp_path / "landmarks.csv"
+        pd.DataFrame(rows, columns=names).to_csv(table, index=False)
+        done = command(*base, table)
+        assert done.returncode == 3 and message in done.stderr and "landmarks.csv" in done.stderr, done.stderr
+    done = command(*base, tmp_path / "nowhere.csv")
+    assert done.returncode == 3 and "nowhere.csv" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_registrations_to_another_grid_are_refused(organ, run, tmp_path):
     made, folder = organ
     other = tmp_path / "atlas"

@@ -48,6 +48,10 @@ pub(super) struct Args {
     classifier: Option<String>,
     #[command(flatten)]
     atlas: Named,
+    /// Table of places that belong together (.csv or .parquet): columns moving_z, moving_y, moving_x, fixed_z, fixed_y,
+    /// fixed_x, in micrometres. They draw the map; --set register.landmark_weight=0 only measures by how much they are missed.
+    #[arg(long, value_name = "TABLE")]
+    landmarks: Option<String>,
     /// The sample is a part of what the atlas shows: a hemisphere, a slab, a brain with a lobe missing.
     #[arg(long)]
     partial: bool,
@@ -69,6 +73,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         assigned("detect.channel", args.channel.map(i64::from)),
         assigned("detect.memory", args.memory.map(|bytes| bytes as i64)),
         assigned("classifier.model", args.classifier.clone()),
+        assigned("landmarks.file", args.landmarks.clone()),
         assigned("register.partial", args.partial.then_some(true)),
         assigned("sample.anyway", args.trust.then_some(true)),
     ];

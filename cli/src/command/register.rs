@@ -47,6 +47,10 @@ pub(super) struct Args {
     /// Volume of the shape of the moving one, not 0 where it counts.
     #[arg(long, value_name = "VOLUME")]
     mask: Option<String>,
+    /// Table of places that belong together (.csv or .parquet): columns moving_z, moving_y, moving_x, fixed_z, fixed_y,
+    /// fixed_x, in micrometres. They draw the map; --set register.landmark_weight=0 only measures by how much they are missed.
+    #[arg(long, value_name = "TABLE")]
+    landmarks: Option<String>,
     /// The sample is a part of what the fixed volume shows: a hemisphere, a slab, a brain with a lobe missing.
     #[arg(long)]
     partial: bool,
@@ -70,6 +74,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         assigned("moving.mask", args.mask.clone()),
         assigned_three("fixed.spacing", args.fixed_spacing),
         assigned("fixed.orientation", args.fixed_orientation.clone()),
+        assigned("landmarks.file", args.landmarks.clone()),
         assigned("register.partial", args.partial.then_some(true)),
         assigned("trust.anyway", args.trust.then_some(true)),
         assigned("trust.memory", args.memory.map(|bytes| bytes as i64)),

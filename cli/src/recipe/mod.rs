@@ -26,10 +26,11 @@ pub use cluster::{Extras, cluster, cluster_counts};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
 pub use imaging::{
     AtlasOptions, BackgroundOptions, CellsConfig, CellsFiles, CellsSummary, ClassifierOptions, CountConfig, CountFiles,
-    CountSummary, DetectConfig, DetectFiles, DetectSummary, ImageOptions, PlacesOptions, RegisterConfig, RegisterFiles,
-    RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions, SegmentSummary, StitchConfig,
-    StitchFiles, StitchInputOptions, StitchSummary, TrackConfig, TrackInputOptions, TrackSummary, TrustOptions,
-    VolumeOptions, cells, count, detect, load_registration, register, save_registration, segment, stitch, track,
+    CountSummary, DetectConfig, DetectFiles, DetectSummary, ImageOptions, LandmarksOptions, PlacesOptions,
+    RegisterConfig, RegisterFiles, RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions,
+    SegmentSummary, StitchConfig, StitchFiles, StitchInputOptions, StitchSummary, TrackConfig, TrackInputOptions,
+    TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, load_registration, register, save_registration,
+    segment, stitch, track,
 };
 pub use input::{Input, Origin};
 pub(crate) use output::check_targets;

@@ -26,10 +26,8 @@ pub(super) struct Effort {
     pub(super) steps: Vec<usize>,
     /// Voxels to each side of the window of the correlation.
     pub(super) radius: usize,
-    /// Standard deviation of the smoothing of each step, in voxels of the level.
-    pub(super) step_smoothing: f64,
-    /// Standard deviation of the smoothing of the whole, in voxels of the level.
-    pub(super) total_smoothing: f64,
+    /// Standard deviations of the smoothing of each step and of the whole, in voxels of the level, at each level.
+    pub(super) smoothing: Vec<[f64; 2]>,
     /// Length of the longest displacement of a step, in voxels of the level.
     pub(super) step: f64,
     /// What lies beyond the moving image does not count.
@@ -59,10 +57,10 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
     // Ahead of the search, which needs the memory.
     let before = levels.last().map_or(0.0, |(fixed, moving)| {
         let still = [0, 1].map(|_| vec![0f32; 3 * fixed.image.len()]);
-        Running { anchors: None, ..Running::new(fixed, moving, map, effort, still) }.value(None)
+        Running { anchors: None, ..Running::new(fixed, moving, map, effort, [0.0; 2], still) }.value(None)
     });
     let mut after = 0.0;
-    for ((fixed, moving), &steps) in levels.iter().zip(&effort.steps) {
+    for (((fixed, moving), &steps), &smoothing) in levels.iter().zip(&effort.steps).zip(&effort.smoothing) {
         let (shape, spacing) = (fixed.image.shape, fixed.spacing);
         let start = match sides.take() {
             None => [vec![0f32; 3 * fixed.image.len()], vec![0f32; 3 * fixed.image.len()]],
@@ -70,7 +68,7 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
                 old.map(|side| refine(&side, old_shape, old_spacing, shape, spacing))
             }
         };
-        let mut level = Running::new(fixed, moving, map, effort, start);
+        let mut level = Running::new(fixed, moving, map, effort, smoothing, start);
         let mut values: Vec<f64> = Vec::with_capacity(steps);
         for step in 0..steps {
             stage.advance(1)?;
@@ -160,6 +158,8 @@ struct Running<'a> {
     /// Where each image has structure.
     structure: [Grid<f32>; 2],
     effort: &'a Effort,
+    /// Smoothing of each step and of the whole along each axis, in voxels.
+    smoothing: [[f64; 3]; 2],
     /// Window to each side along each axis.
     radius: [usize; 3],
     /// Voxel lengths relative to the shortest.
@@ -176,7 +176,14 @@ struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    fn new(fixed: &'a Level, moving: &'a Level, map: &Affine, effort: &'a Effort, sides: [Side; 2]) -> Self {
+    fn new(
+        fixed: &'a Level,
+        moving: &'a Level,
+        map: &Affine,
+        effort: &'a Effort,
+        smoothing: [f64; 2],
+        sides: [Side; 2],
+    ) -> Self {
         let n = fixed.image.len();
         let shortest = fixed.spacing.iter().copied().fold(f64::INFINITY, f64::min);
         let relative = fixed.spacing.map(|spacing| spacing / shortest);
@@ -194,6 +201,7 @@ impl<'a> Running<'a> {
                 found
             }),
             effort,
+            smoothing: smoothing.map(|sigma| relative.map(|relative| sigma / relative)),
             radius: relative.map(|relative| ((effort.radius as f64 / relative).round() as usize).max(1)),
             relative,
             sides,
@@ -291,9 +299,8 @@ impl<'a> Running<'a> {
             self.length = (1.2 * self.length).min(self.effort.step);
         }
         self.best = Some(value);
-        let sigma = self.relative.map(|relative| self.effort.step_smoothing / relative);
         for step in &mut steps {
-            smooth::<3>(step, shape, sigma);
+            smooth::<3>(step, shape, self.smoothing[0]);
             let relative = self.relative;
             let longest = step
                 .par_chunks(3 << 14)
@@ -316,8 +323,7 @@ impl<'a> Running<'a> {
             compose(&self.sides[side], &step, shape, &mut self.spare);
             std::mem::swap(&mut self.sides[side], &mut self.last[side]);
             std::mem::swap(&mut self.sides[side], &mut self.spare);
-            let sigma = self.relative.map(|relative| self.effort.total_smoothing / relative);
-            smooth::<3>(&mut self.sides[side], shape, sigma);
+            smooth::<3>(&mut self.sides[side], shape, self.smoothing[1]);
             unfold(&mut self.sides[side], shape, 4);
         }
         Ok(Some(value))

@@ -202,8 +202,7 @@ pub fn register(
         let effort = Effort {
             steps: options.iterations.clone(),
             radius: options.radius,
-            step_smoothing: options.step_smoothing,
-            total_smoothing: options.total_smoothing,
+            smoothing: options.smoothing(count),
             step: options.step,
             partial: options.partial,
             weights: weights.clone(),

@@ -38,10 +38,11 @@ zensaibo_core::options! {
         /// Voxels of a level to each side of the window in which images are correlated. Larger is slower and follows
         /// coarser structure.
         pub radius: usize = 2,
-        /// Smoothing of each step: standard deviation in voxels of a level. Larger makes stiffer deformations.
-        pub step_smoothing: f64 = 2.0,
-        /// Smoothing of the whole deformation after each step: standard deviation in voxels of a level.
-        pub total_smoothing: f64 = 0.7,
+        /// Smoothing of each step: standard deviation in voxels of a level. Larger makes stiffer deformations. One number
+        /// for all levels, or several of which the last is for the finest level and the first for all that remain.
+        pub step_smoothing: Vec<f64> = vec![4.0, 2.0],
+        /// Smoothing of the whole deformation after each step: as `step_smoothing`.
+        pub total_smoothing: Vec<f64> = vec![1.0, 0.7],
         /// Longest displacement of a step, in voxels of a level.
         pub step: f64 = 0.5,
     }
@@ -63,6 +64,13 @@ impl RegisterOptions {
         }
         let total: f64 = self.channel_weights.iter().sum();
         self.channel_weights.iter().map(|weight| weight / total).collect()
+    }
+
+    /// Smoothing of steps and of the whole at each of `levels` levels, from the coarsest.
+    pub(super) fn smoothing(&self, levels: usize) -> Vec<[f64; 2]> {
+        let of =
+            |values: &[f64], level: usize| values[(values.len() + level).saturating_sub(levels).min(values.len() - 1)];
+        (0..levels).map(|level| [of(&self.step_smoothing, level), of(&self.total_smoothing, level)]).collect()
     }
 
     fn check(&self) -> Result<()> {
@@ -87,9 +95,12 @@ impl RegisterOptions {
         if !(1..=16).contains(&self.radius) {
             return Err(Error::parameter("radius", "1 to 16 voxels", self.radius));
         }
+        for (name, values) in [("step_smoothing", &self.step_smoothing), ("total_smoothing", &self.total_smoothing)] {
+            if values.is_empty() || values.iter().any(|value| !(0.0..=50.0).contains(value)) {
+                return Err(Error::parameter(name, "one or more numbers from 0 to 50", format!("{values:?}")));
+            }
+        }
         for (name, value, most) in [
-            ("step_smoothing", self.step_smoothing, 50.0),
-            ("total_smoothing", self.total_smoothing, 50.0),
             ("step", self.step, 1.0),
             ("compression", self.compression, 100.0),
             ("landmark_weight", self.landmark_weight, 1e6),

@@ -302,3 +302,21 @@ fn channels_count_by_their_weights() {
         assert!((single.affine.shift[row] - double.affine.shift[row]).abs() < 0.5);
     }
 }
+
+#[test]
+fn the_finest_level_takes_the_last_smoothing_and_coarser_ones_the_first() {
+    let of = |step: &[f64], total: &[f64], levels| {
+        let options =
+            RegisterOptions { step_smoothing: step.to_vec(), total_smoothing: total.to_vec(), ..Default::default() };
+        options.smoothing(levels)
+    };
+    assert_eq!(of(&[4.0, 2.0], &[1.0], 4), [[4.0, 1.0], [4.0, 1.0], [4.0, 1.0], [2.0, 1.0]]);
+    assert_eq!(of(&[3.0], &[1.0, 0.7], 1), [[3.0, 0.7]]);
+    assert_eq!(of(&[5.0, 4.0, 3.0], &[3.0, 2.0, 1.0, 0.0], 2), [[4.0, 1.0], [3.0, 0.0]]);
+    for wrong in [vec![], vec![1.0, -1.0], vec![f64::NAN]] {
+        let options = RegisterOptions { total_smoothing: wrong, ..Default::default() };
+        let fixed = image(organ(SHAPE, UM, |p| p), UM, None);
+        let error = register(&fixed, &fixed, &[], &options, &Ctx::quiet()).unwrap_err().to_string();
+        assert!(error.contains("total_smoothing") && error.contains("0 to 50"), "{error}");
+    }
+}

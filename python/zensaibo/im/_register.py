@@ -423,8 +423,8 @@ def register(
     finest: float | None = None,
     iterations: Sequence[int] = (100, 100, 60, 20),
     radius: int = 2,
-    step_smoothing: float = 2.0,
-    total_smoothing: float = 0.7,
+    step_smoothing: float | Sequence[float] = (4.0, 2.0),
+    total_smoothing: float | Sequence[float] = (1.0, 0.7),
     step: float = 0.5,
     trust: bool = False,
     memory: int | str | None = None,
@@ -475,7 +475,8 @@ def register(
     radius
         Voxels of a level to each side of the windows.
     step_smoothing, total_smoothing
-        Standard deviations in voxels of a level: of each step, and of the whole after each step. Larger is stiffer.
+        Standard deviations in voxels of a level: of each step, and of the whole after each step. Larger is stiffer. One number
+        for all levels, or several of which the last is for the finest level and the first for all that remain.
     step
         Longest displacement of a step in voxels of a level, at most 1.
     trust
@@ -522,8 +523,8 @@ def register(
         finest=None if finest is None else float(finest),
         iterations=[int(n) for n in iterations],
         radius=radius,
-        step_smoothing=float(step_smoothing),
-        total_smoothing=float(total_smoothing),
+        step_smoothing=[float(sigma) for sigma in np.atleast_1d(step_smoothing)],
+        total_smoothing=[float(sigma) for sigma in np.atleast_1d(total_smoothing)],
         step=float(step),
     )
     stills, still_um = _channels(fixed, "fixed", fixed_spacing)

@@ -9,7 +9,7 @@ use zensaibo_imaging::stitch::{FuseOptions, StitchOptions};
 use zensaibo_imaging::track::TrackOptions;
 use zensaibo_io::volume::TileOrder;
 
-use super::{AtlasOptions, ImageOptions, PlacesOptions, SampleOptions, TrustOptions};
+use super::{AtlasOptions, ImageOptions, LandmarksOptions, PlacesOptions, SampleOptions, TrustOptions};
 use crate::recipe::sections::recipe_config;
 
 recipe_config! {
@@ -67,6 +67,8 @@ recipe_config! {
         fixed: ImageOptions,
         /// The atlas whose template stays where no fixed volume is named, and whose structures the report outlines.
         atlas: AtlasOptions,
+        /// Places that are known to belong together.
+        landmarks: LandmarksOptions,
         /// The search.
         register: RegisterOptions,
         /// What becomes of the result.
@@ -99,6 +101,8 @@ recipe_config! {
         atlas: AtlasOptions,
         /// The sample on its way into the atlas.
         sample: SampleOptions,
+        /// Places of sample and template that are known to belong together.
+        landmarks: LandmarksOptions,
         /// The search for the way into the atlas.
         register: RegisterOptions,
     }

@@ -7,6 +7,7 @@ mod config;
 mod count;
 mod detect;
 mod kept;
+mod landmarks;
 mod overlay;
 mod pictures;
 mod places;
@@ -26,6 +27,7 @@ pub use config::{
 };
 pub use count::{CountFiles, CountSummary, PlacesOptions, count};
 pub use detect::{DetectFiles, DetectSummary, detect};
+pub use landmarks::LandmarksOptions;
 pub use register::{ImageOptions, RegisterFiles, RegisterSummary, TrustOptions, register};
 pub use segment::{SegmentFiles, SegmentSummary, segment};
 pub use stitch::{StitchFiles, StitchSummary, stitch};

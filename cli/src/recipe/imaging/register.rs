@@ -123,6 +123,14 @@ pub(super) fn entries(quality: &Quality) -> Vec<(String, String)> {
     all.push(("stretches of the affine map".into(), format!("{a:.3}, {b:.3}, {c:.3}")));
     all.push(("folded voxels".into(), format!("{:.4} %", 100.0 * quality.folds)));
     all.push(("growth by the deformation".into(), format!("{:.2} to {:.2}", quality.growth[0], quality.growth[1])));
+    if !quality.landmark_errors.is_empty() {
+        let mut errors = quality.landmark_errors.clone();
+        errors.sort_by(f64::total_cmp);
+        let (n, most) = (errors.len(), errors[errors.len() - 1]);
+        let median = 0.5 * (errors[(n - 1) / 2] + errors[n / 2]);
+        let told = format!("median {median:.1} um, at most {most:.1} um");
+        all.push((format!("{n} landmarks are missed by"), told));
+    }
     all.push(("error of the way there and back".into(), format!("{:.2e} um", quality.inverse_error)));
     all
 }
@@ -188,10 +196,11 @@ pub fn register(
         let expected = format!("the shape of the fixed volume, {shape:?}");
         return Err(Error::data(DataFault::Shape, "atlas", expected, format!("{:?}", atlas.structure.shape)));
     }
+    let landmarks = config.landmarks.read()?;
     let laid = stages.run("register", |ctx| {
         let frame = Frame { time: config.moving.time, channel: config.moving.channel };
         let moving = sample(&moving, frame, config.moving.orientation.as_deref(), config.moving.mask.as_deref())?;
-        let (found, moving) = moving.register(&fixed, &[], &config.register, config.trust.memory, ctx)?;
+        let (found, moving) = moving.register(&fixed, &landmarks, &config.register, config.trust.memory, ctx)?;
         let note = format!("correlation {:.3}", found.quality.correlation);
         Ok((Laid { found, moving }, note))
     })?;

@@ -263,12 +263,19 @@ fn registered(
 ) -> Result<Laid> {
     // What becomes of the result does not change it.
     let own = SampleOptions { anyway: false, ..config.sample.clone() };
-    let options =
-        [json!(config.register), json!(own), json!(config.input), json!(config.atlas), json!(config.background)];
+    let options = [
+        json!(config.register),
+        json!(own),
+        json!(config.input),
+        json!(config.atlas),
+        json!(config.background),
+        json!(config.landmarks),
+    ];
     let options: Vec<String> = options.iter().map(ToString::to_string).chain([format!("{frame:?}")]).collect();
     let mut inputs = vec![path.to_path_buf()];
     inputs.extend(config.atlas.files());
     inputs.extend(config.sample.mask.as_ref().map(Into::into));
+    inputs.extend(config.landmarks.file.as_ref().map(Into::into));
     let inputs: Vec<&Path> = inputs.iter().map(AsRef::as_ref).collect();
     let key = key(&options, &inputs);
     let folder = kept.path(REGISTRATION);
@@ -281,9 +288,10 @@ fn registered(
             Ok((Laid { found, moving }, "from the earlier run".into()))
         });
     }
+    let landmarks = config.landmarks.read()?;
     let fixed = template(atlas).ok_or_else(|| Error::Internal("an atlas without template".into()))?;
     let outcome = stages.run("register", |ctx| {
-        let (found, moving) = moving.register(&fixed, &[], &config.register, budget.blocks, ctx)?;
+        let (found, moving) = moving.register(&fixed, &landmarks, &config.register, budget.blocks, ctx)?;
         let quality = &found.quality;
         let note = format!("correlation {:.3}, overlap {:.3}", quality.correlation, quality.overlap);
         Ok((Laid { found, moving }, note))
