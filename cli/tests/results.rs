@@ -3,7 +3,7 @@
 mod common;
 
 use common::{CELLS, GENES, SMALL, cluster, errors, example, names, zensaibo};
-use zensaibo_cli::recipe::{ClusterConfig, Extras, Input, Origin, cluster_counts};
+use zensaibo_cli::recipe::{About, ClusterConfig, Extras, Input, Origin, cluster_counts};
 use zensaibo_core::Ctx;
 use zensaibo_core::parallel::with_threads;
 use zensaibo_io::{AnnDataFile, Column, TenxOptions, Value, read_counts};
@@ -127,7 +127,8 @@ fn memory_gives_what_the_file_gives() {
     assert_eq!(cluster(&input, &from_file, &SMALL).status.code(), Some(0));
     let ctx = Ctx::quiet();
     let counts = read_counts(&input, &TenxOptions::default(), &ctx).unwrap();
-    let held = Input { matrix: counts.matrix, obs: counts.obs, var: counts.var, origin: Origin::default() };
+    let about = About { obs: counts.obs, var: counts.var, origin: Origin::default() };
+    let held = Input { matrix: Box::new(counts.matrix), about };
     let summary =
         with_threads(Some(2), || cluster_counts(held, &from_memory, &config(), Extras::default(), &(), &ctx)).unwrap();
     assert_eq!(summary.clusters.len(), 4);

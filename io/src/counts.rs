@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use zensaibo_core::data::Csr;
+use zensaibo_core::matrix::RowBlocks;
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, Error, Result};
 
 use crate::detect::{Format, detect};
 use crate::h5ad::AnnDataFile;
+use crate::rows::FileRows;
 use crate::table::Table;
 use crate::tenx::{TenxFile, TenxOptions, read_folder, read_market};
 
@@ -52,6 +54,70 @@ impl Counts {
         matrix.indices.truncate(write);
         matrix.values.truncate(write);
         matrix.n_cols = kept.len();
+    }
+}
+
+/// Counts with the tables of both sides, the matrix still in its file where that can be read by rows.
+pub struct OpenCounts {
+    /// The matrix.
+    pub matrix: CountsMatrix,
+    /// Cells, as many as rows.
+    pub obs: Table,
+    /// Genes, as many as columns (of those that are kept).
+    pub var: Table,
+    /// What kind of file they come from.
+    pub format: Format,
+}
+
+/// Where counts are.
+pub enum CountsMatrix {
+    /// In their file: the rows, and which of its columns count.
+    File(FileRows, Vec<bool>),
+    /// In memory: what comes as text.
+    Memory(Csr),
+}
+
+/// Opens the counts of an h5ad (`X`, or `layer`), a 10x file or folder or a Matrix Market file. The matrix of an HDF5 file is
+/// not read (8 bytes per row; one stored by columns is read, 8 bytes per value); text is.
+///
+/// # Errors
+/// As [`read_counts`]; [`Error::Parameter`] for a layer of a file without layers; [`Error::Key`] for one that is not there.
+pub fn open_counts(
+    path: impl AsRef<Path>,
+    layer: Option<&str>,
+    options: &TenxOptions,
+    ctx: &Ctx,
+) -> Result<OpenCounts> {
+    options.validate()?;
+    let path = path.as_ref();
+    let format = detect(path)?;
+    if let (Some(layer), false) = (layer, format == Format::H5ad) {
+        let expected = format!("unset for a file without layers ({})", format.name());
+        return Err(Error::parameter("layer", expected, layer));
+    }
+    match format {
+        Format::H5ad => {
+            let slot = layer.map_or("X".to_string(), |layer| format!("layers/{layer}"));
+            let file = AnnDataFile::open(path)?;
+            let (rows, obs, var) = (file.rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?);
+            if (obs.len(), var.len()) != (rows.n_rows(), rows.n_cols()) {
+                let expected = format!("{} x {} entries, as obs and var say", obs.len(), var.len());
+                return Err(Error::format(path, slot, expected, format!("{} x {}", rows.n_rows(), rows.n_cols())));
+            }
+            let all = vec![true; rows.n_cols()];
+            Ok(OpenCounts { matrix: CountsMatrix::File(rows, all), obs, var, format })
+        }
+        Format::TenxV2 | Format::TenxV3 => {
+            let file = TenxFile::open(path, options)?;
+            let rows = file.rows(ctx)?;
+            let kept: Vec<usize> = (0..file.kept.len()).filter(|&gene| file.kept[gene]).collect();
+            let var = file.var.take(&kept);
+            Ok(OpenCounts { matrix: CountsMatrix::File(rows, file.kept), obs: file.obs, var, format })
+        }
+        _ => {
+            let Counts { matrix, obs, var, format } = read_counts(path, options, ctx)?;
+            Ok(OpenCounts { matrix: CountsMatrix::Memory(matrix), obs, var, format })
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! What a file is, is found by its content ([`detect`]). Doors, from the simplest:
 //!
-//! - [`read_counts`]: matrix and both tables of any of these, in memory.
+//! - [`read_counts`]: matrix and both tables of any of these, in memory; [`open_counts`] leaves the matrix in the file.
 //! - [`AnnDataFile`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
 //!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
 //!   as the matrix in memory.
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
+//! - [`ScratchStore`]: packed blocks of a matrix in memory and, beyond a limit, in a scratch file.
 //! - [`inspect`] and [`convert`].
 //! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
 //! - [`open_volume`]: volumes of microscopes, read by regions ([`volume`]).
@@ -43,6 +44,7 @@ mod h5;
 pub mod h5ad;
 mod inspect;
 mod rows;
+mod scratch;
 mod table;
 pub mod tenx;
 mod value;
@@ -52,11 +54,12 @@ pub mod volume;
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
 pub use convert::convert;
-pub use counts::{Counts, read_counts};
+pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};
 pub use h5ad::{AnnDataFile, AnnDataWriter, WriteOptions};
 pub use inspect::{Inspection, Slot, inspect};
 pub use rows::{FileRows, MatrixLayout};
+pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};
 pub use tenx::{TenxFile, TenxOptions, VarNames, read_folder, read_market};
 pub use value::{RecordField, SparseArray, Value};

@@ -350,6 +350,11 @@ impl FileRows {
         Ok(Self { matrix, held, entries, buffers: Mutex::default() })
     }
 
+    /// Type of the values in the file.
+    pub fn dtype(&self) -> Dtype {
+        self.matrix.values.dtype
+    }
+
     /// How the file lays the matrix out.
     pub fn layout(&self) -> MatrixLayout {
         self.matrix.layout

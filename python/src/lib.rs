@@ -1,7 +1,7 @@
 //! The Python extension `zensaibo._core`: a thin layer. Algorithms live in `zensaibo-core`, files in `zensaibo-io`.
 //!
 //! One file per subject, each with a `register`. What all share: [`run`] (GIL, Ctrl-C, progress, errors),
-//! [`matrix`] (scipy and numpy matrices as sources), [`errors`] (one Python class per fault).
+//! [`matrix`] (scipy and numpy matrices as sources), [`file_matrix`] (those in files), [`errors`] (one Python class per fault).
 
 mod aggregate;
 mod atlas_files;
@@ -14,6 +14,7 @@ mod detect;
 mod downsample;
 mod errors;
 mod fate;
+mod file_matrix;
 mod filters;
 mod hvg;
 mod integrate;
@@ -57,6 +58,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         errors::register,
         options::register,
         matrix::register,
+        file_matrix::register,
         integrate::register,
         io::register,
         combat::register,

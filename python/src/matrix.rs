@@ -1,11 +1,13 @@
-//! scipy.sparse and numpy matrices as sources, without copying where their types allow it.
+//! scipy.sparse and numpy matrices, and those in files, as sources; without copying where their types allow it.
 
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_core::Result;
 use zensaibo_core::data::Csr;
-use zensaibo_core::matrix::{DenseView, IndexSlice, RowBlocks, SparseView, ValueSlice};
+use zensaibo_core::matrix::{DenseView, IndexSlice, Lazy, RowBlocks, SparseView, ValueSlice};
+
+use crate::file_matrix::{Chain, PyFileMatrix};
 
 /// A one-dimensional or flattened numpy array of any number type we take, held for reading.
 pub(crate) enum Held<'py> {
@@ -71,13 +73,14 @@ impl<'py> Held<'py> {
     }
 }
 
-/// A matrix of cells x genes handed in from Python: scipy CSR (matrix or array), CSC, or a dense numpy array.
+/// A matrix of cells x genes handed in from Python: scipy CSR (matrix or array), CSC, a dense numpy array, or one in a file.
 ///
-/// CSR and dense are borrowed; CSC is turned into rows once (a copy of the matrix).
+/// CSR and dense are borrowed; CSC is turned into rows once (a copy of the matrix); a file is read block by block.
 pub(crate) enum Matrix<'py> {
     Csr { shape: (usize, usize), indptr: Held<'py>, indices: Held<'py>, values: Held<'py> },
     Csc { shape: (usize, usize), indptr: Held<'py>, indices: Held<'py>, values: Held<'py> },
     Dense { shape: (usize, usize), values: Held<'py> },
+    File { shape: (usize, usize), chain: Chain },
 }
 
 /// What a [`Matrix`] becomes on the Rust side.
@@ -85,6 +88,7 @@ pub(crate) enum Source<'a> {
     Sparse(SparseView<'a>),
     Dense(DenseView<'a>),
     Owned(Csr),
+    File(Lazy<'a>),
 }
 
 impl Source<'_> {
@@ -93,6 +97,7 @@ impl Source<'_> {
             Self::Sparse(view) => view,
             Self::Dense(view) => view,
             Self::Owned(matrix) => matrix,
+            Self::File(chain) => chain,
         }
     }
 }
@@ -102,6 +107,7 @@ pub(crate) enum Parts<'a> {
     Csr((usize, usize), IndexSlice<'a>, IndexSlice<'a>, ValueSlice<'a>),
     Csc((usize, usize), IndexSlice<'a>, IndexSlice<'a>, ValueSlice<'a>),
     Dense((usize, usize), ValueSlice<'a>),
+    File(&'a Chain),
 }
 
 impl<'a> Parts<'a> {
@@ -118,6 +124,7 @@ impl<'a> Parts<'a> {
                 Source::Owned(gathered.transpose())
             }
             Self::Dense((n, m), values) => Source::Dense(DenseView::new(n, m, values)?),
+            Self::File(chain) => Source::File(chain.lazy()?),
         })
     }
 }
@@ -127,6 +134,10 @@ impl<'py> Matrix<'py> {
     ///
     /// Columns must be sorted and unique within rows; the Python face sees to that.
     pub(crate) fn new(object: &Bound<'py, PyAny>, name: &str) -> PyResult<Self> {
+        if let Ok(file) = object.cast::<PyFileMatrix>() {
+            let file = file.get();
+            return Ok(Self::File { shape: file.shape, chain: file.chain.clone() });
+        }
         if let Ok(format) = object.getattr("format").and_then(|format| format.extract::<String>()) {
             let shape: (usize, usize) = object.getattr("shape")?.extract()?;
             let part = |part: &str| Held::new(&object.getattr(part)?, &format!("{name}.{part}"));
@@ -150,7 +161,10 @@ impl<'py> Matrix<'py> {
     /// Rows and columns.
     pub(crate) fn shape(&self) -> (usize, usize) {
         match self {
-            Self::Csr { shape, .. } | Self::Csc { shape, .. } | Self::Dense { shape, .. } => *shape,
+            Self::Csr { shape, .. }
+            | Self::Csc { shape, .. }
+            | Self::Dense { shape, .. }
+            | Self::File { shape, .. } => *shape,
         }
     }
 
@@ -164,6 +178,7 @@ impl<'py> Matrix<'py> {
                 Parts::Csc(*shape, indptr.indices("indptr")?, indices.indices("indices")?, values.values()?)
             }
             Self::Dense { shape, values } => Parts::Dense(*shape, values.values()?),
+            Self::File { chain, .. } => Parts::File(chain),
         })
     }
 }

@@ -10,9 +10,10 @@ use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
-    CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, cells, cluster, cluster_counts,
+    About, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, cells, cluster,
+    cluster_counts,
 };
-use zensaibo_core::matrix::collect;
+use zensaibo_core::matrix::Lazy;
 use zensaibo_core::progress::CancelToken;
 use zensaibo_core::{Error, Result};
 use zensaibo_io::{Column, Table, Values};
@@ -35,26 +36,35 @@ fn told(summary: Result<ClusterSummary>) -> Result<(String, String)> {
 
 /// Runs the recipe on a file. Returns the summary as JSON and as text.
 #[pyfunction]
-#[pyo3(signature = (input, output, toml, report=None, threads=None, progress=None))]
+#[pyo3(signature = (input, output, toml, report=None, memory=None, scratch=None, checkpoints=None, threads=None, progress=None))]
 fn recipe_file(
     py: Python<'_>,
     input: PathBuf,
     output: PathBuf,
     toml: String,
     report: Option<PathBuf>,
+    memory: Option<u64>,
+    scratch: Option<PathBuf>,
+    checkpoints: Option<PathBuf>,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(String, String)> {
     let config = config_of(py, &toml)?;
     run::run(py, threads, progress, |ctx| {
-        let extras = Extras { report: report.as_deref(), time: None };
+        let extras = Extras {
+            report: report.as_deref(),
+            time: None,
+            memory,
+            scratch: scratch.as_deref(),
+            checkpoints: checkpoints.as_deref(),
+        };
         told(cluster(&input, &output, &config, extras, &(), ctx))
     })
 }
 
 /// Runs the recipe on a matrix with the tables of cells and genes. Returns the summary as JSON and as text.
 #[pyfunction]
-#[pyo3(signature = (matrix, obs, var, name, output, toml, report=None, threads=None, progress=None))]
+#[pyo3(signature = (matrix, obs, var, name, output, toml, report=None, memory=None, scratch=None, threads=None, progress=None))]
 fn recipe_counts(
     py: Python<'_>,
     matrix: &Bound<'_, PyAny>,
@@ -64,6 +74,8 @@ fn recipe_counts(
     output: PathBuf,
     toml: String,
     report: Option<PathBuf>,
+    memory: Option<u64>,
+    scratch: Option<PathBuf>,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<(String, String)> {
@@ -72,11 +84,12 @@ fn recipe_counts(
     let held = Matrix::new(matrix, "X")?;
     let parts = held.parts()?;
     run::run(py, threads, progress, |ctx| {
-        // The recipe cuts its matrix in place, so it works on a copy of its own.
-        let matrix = collect(parts.source()?.rows(), ctx)?;
+        let source = parts.source()?;
+        let matrix = Box::new(Lazy::new(source.rows()));
         let origin = Origin { name, format: "AnnData in memory".into(), ..Default::default() };
-        let extras = Extras { report: report.as_deref(), time: None };
-        told(cluster_counts(Input { matrix, obs, var, origin }, &output, &config, extras, &(), ctx))
+        let extras = Extras { report: report.as_deref(), memory, scratch: scratch.as_deref(), ..Default::default() };
+        let input = Input { matrix, about: About { obs, var, origin } };
+        told(cluster_counts(input, &output, &config, extras, &(), ctx))
     })
 }
 

@@ -35,11 +35,19 @@ def start(adata: AnnData, copy: bool) -> AnnData:
     return adata
 
 
-def as_matrix(matrix: Any, name: str = "X") -> Any:
+def as_matrix(matrix: Any, name: str = "X", *, stream: bool = False) -> Any:
     """``matrix`` as csr, csc or C-ordered numpy array of a type that the extension takes.
 
-    No copy is made where none is needed. Unsorted or repeated column indices are put right in a copy.
+    No copy is made where none is needed. Unsorted or repeated column indices are put right in a copy. What lies in an HDF5
+    file (a `zensaibo.io.FileMatrix`, the matrix of a backed AnnData) is read; with `stream` it stays there, and a handle comes back
+    that the extension reads block by block.
     """
+    stored = _in_file(matrix)
+    if stored is not None:
+        if stream:
+            return stored
+        values, indices, indptr = stored.collect()
+        return sparse.csr_matrix((values, indices, indptr), shape=stored.shape)
     if sparse.issparse(matrix):
         if matrix.format not in ("csr", "csc"):
             matrix = matrix.tocsr()
@@ -55,6 +63,23 @@ def as_matrix(matrix: Any, name: str = "X") -> Any:
     if array.dtype not in _VALUE_TYPES:
         array = array.astype(_wider(array.dtype, name))
     return np.ascontiguousarray(array)
+
+
+def _in_file(matrix: Any) -> Any:
+    """The handle of a matrix in an HDF5 file; None for any other."""
+    from . import _core
+
+    if isinstance(matrix, _core.FileMatrix):
+        return matrix
+    if isinstance(getattr(matrix, "_core", None), _core.FileMatrix):
+        return matrix._core
+    # anndata's sparse datasets have a group, h5py's dense ones are datasets.
+    place = getattr(matrix, "group", matrix)
+    file = getattr(place, "file", None)
+    if isinstance(getattr(file, "filename", None), str) and isinstance(getattr(place, "name", None), str):
+        file.flush()
+        return _core.FileMatrix(file.filename, place.name.strip("/"))
+    return None
 
 
 def as_dense(matrix: Any, name: str, dtype: Any = np.float32) -> np.ndarray:
@@ -76,9 +101,15 @@ def _wider(dtype: np.dtype, name: str) -> np.dtype:
 
 
 def get_matrix(
-    adata: AnnData, *, layer: str | None = None, use_raw: bool = False, obsm: str | None = None, allow_empty: bool = False
+    adata: AnnData,
+    *,
+    layer: str | None = None,
+    use_raw: bool = False,
+    obsm: str | None = None,
+    allow_empty: bool = False,
+    stream: bool = False,
 ) -> Any:
-    """X, a layer, ``raw.X`` or an obsm array, ready for the extension (see `as_matrix`)."""
+    """X, a layer, ``raw.X`` or an obsm array, ready for the extension (see `as_matrix`, also for `stream`)."""
     if sum((layer is not None, use_raw, obsm is not None)) > 1:
         raise ParameterError("parameters `layer`, `use_raw`, `obsm`: expected at most one of them, found several")
     if layer is not None:
@@ -93,12 +124,27 @@ def get_matrix(
         name, matrix = "X", adata.X
         if matrix is None:
             raise EmptyDataError("`adata.X`: expected a matrix, found None")
-    if adata.isbacked and not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
+    if adata.isbacked and not stream and not sparse.issparse(matrix) and not isinstance(matrix, np.ndarray):
         matrix = matrix[:] if not hasattr(matrix, "to_memory") else matrix.to_memory()
-    matrix = as_matrix(matrix, name)
+    matrix = as_matrix(matrix, name, stream=stream)
     if not allow_empty and 0 in matrix.shape:
         raise EmptyDataError(f"`adata.{name}`: expected at least one cell and one gene, found shape {matrix.shape}")
     return matrix
+
+
+def set_matrix(adata: AnnData, matrix: Any, *, layer: str | None = None, obsm: str | None = None) -> None:
+    """Puts a matrix in place of X, of a layer or of an obsm array. X of a backed AnnData is a file, which is not changed."""
+    if layer is not None:
+        adata.layers[layer] = matrix
+    elif obsm is not None:
+        adata.obsm[obsm] = matrix
+    elif adata.isbacked:
+        raise ParameterError(
+            f"`adata.X`: expected a matrix in memory to change, found an AnnData backed by {adata.filename}; "
+            "zensaibo.io.open_matrix(...).normalize_total().log1p() changes values as they are read, adata.to_memory() reads them"
+        )
+    else:
+        adata.X = matrix
 
 
 def _fetch(mapping: Any, key: str, container: str) -> Any:

@@ -103,6 +103,18 @@ def rank_genes_groups(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
+class FileMatrix:
+    shape: tuple[int, int]
+    path: Any
+    key: str
+    def __init__(self, path: str, key: str = "X") -> None: ...
+    dtype: Any
+    def collect(self, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any, Any]: ...
+    def select_rows(self, mask: list[bool]) -> FileMatrix: ...
+    def select_columns(self, mask: list[bool]) -> FileMatrix: ...
+    def divide_rows(self, divisors: list[float]) -> FileMatrix: ...
+    def log1p(self, base: float | None = None) -> FileMatrix: ...
+
 class Simulation:
     n_blocks: int
     shape: tuple[int, int]
@@ -127,7 +139,15 @@ def layout_score(
     progress: Progress = None,
 ) -> float: ...
 def recipe_file(
-    input: str, output: str, toml: str, report: str | None = None, threads: int | None = None, progress: Progress = None
+    input: str,
+    output: str,
+    toml: str,
+    report: str | None = None,
+    memory: int | None = None,
+    scratch: str | None = None,
+    checkpoints: str | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
 ) -> tuple[str, str]: ...
 def recipe_counts(
     matrix: Any,
@@ -137,6 +157,8 @@ def recipe_counts(
     output: str,
     toml: str,
     report: str | None = None,
+    memory: int | None = None,
+    scratch: str | None = None,
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[str, str]: ...

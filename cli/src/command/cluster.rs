@@ -7,6 +7,7 @@ use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
 use super::options::{carry_out, now};
+use super::volume::memory;
 use crate::recipe::{ClusterConfig, Extras, cluster};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
@@ -18,7 +19,8 @@ use crate::recipe::{ClusterConfig, Extras, cluster};
 #[command(after_help = "Examples:\n  \
     zensaibo cluster filtered_feature_bc_matrix.h5 -o out.h5ad --report report.html\n  \
     zensaibo cluster counts.h5ad -o out.h5ad --set filter.max_pct_mito=5 --set leiden.resolution=0.8\n  \
-    zensaibo config cluster > my.toml; zensaibo cluster counts.h5ad -o out.h5ad --config my.toml")]
+    zensaibo config cluster > my.toml; zensaibo cluster counts.h5ad -o out.h5ad --config my.toml\n  \
+    zensaibo cluster atlas.h5ad -o out.h5ad --memory 4GiB --checkpoints out.stages/")]
 pub(super) struct Args {
     /// Raw counts: h5ad, 10x HDF5, a 10x folder, or Matrix Market.
     input: PathBuf,
@@ -37,6 +39,16 @@ pub(super) struct Args {
     /// Seed of every stage that draws random numbers.
     #[arg(short, long)]
     seed: Option<u32>,
+    /// Memory that the run may take, such as 4GiB; counts that do not fit go to a scratch file. The result has the same bits.
+    #[arg(long, value_name = "SIZE", value_parser = memory)]
+    memory: Option<u64>,
+    /// Folder of the scratch file; that of the output by default. The file has no name and goes with the process.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+    /// Folder in which finished stages are kept until the output is written: after a run was killed, the same command goes
+    /// on from there.
+    #[arg(long, value_name = "DIR")]
+    checkpoints: Option<PathBuf>,
     /// Also write a report, one self-contained HTML page.
     #[arg(short, long, value_name = "REPORT.html")]
     report: Option<PathBuf>,
@@ -48,7 +60,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let config = options(args)?;
     let time = now();
-    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
+    let extras = Extras {
+        report: args.report.as_deref(),
+        time: Some(&time),
+        memory: args.memory,
+        scratch: args.scratch.as_deref(),
+        checkpoints: args.checkpoints.as_deref(),
+    };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         Ok(cluster(&args.input, &args.output, &config, extras, terminal, ctx)?.text())
     })

@@ -3,20 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use zensaibo_core::data::Csr;
 use zensaibo_core::graph::Graph;
 use zensaibo_core::hvg::{Hvg, HvgInput, highly_variable_genes};
 use zensaibo_core::knn::Neighbors;
 use zensaibo_core::leiden::{Leiden, leiden};
-use zensaibo_core::markers::{Grouping, RankedGenes, rank_genes_groups};
-use zensaibo_core::matrix::Lazy;
+use zensaibo_core::markers::{Grouping, RankGenesOptions, RankedGenes, rank_genes_groups};
+use zensaibo_core::matrix::{Lazy, PackedRows, RowBlocks, count_entries};
 use zensaibo_core::normalize::size_factors;
-use zensaibo_core::pca::{Pca, pca};
+use zensaibo_core::pca::{Pca, PcaOptions, pca};
 use zensaibo_core::umap::{Umap, umap};
-use zensaibo_core::{Ctx, Result};
+use zensaibo_core::{Ctx, Error, Result};
 
+use super::budget::Budget;
+use super::checkpoints::Checkpoints;
 use super::columns::GeneColumns;
-use super::input::{self, Input};
+use super::input::{self, About, Input};
 use super::quality::{Kept, Quality, filter, quality};
 use super::sections::within;
 use super::stages::Stages;
@@ -34,18 +35,29 @@ pub struct Extras<'a> {
     pub report: Option<&'a Path>,
     /// When the run was made, as text for the report; left out when `None`.
     pub time: Option<&'a str>,
+    /// Bytes that the process may take (`cluster` alone); any when `None`. What does not fit goes to a scratch file.
+    pub memory: Option<u64>,
+    /// Folder of the scratch file; that of the output when `None`.
+    pub scratch: Option<&'a Path>,
+    /// Folder in which finished stages are kept until the output is written (`cluster` of a file alone).
+    pub checkpoints: Option<&'a Path>,
 }
 
 /// Runs the recipe on a file (h5ad, 10x HDF5, 10x folder, Matrix Market) and writes an h5ad.
 ///
 /// The output has the kept cells and genes, log-normalised X, raw counts as a layer, and the results in scanpy's
 /// slots. It is written beside and renamed: an error or an interruption leaves an old file as it was. Runs on the
-/// current thread pool; the same bits for any number of threads. Memory: 8 bytes per stored count, plus a few
-/// hundred bytes per cell; the log-normalised matrix is never held.
+/// current thread pool; the same bits for any number of threads, with a limit of memory and without, and after a run that
+/// was killed went on from its checkpoints.
+///
+/// The file is read once. Memory: up to 6 bytes per count (as read, and as kept), 8 per count of a variable gene, and
+/// about 2 kB per cell; with `extras.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes
+/// per count and copy on disk). The log-normalised matrix is never held.
 ///
 /// # Errors
 /// [`zensaibo_core::Error::Parameter`] for options out of range or an output that cannot be written;
 /// [`zensaibo_core::Error::Format`], [`zensaibo_core::Error::Data`] for bad input;
+/// [`zensaibo_core::Error::Limit`] for a memory that does not do, with one that would;
 /// [`zensaibo_core::Error::Interrupted`]; [`zensaibo_core::Error::Io`].
 pub fn cluster(
     input: &Path,
@@ -57,22 +69,26 @@ pub fn cluster(
 ) -> Result<ClusterSummary> {
     config.validate()?;
     output::check_targets(output, extras.report, Some(input))?;
+    let checkpoints = Checkpoints::open(extras.checkpoints, Some(input))?;
+    let limits = |cells| Budget::new(extras.memory, scratch(output, extras), cells, config);
     let mut stages = Stages::new(hooks, ctx);
-    let input = stages.run("read", |ctx| {
-        let input = input::read(input, &config.input, &config.tenx, ctx)?;
-        let shape = shape_text(input.matrix.n_rows, input.matrix.n_cols);
-        let note = format!("{shape}, {} counts above 0, {}", grouped(input.matrix.nnz() as u64), input.origin.format);
-        Ok((input, note))
+    let (input, budget) = stages.run("read", |ctx| {
+        let (input, budget) = input::read(input, config, &limits, ctx)?;
+        let shape = shape_text(input.matrix.n_rows(), input.matrix.n_cols());
+        let entries = grouped(input.matrix.n_entries() as u64);
+        let note = format!("{shape}, {entries} counts above 0, {}", input.about.origin.format);
+        Ok(((input, budget), note))
     })?;
-    finish(input, output, config, extras, stages)
+    finish(input, output, config, extras, &budget, checkpoints, stages)
 }
 
-/// As [`cluster`], on counts in memory. `config.input.layer` and `config.tenx` have no meaning here.
+/// As [`cluster`], on counts in memory. `config.input.layer` and `config.tenx` have no meaning here; checkpoints are refused,
+/// since what is in memory is gone with the process.
 ///
 /// # Errors
 /// As [`cluster`].
 pub fn cluster_counts(
-    input: Input,
+    input: Input<'_>,
     output: &Path,
     config: &ClusterConfig,
     extras: Extras<'_>,
@@ -81,17 +97,28 @@ pub fn cluster_counts(
 ) -> Result<ClusterSummary> {
     config.validate()?;
     output::check_targets(output, extras.report, None)?;
-    finish(input, output, config, extras, Stages::new(hooks, ctx))
+    if let Some(folder) = extras.checkpoints {
+        return Err(Error::parameter("checkpoints", "none for counts in memory", folder.display()));
+    }
+    let budget = Budget::new(extras.memory, scratch(output, extras), input.matrix.n_rows(), config)?;
+    finish(input, output, config, extras, &budget, Checkpoints::open(None, None)?, Stages::new(hooks, ctx))
+}
+
+/// Where the scratch file lies.
+fn scratch<'a>(output: &'a Path, extras: Extras<'a>) -> &'a Path {
+    extras.scratch.unwrap_or_else(|| output::folder_of(output))
 }
 
 fn finish(
-    input: Input,
+    input: Input<'_>,
     output: &Path,
     config: &ClusterConfig,
     extras: Extras<'_>,
+    budget: &Budget<'_>,
+    mut checkpoints: Checkpoints,
     mut stages: Stages<'_>,
 ) -> Result<ClusterSummary> {
-    let done = analyse(input, config, &mut stages)?;
+    let done = analyse(input, config, extras.report.is_some(), budget, &mut checkpoints, &mut stages)?;
     stages.run("write", |ctx| {
         let bytes = output::write(&done, config, output, ctx)?;
         Ok(((), crate::measure::bytes_text(bytes)))
@@ -103,13 +130,16 @@ fn finish(
         output::write_text(path, &page)?;
         summary.report = Some(path.display().to_string());
     }
+    checkpoints.end()?;
     Ok(summary)
 }
 
 /// Everything that the stages found.
 pub(super) struct Clustered {
-    /// The input, cut to the kept cells and genes.
-    pub(super) input: Input,
+    /// What is known of the input, cut to the kept cells and genes.
+    pub(super) input: About,
+    /// Their counts.
+    pub(super) counts: PackedRows,
     pub(super) cells_read: usize,
     pub(super) genes_read: usize,
     pub(super) quality: Quality,
@@ -126,7 +156,7 @@ pub(super) struct Clustered {
     pub(super) umap: Umap,
     /// Tables of the tested clusters, and which clusters those are.
     pub(super) markers: Option<(RankedGenes, Vec<usize>)>,
-    /// Expression of the best markers.
+    /// Expression of the best markers, where a report asks for it.
     pub(super) columns: GeneColumns,
     pub(super) notes: Vec<String>,
 }
@@ -134,7 +164,7 @@ pub(super) struct Clustered {
 impl Clustered {
     /// Log-normalised expression of the kept cells and genes, computed as it is read.
     pub(super) fn expression(&self) -> Result<Lazy<'_>> {
-        expression(&self.input.matrix, &self.divisors)
+        expression(&self.counts, &self.divisors)
     }
 
     /// The best markers of a cluster: rank in its table, and gene.
@@ -151,8 +181,8 @@ impl Clustered {
         ClusterSummary {
             cells_read: self.cells_read,
             genes_read: self.genes_read,
-            cells: self.input.matrix.n_rows,
-            genes: self.input.matrix.n_cols,
+            cells: self.counts.n_rows(),
+            genes: self.counts.n_cols(),
             n_variable: self.hvg.highly_variable.iter().filter(|&&chosen| chosen).count(),
             modularity: self.leiden.modularity,
             clusters: (0..self.sizes.len())
@@ -170,73 +200,106 @@ impl Clustered {
 }
 
 /// Counts divided by the cells' factors, log1p taken.
-fn expression<'a>(counts: &'a Csr, divisors: &[f64]) -> Result<Lazy<'a>> {
+fn expression<'a>(counts: &'a PackedRows, divisors: &[f64]) -> Result<Lazy<'a>> {
     Ok(Lazy::new(counts).divide_rows(divisors.to_vec())?.log1p(None))
 }
 
-fn analyse(mut input: Input, config: &ClusterConfig, stages: &mut Stages<'_>) -> Result<Clustered> {
+fn analyse(
+    mut input: Input<'_>,
+    config: &ClusterConfig,
+    report: bool,
+    budget: &Budget<'_>,
+    checkpoints: &mut Checkpoints,
+    stages: &mut Stages<'_>,
+) -> Result<Clustered> {
     let mut notes = Vec::new();
-    let (cells_read, genes_read) = (input.matrix.n_rows, input.matrix.n_cols);
+    let (cells_read, genes_read) = (input.matrix.n_rows(), input.matrix.n_cols());
     let quality = stages.run("qc", |ctx| {
         input::check(&mut input, &config.input, &mut notes, ctx)?;
-        let found = quality(&input.matrix, &input.var.index, &config.qc, &config.filter, &mut notes, ctx)?;
+        let genes = &input.about.var.index;
+        let found = quality(&*input.matrix, genes, &config.qc, &config.filter, &mut notes, ctx)?;
         let mito = found.mito.iter().filter(|&&mito| mito).count();
         Ok((found, counted(mito, "mitochondrial gene")))
     })?;
-    let kept = stages.run("filter", |ctx| {
-        let kept = filter(&mut input.matrix, &quality, &config.filter, ctx)?;
+    let Input { matrix, about: mut input } = input;
+    let (kept, counts) = stages.run("filter", |ctx| {
+        let kept = filter(&*matrix, &quality, &config.filter, ctx)?;
+        let chosen = kept.of(&*matrix)?;
+        let entries = count_entries(&chosen, "count", ctx)?;
+        let counts = PackedRows::pack(&chosen, entries, budget.store(), "filter", ctx)?;
         let places = |mask: &[bool]| (0..mask.len()).filter(|&at| mask[at]).collect::<Vec<usize>>();
         input.obs = input.obs.take(&places(&kept.cells));
         input.var = input.var.take(&places(&kept.genes));
-        Ok((kept, format!("{} kept", shape_text(input.matrix.n_rows, input.matrix.n_cols))))
+        let note = format!("{} kept", shape_text(counts.n_rows(), counts.n_cols()));
+        Ok(((kept, counts), note))
     })?;
-    let counts = &input.matrix;
+    drop(matrix);
+    let counts_source: &dyn RowBlocks = &counts;
     let divisors = stages.run("normalize", |ctx| {
-        let factors = size_factors(counts, &config.normalize, ctx).map_err(|error| within("normalize", error))?;
+        let factors =
+            size_factors(counts_source, &config.normalize, ctx).map_err(|error| within("normalize", error))?;
         Ok((factors.divisors(), format!("to {:.0} counts per cell, log1p", factors.target)))
     })?;
     let hvg = stages.run("hvg", |ctx| {
-        let logged = expression(counts, &divisors)?;
-        let source = if config.hvg.flavor.takes_counts() { HvgInput::new(counts) } else { HvgInput::new(&logged) };
+        let logged = expression(&counts, &divisors)?;
+        let source =
+            if config.hvg.flavor.takes_counts() { HvgInput::new(counts_source) } else { HvgInput::new(&logged) };
         let hvg = highly_variable_genes(source, &config.hvg, ctx).map_err(|error| within("hvg", error))?;
         let chosen = hvg.highly_variable.iter().filter(|&&chosen| chosen).count();
         notes.extend(hvg.notes.iter().cloned());
         Ok((hvg, counted(chosen, "gene")))
     })?;
+    // Up to here each stage is a read of the counts; from here on stages are worth keeping.
+    checkpoints.depend(&(&config.input, &config.tenx, &config.filter, &config.normalize, &config.hvg))?;
     let pca = stages.run("pca", |ctx| {
-        let chosen = expression(counts, &divisors)?.select_columns(&hvg.highly_variable)?;
-        let pca = pca(&chosen, &config.pca, ctx).map_err(|error| within("pca", error))?;
+        let (pca, again) = checkpoints.stage("pca", &config.pca, || {
+            let chosen = expression(&counts, &divisors)?.select_columns(&hvg.highly_variable)?;
+            components(&chosen, &config.pca, budget, ctx).map_err(|error| within("pca", error))
+        })?;
         let share: f64 = pca.variance_ratio.iter().sum();
         let note = format!("{}, {:.1} % of the variance", counted(pca.n_comps, "component"), share * 100.0);
-        Ok((pca, note))
+        Ok((pca, kept_note(note, again)))
     })?;
     let (neighbors, graph) = stages.run("neighbors", |ctx| {
-        let (neighbors, graph) = super::neighborhood::find(&pca, config, ctx)?;
+        let options = (&config.neighbors, &config.graph);
+        let ((neighbors, graph), again) =
+            checkpoints.stage("neighbors", &options, || super::neighborhood::find(&pca, config, ctx))?;
         let note = format!("{} each, {} edges", neighbors.k, grouped(graph.indices.len() as u64 / 2));
-        Ok(((neighbors, graph), note))
+        Ok(((neighbors, graph), kept_note(note, again)))
     })?;
     let leiden = stages.run("leiden", |ctx| {
-        let found = leiden(&graph, None, &config.leiden, ctx).map_err(|error| within("leiden", error))?;
+        let (found, again) = checkpoints.stage("leiden", &config.leiden, || {
+            leiden(&graph, None, &config.leiden, ctx).map_err(|error| within("leiden", error))
+        })?;
         let note = format!("{}, modularity {:.3}", counted(found.n_communities, "cluster"), found.modularity);
-        Ok((found, note))
+        Ok((found, kept_note(note, again)))
     })?;
     let mut sizes = vec![0usize; leiden.n_communities];
     leiden.membership.iter().for_each(|&cluster| sizes[cluster as usize] += 1);
     let umap = stages.run("umap", |ctx| {
-        let layout = umap(&graph, &config.umap, ctx).map_err(|error| within("umap", error))?;
-        Ok((layout, counted(config.umap.epochs(graph.n), "epoch")))
+        let (layout, again) = checkpoints
+            .stage("umap", &config.umap, || umap(&graph, &config.umap, ctx).map_err(|error| within("umap", error)))?;
+        Ok((layout, kept_note(counted(config.umap.epochs(graph.n), "epoch"), again)))
     })?;
     let (markers, columns) = stages.run("markers", |ctx| {
-        let source = expression(counts, &divisors)?;
-        let markers = rank(&source, &leiden.membership, &sizes, config, &mut notes, ctx)?;
+        let source = expression(&counts, &divisors)?;
+        let (markers, again) = checkpoints.stage("markers", &config.markers, || {
+            let mut left_out = Vec::new();
+            let ranked = rank(&source, &leiden.membership, &sizes, config, budget, &mut left_out, ctx)?;
+            Ok((ranked, left_out))
+        })?;
+        let (markers, left_out) = markers;
+        notes.extend(left_out);
         let best = markers.iter().flat_map(|(ranked, _)| &ranked.groups);
         let genes: BTreeSet<u32> = best.flat_map(|table| table.genes.iter().take(SHOWN_MARKERS).copied()).collect();
-        let columns = GeneColumns::gather(source, counts.n_cols, genes.into_iter().collect(), ctx)?;
+        let shown = if report { genes.into_iter().collect() } else { Vec::new() };
+        let columns = GeneColumns::gather(source, counts.n_cols(), shown, ctx)?;
         let note = counted(markers.as_ref().map_or(0, |(_, tested)| tested.len()), "cluster");
-        Ok(((markers, columns), format!("{note} against the rest")))
+        Ok(((markers, columns), kept_note(format!("{note} against the rest"), again)))
     })?;
     Ok(Clustered {
         input,
+        counts,
         cells_read,
         genes_read,
         quality,
@@ -255,12 +318,31 @@ fn analyse(mut input: Input, config: &ClusterConfig, stages: &mut Stages<'_>) ->
     })
 }
 
+/// The note of a stage, and where its result came from.
+fn kept_note(note: String, again: bool) -> String {
+    if again { format!("{note} (from the earlier run)") } else { note }
+}
+
+/// Components of the chosen genes, which are gathered in memory where they fit and in the scratch file where not: in blocks of
+/// the same rows, so with the same bits.
+fn components(chosen: &Lazy<'_>, options: &PcaOptions, budget: &Budget<'_>, ctx: &Ctx) -> Result<Pca> {
+    let Some(share) = budget.share().filter(|_| !options.chunked) else { return pca(chosen, options, ctx) };
+    let entries = count_entries(chosen, "count", ctx)?;
+    // 8 bytes per value, and blocks that are gathered while others are there.
+    if 9 * entries as u64 <= share {
+        return pca(chosen, options, ctx);
+    }
+    let gathered = PackedRows::pack(chosen, entries, budget.store(), "gather", ctx)?;
+    pca(&gathered, &PcaOptions { chunked: true, ..options.clone() }, ctx)
+}
+
 /// Tests each cluster that can be tested against all other cells.
 fn rank(
     source: &Lazy<'_>,
     membership: &[u32],
     sizes: &[usize],
     config: &ClusterConfig,
+    budget: &Budget<'_>,
     notes: &mut Vec<String>,
     ctx: &Ctx,
 ) -> Result<Option<(RankedGenes, Vec<usize>)>> {
@@ -279,8 +361,10 @@ fn rank(
     tested.iter().enumerate().for_each(|(new, &old)| renumbered[old] = new as i32);
     let labels: Vec<i32> = membership.iter().map(|&cluster| renumbered[cluster as usize]).collect();
     let grouping = Grouping::new(&labels, tested.iter().map(usize::to_string).collect(), None)?;
-    let ranked =
-        rank_genes_groups(source, &grouping, &config.markers, ctx).map_err(|error| within("markers", error))?;
+    // How many genes are sorted at a time changes no bit.
+    let memory = budget.share().map_or(config.markers.memory, |share| config.markers.memory.min(share as usize));
+    let options = RankGenesOptions { memory, ..config.markers.clone() };
+    let ranked = rank_genes_groups(source, &grouping, &options, ctx).map_err(|error| within("markers", error))?;
     Ok(Some((ranked, tested)))
 }
 

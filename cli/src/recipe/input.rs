@@ -3,19 +3,28 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use zensaibo_core::data::Csr;
-use zensaibo_core::matrix::{Pass, RowBlock, run};
+use zensaibo_core::matrix::{Lazy, PackedRows, Pass, RowBlock, RowBlocks, count_entries, run};
 use zensaibo_core::qc::check_counts;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
-use zensaibo_io::{AnnDataFile, Counts, Format, Table, TenxOptions, detect, first_repeated, make_unique, read_counts};
+use zensaibo_io::{
+    CountsMatrix, MatrixLayout, OpenCounts, Table, TenxOptions, first_repeated, make_unique, open_counts, read_counts,
+};
 
-use super::{InputOptions, hash};
+use super::budget::Budget;
+use super::{ClusterConfig, InputOptions, hash};
+use crate::measure::bytes_text;
 
 /// Counts of cells x genes with the tables of both, and where they came from.
-#[derive(Clone, Debug)]
-pub struct Input {
+pub struct Input<'a> {
     /// The counts.
-    pub matrix: Csr,
+    pub matrix: Box<dyn RowBlocks + Send + 'a>,
+    /// What is known of them.
+    pub about: About,
+}
+
+/// What is known of counts beside the counts.
+#[derive(Clone, Debug, Default)]
+pub struct About {
     /// Cells, as many as rows.
     pub obs: Table,
     /// Genes, as many as columns.
@@ -37,70 +46,109 @@ pub struct Origin {
     pub sha256: String,
 }
 
-/// Reads a file or folder; its hash is taken meanwhile.
-pub(super) fn read(path: &Path, options: &InputOptions, tenx: &TenxOptions, ctx: &Ctx) -> Result<Input> {
+/// Reads a file or folder; its hash is taken meanwhile. The counts are read once and packed, in memory as far as `limits`
+/// allow.
+pub(super) fn read<'a>(
+    path: &Path,
+    config: &ClusterConfig,
+    limits: &dyn Fn(usize) -> Result<Budget<'a>>,
+    ctx: &Ctx,
+) -> Result<(Input<'static>, Budget<'a>)> {
     // A file that cannot be read is not hashed to its end first.
     let failed = AtomicBool::new(false);
-    let (counts, digest) = rayon::join(
-        || load(path, options, tenx, ctx).inspect_err(|_| failed.store(true, Ordering::Relaxed)),
+    let (loaded, digest) = rayon::join(
+        || {
+            let stop = |_: &Error| failed.store(true, Ordering::Relaxed);
+            let opened = open_counts(path, config.input.layer.as_deref(), &config.tenx, ctx).inspect_err(stop)?;
+            Ok::<_, Error>(opened)
+        },
         || {
             hash::digest(path, &|| {
                 if failed.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { ctx.check() }
             })
         },
     );
-    let counts = counts?;
+    let opened = loaded.map_err(|error| super::sections::within("input", error))?;
     let (bytes, sha256) = digest?;
-    let origin = Origin { name: path.display().to_string(), format: counts.format.name().to_string(), bytes, sha256 };
-    Ok(Input { matrix: counts.matrix, obs: counts.obs, var: counts.var, origin })
+    let OpenCounts { matrix, obs, var, format } = opened;
+    let budget = limits(obs.len())?;
+    let matrix = pack(path, matrix, &config.tenx, &budget, ctx)?;
+    let origin = Origin { name: path.display().to_string(), format: format.name().to_string(), bytes, sha256 };
+    Ok((Input { matrix, about: About { obs, var, origin } }, budget))
 }
 
-fn load(path: &Path, options: &InputOptions, tenx: &TenxOptions, ctx: &Ctx) -> Result<Counts> {
-    let Some(layer) = &options.layer else { return read_counts(path, tenx, ctx) };
-    let format = detect(path)?;
-    if format != Format::H5ad {
-        let expected = format!("unset for a file without layers ({})", format.name());
-        return Err(Error::parameter("input.layer", expected, layer));
+/// Brings counts out of their file: each block is read once.
+fn pack(
+    path: &Path,
+    matrix: CountsMatrix,
+    tenx: &TenxOptions,
+    budget: &Budget<'_>,
+    ctx: &Ctx,
+) -> Result<Box<dyn RowBlocks + Send>> {
+    let (rows, kept) = match matrix {
+        CountsMatrix::Memory(matrix) => {
+            check_held(path, "text", matrix.nnz(), budget)?;
+            return Ok(Box::new(matrix));
+        }
+        CountsMatrix::File(rows, kept) => (rows, kept),
+    };
+    if rows.layout() == MatrixLayout::Csc {
+        check_held(path, "stored by columns", rows.n_entries(), budget)?;
     }
-    let file = AnnDataFile::open(path)?;
-    let (matrix, obs, var) = (file.csr(&format!("layers/{layer}"), ctx)?, file.obs(ctx)?, file.var(ctx)?);
-    if (obs.len(), var.len()) != (matrix.n_rows, matrix.n_cols) {
-        let expected = format!("{} x {} entries, as obs and var say", obs.len(), var.len());
-        return Err(Error::format(
-            path,
-            format!("layers/{layer}"),
-            expected,
-            format!("{} x {}", matrix.n_rows, matrix.n_cols),
-        ));
+    let outcome = if kept.iter().all(|&kept| kept) {
+        PackedRows::pack(&rows, rows.n_entries(), budget.store(), "read", ctx)
+    } else {
+        let chosen = Lazy::new(&rows).select_columns(&kept)?;
+        let entries = count_entries(&chosen, "count", ctx)?;
+        PackedRows::pack(&chosen, entries, budget.store(), "read", ctx)
+    };
+    match outcome {
+        Ok(packed) => Ok(Box::new(packed)),
+        // Repeated columns: in memory they are added up.
+        Err(Error::Data { fault: DataFault::Invalid, .. }) if !budget.limited() => {
+            Ok(Box::new(read_counts(path, tenx, ctx)?.matrix))
+        }
+        Err(error) => Err(error),
     }
-    Ok(Counts { matrix, obs, var, format })
+}
+
+/// Refuses what can only be held whole where it takes more than its share.
+fn check_held(path: &Path, how: &str, entries: usize, budget: &Budget<'_>) -> Result<()> {
+    let needed = 8 * entries as u64;
+    match budget.share() {
+        Some(share) if needed > share => Err(Error::Limit {
+            what: format!(
+                "{}: counts that are {how} are held whole (`zensaibo convert` makes an h5ad that is read by rows), which",
+                path.display()
+            ),
+            needed: bytes_text(needed),
+            limit: format!("{}, a third of what is left for counts", bytes_text(share)),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses what are no counts, and repeated names or makes them unique.
-pub(super) fn check(input: &mut Input, options: &InputOptions, notes: &mut Vec<String>, ctx: &Ctx) -> Result<()> {
+pub(super) fn check(input: &mut Input<'_>, options: &InputOptions, notes: &mut Vec<String>, ctx: &Ctx) -> Result<()> {
     let layer = options.layer.as_ref().map_or("X".to_string(), |layer| format!("layers/{layer}"));
-    let what = format!("{}: {layer}", input.origin.name);
+    let what = format!("{}: {layer}", input.about.origin.name);
     if options.whole_counts {
-        check_counts(&input.matrix, ctx).map_err(|error| named(error, &what))?;
+        check_counts(&*input.matrix, ctx).map_err(|error| named(error, &what))?;
     } else {
-        if input.matrix.n_rows == 0 || input.matrix.n_cols == 0 || input.matrix.nnz() == 0 {
-            let found = format!(
-                "{} cells, {} genes, {} stored values",
-                input.matrix.n_rows,
-                input.matrix.n_cols,
-                input.matrix.nnz()
-            );
+        let (cells, genes, entries) = (input.matrix.n_rows(), input.matrix.n_cols(), input.matrix.n_entries());
+        if cells == 0 || genes == 0 || entries == 0 {
+            let found = format!("{cells} cells, {genes} genes, {entries} stored values");
             return Err(Error::data(DataFault::Empty, what, "counts of at least one cell and gene", found));
         }
-        run(&input.matrix, &NotNegative, "check counts", ctx).map_err(|error| named(error, &what))?;
+        run(&*input.matrix, &NotNegative, "check counts", ctx).map_err(|error| named(error, &what))?;
     }
-    for (names, which) in [(&mut input.var.index, "genes"), (&mut input.obs.index, "cells")] {
+    for (names, which) in [(&mut input.about.var.index, "genes"), (&mut input.about.obs.index, "cells")] {
         let Some(first) = first_repeated(names).map(str::to_string) else { continue };
         if !options.make_names_unique {
             let expected = format!("names of {which} that occur once (or input.make_names_unique = true)");
             return Err(Error::data(
                 DataFault::DuplicateNames,
-                input.origin.name.clone(),
+                input.about.origin.name.clone(),
                 expected,
                 format!("{first} twice"),
             ));
@@ -161,9 +209,11 @@ impl Pass for NotNegative {
 
 #[cfg(test)]
 mod tests {
+    use zensaibo_core::data::Csr;
+
     use super::*;
 
-    fn input(values: Vec<f32>, genes: [&str; 2]) -> Input {
+    fn input(values: Vec<f32>, genes: [&str; 2]) -> Input<'static> {
         let matrix = Csr::new(
             2,
             2,
@@ -172,12 +222,12 @@ mod tests {
             values,
         )
         .unwrap();
-        Input {
-            matrix,
+        let about = About {
             obs: Table::of_names(vec!["a".into(), "b".into()]),
             var: Table::of_names(genes.map(String::from).to_vec()),
             origin: Origin { name: "file".into(), ..Default::default() },
-        }
+        };
+        Input { matrix: Box::new(matrix), about }
     }
 
     fn fault(values: Vec<f32>, options: &InputOptions) -> String {
@@ -202,7 +252,7 @@ mod tests {
     fn repeated_names_are_numbered_or_refused() {
         let (mut notes, mut repeated) = (Vec::new(), input(vec![1.0, 2.0], ["g", "g"]));
         check(&mut repeated, &InputOptions::default(), &mut notes, &Ctx::quiet()).unwrap();
-        assert_eq!(repeated.var.index, ["g", "g-1"]);
+        assert_eq!(repeated.about.var.index, ["g", "g-1"]);
         assert!(notes[0].contains("genes") && notes[0].contains("(g, for one)"));
         let strict = InputOptions { make_names_unique: false, ..Default::default() };
         let refused =

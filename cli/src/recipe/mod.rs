@@ -5,12 +5,15 @@
 //! [`segment`], [`stitch`] and [`track`] do the same for volumes, [`register`] and [`count`] bring cells into an atlas, and
 //! [`cells`] goes the whole way.
 
+mod budget;
+mod checkpoints;
 mod cluster;
 mod columns;
 mod config;
 mod hash;
 mod imaging;
 mod input;
+mod kept;
 mod neighborhood;
 mod output;
 mod quality;
@@ -32,7 +35,7 @@ pub use imaging::{
     TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, load_registration, register, save_registration,
     segment, stitch, track,
 };
-pub use input::{Input, Origin};
+pub use input::{About, Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
 pub use summary::{ClusterSummary, ClusterSummaryRow};

@@ -56,7 +56,7 @@ pub(crate) fn check_target(name: &str, path: &Path) -> Result<()> {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -68,8 +68,13 @@ fn beside(path: &Path, what: &str) -> PathBuf {
 
 /// Writes a text beside `path` and renames it.
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
+    write_bytes(path, text.as_bytes())
+}
+
+/// Writes bytes beside `path` and renames the file.
+pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
     let partial = beside(path, "partial");
-    let outcome = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
+    let outcome = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
     outcome.map_err(|error| {
         let _ = fs::remove_file(&partial);
         Error::io(path, "write", error)
@@ -83,7 +88,7 @@ pub(super) fn write(done: &Clustered, config: &ClusterConfig, path: &Path, ctx: 
         writer.rows("X", &done.expression()?, ctx)?;
     }
     if config.output.counts {
-        writer.rows("layers/counts", &done.input.matrix, ctx)?;
+        writer.rows("layers/counts", &done.counts, ctx)?;
     }
     writer.obs(&slots::obs(done)?)?;
     writer.var(&slots::var(done)?)?;

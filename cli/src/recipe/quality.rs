@@ -1,8 +1,7 @@
-//! Quality control and filter: metrics per cell and gene, which are kept, and the matrix cut to them.
+//! Quality control and filter: metrics per cell and gene, and which are kept.
 
-use zensaibo_core::data::Csr;
-use zensaibo_core::matrix::Lazy;
-use zensaibo_core::qc::{FilterGenesOptions, QcMetrics, QcOptions, compact_in_place, filter_genes, qc_metrics};
+use zensaibo_core::matrix::{Lazy, RowBlocks};
+use zensaibo_core::qc::{FilterGenesOptions, QcMetrics, QcOptions, filter_genes, qc_metrics};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use super::FilterOptions;
@@ -23,7 +22,7 @@ pub(super) struct Quality {
 
 /// Computes the metrics. Numbers of `percent_top` beyond the number of genes are left out and noted.
 pub(super) fn quality(
-    counts: &Csr,
+    counts: &dyn RowBlocks,
     genes: &[String],
     options: &QcOptions,
     filter: &FilterOptions,
@@ -78,8 +77,15 @@ pub(super) struct Kept {
     pub(super) cells_per_gene: Vec<f64>,
 }
 
-/// Judges cells over all genes, then genes over the kept cells, and cuts the matrix in its own memory.
-pub(super) fn filter(counts: &mut Csr, quality: &Quality, options: &FilterOptions, ctx: &Ctx) -> Result<Kept> {
+impl Kept {
+    /// The counts of what is kept.
+    pub(super) fn of<'a>(&self, counts: &'a dyn RowBlocks) -> Result<Lazy<'a>> {
+        Lazy::new(counts).select_rows(&self.cells)?.select_columns(&self.genes)
+    }
+}
+
+/// Judges cells over all genes, then genes over the kept cells.
+pub(super) fn filter(counts: &dyn RowBlocks, quality: &Quality, options: &FilterOptions, ctx: &Ctx) -> Result<Kept> {
     let metrics = &quality.metrics.cells;
     let passes = |cell: usize| {
         let (genes, total) = (metrics.n_genes[cell] as usize, metrics.total[cell]);
@@ -90,25 +96,27 @@ pub(super) fn filter(counts: &mut Csr, quality: &Quality, options: &FilterOption
             && options.max_counts.is_none_or(|most| total <= most)
             && options.max_pct_mito.is_none_or(|most| mito <= most)
     };
-    let cells: Vec<bool> = (0..counts.n_rows).map(passes).collect();
+    let cells: Vec<bool> = (0..counts.n_rows()).map(passes).collect();
     if !cells.contains(&true) {
         let most = metrics.n_genes.iter().max().copied().unwrap_or(0);
         let expected = format!("a cell within the limits of [filter] (min_genes = {})", options.min_genes);
-        let found = format!("none of {}; the richest has {most} genes", counted(counts.n_rows, "cell"));
+        let found = format!("none of {}; the richest has {most} genes", counted(counts.n_rows(), "cell"));
         return Err(Error::data(DataFault::Empty, "filter", expected, found));
     }
     let least = FilterGenesOptions { min_cells: Some(options.min_cells.max(1) as f64), ..Default::default() };
-    let judged = filter_genes(&Lazy::new(&*counts).select_rows(&cells)?, &least, ctx)?;
+    let judged = filter_genes(&Lazy::new(counts).select_rows(&cells)?, &least, ctx)?;
     if !judged.keep.contains(&true) {
         let expected = format!("a gene detected in at least min_cells = {} kept cells", options.min_cells);
         return Err(Error::data(DataFault::Empty, "filter", expected, format!("none of {}", judged.keep.len())));
     }
-    compact_in_place(counts, Some(&cells), Some(&judged.keep))?;
     Ok(Kept { cells, genes: judged.keep, cells_per_gene: judged.number })
 }
 
 #[cfg(test)]
 mod tests {
+    use zensaibo_core::data::Csr;
+    use zensaibo_core::matrix::collect;
+
     use super::*;
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -134,12 +142,12 @@ mod tests {
         assert_eq!(quality.mito, [false, false, false, true]);
         assert_eq!(quality.pct_mito.as_ref().unwrap()[3], 75.0);
         assert!(quality.percent_top.is_empty() && notes[0].contains("4 genes"), "{notes:?}");
-        let mut counts = example();
-        let kept = filter(&mut counts, &quality, &options, &Ctx::quiet()).unwrap();
+        let kept = filter(&example(), &quality, &options, &Ctx::quiet()).unwrap();
         // The empty cell goes, and the one with 75 % mitochondrial counts; then gene D is in no cell.
         assert_eq!(kept.cells, [true, true, false, false]);
         assert_eq!(kept.genes, [true, true, true, false]);
         assert_eq!(kept.cells_per_gene, [2.0, 1.0, 1.0, 0.0]);
+        let counts = collect(&kept.of(&example()).unwrap(), &Ctx::quiet()).unwrap();
         assert_eq!((counts.n_rows, counts.n_cols, counts.values), (2, 3, vec![1.0, 1.0, 5.0, 5.0]));
     }
 
@@ -148,7 +156,7 @@ mod tests {
         let cells = |options: FilterOptions| {
             let options = FilterOptions { min_genes: options.min_genes.min(2), min_cells: 0, ..options };
             let (quality, _) = look(&options);
-            filter(&mut example(), &quality, &options, &Ctx::quiet()).map(|kept| kept.cells)
+            filter(&example(), &quality, &options, &Ctx::quiet()).map(|kept| kept.cells)
         };
         let all = FilterOptions { min_genes: 0, ..Default::default() };
         assert_eq!(cells(FilterOptions { min_counts: Some(8.0), ..all.clone() }).unwrap(), [false, true, false, true]);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use zensaibo_core::hvg::HvgStatistics;
+use zensaibo_core::matrix::RowBlocks;
 
 use super::ClusterConfig;
 use super::cluster::{Clustered, SHOWN_MARKERS};
@@ -34,8 +35,8 @@ pub(super) fn collect(
         versions: vec![("zensaibo".into(), env!("CARGO_PKG_VERSION").into())],
         cells_read: done.cells_read,
         genes_read: done.genes_read,
-        cells: done.input.matrix.n_rows,
-        genes: done.input.matrix.n_cols,
+        cells: done.counts.n_rows(),
+        genes: done.counts.n_cols(),
         n_variable: done.hvg.highly_variable.iter().filter(|&&chosen| chosen).count(),
         modularity: done.leiden.modularity,
         qc: metrics(done, config),
@@ -114,7 +115,7 @@ fn features(done: &Clustered) -> FeaturePlot {
 /// One cluster with its best markers.
 fn describe(done: &Clustered, cluster: usize) -> Cluster {
     let size = done.sizes[cluster];
-    let cells = done.input.matrix.n_rows;
+    let cells = done.counts.n_rows();
     let row = |table: &zensaibo_core::markers::GroupMarkers, rank: usize| {
         let gene = table.genes[rank];
         let shares =

@@ -18,7 +18,7 @@ use crate::{DataFault, Error, Result};
 /// Row `i` lists the vertices that `i` points to, ascending, each once, with the weight of the edge. An undirected
 /// graph holds every edge twice, as (i, j) and (j, i) with the same weight ([`Graph::is_symmetric`]). A self-loop
 /// (i, i) is stored once. Memory: 8 bytes per stored edge and 8 per vertex.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Graph {
     /// Number of vertices, at most 2^32 - 1.
     pub n: usize,

@@ -34,7 +34,7 @@ use distance::Exact;
 use points::Prepared;
 
 /// The nearest rows of each of `n` rows, itself first.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Neighbors {
     /// Number of rows.
     pub n: usize,

@@ -10,7 +10,7 @@ use crate::options::Options;
 use crate::{Ctx, DataFault, Error, Result};
 
 /// A partition of a graph.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Leiden {
     /// Community of each node, numbered by decreasing size; of equals, the one with the smallest node first.
     pub membership: Vec<u32>,

@@ -28,7 +28,7 @@ use crate::{Ctx, DataFault, Error, Result};
 
 /// The genes of one group, the highest score first; equal scores in the order of the genes. All vectors are
 /// `n_genes` of the options long (or as many as there are genes).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct GroupMarkers {
     /// The group.
     pub group: usize,
@@ -50,7 +50,7 @@ pub struct GroupMarkers {
 }
 
 /// What [`rank_genes_groups`] returns.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RankedGenes {
     /// One table per group, in the order of the groups, without the reference.
     pub groups: Vec<GroupMarkers>,

@@ -86,8 +86,29 @@ pub fn run_with<P: Pass>(
     ctx: &Ctx,
     mut after_block: impl FnMut(usize) -> Result<()>,
 ) -> Result<P::Output> {
-    let progress = ctx.stage(stage, source.n_rows() as u64);
     let mut state = pass.start();
+    each_block(
+        source,
+        stage,
+        ctx,
+        |block| pass.block(block),
+        |index, partial| {
+            pass.merge(&mut state, partial)?;
+            after_block(index)
+        },
+    )?;
+    pass.finish(state)
+}
+
+/// Maps all blocks of a source in parallel and folds what comes out in block order.
+pub(super) fn each_block<T: Send>(
+    source: &dyn RowBlocks,
+    stage: &str,
+    ctx: &Ctx,
+    map: impl Fn(&RowBlock<'_>) -> Result<T> + Sync,
+    mut fold: impl FnMut(usize, T) -> Result<()>,
+) -> Result<()> {
+    let progress = ctx.stage(stage, source.n_rows() as u64);
     // Buffers go round: a fresh one per block would cost its page faults again and again.
     let buffers: Mutex<Vec<Scratch>> = Mutex::default();
     let lock = || buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -96,17 +117,15 @@ pub fn run_with<P: Pass>(
         ctx,
         |index| {
             let mut scratch = lock().pop().unwrap_or_default();
-            let partial = source.read(index, &mut scratch).and_then(|block| pass.block(&block));
+            let partial = source.read(index, &mut scratch).and_then(|block| map(&block));
             lock().push(scratch);
             partial
         },
         |index, partial| {
-            pass.merge(&mut state, partial)?;
-            progress.advance(source.block_rows(index).len() as u64)?;
-            after_block(index)
+            fold(index, partial)?;
+            progress.advance(source.block_rows(index).len() as u64)
         },
-    )?;
-    pass.finish(state)
+    )
 }
 
 #[cfg(test)]

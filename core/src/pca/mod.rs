@@ -40,7 +40,7 @@ use crate::stats::{GeneMoments, ValueMap, gene_moments};
 use crate::{Ctx, DataFault, Error, Result};
 
 /// Principal components and the cells' coordinates along them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Pca {
     /// Number of cells n.
     pub n_rows: usize,

@@ -32,7 +32,7 @@ use crate::options::Options;
 use crate::{Ctx, Result};
 
 /// A finished layout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Umap {
     /// n x `n_components`, row by row; arbitrary units, those of `min_dist` and `spread`.
     pub coordinates: Vec<f32>,

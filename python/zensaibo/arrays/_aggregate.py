@@ -91,5 +91,5 @@ def aggregate(
         n_groups = max(int(labels.max(initial=-1)) + 1, 0)
     options = to_json(func=wanted, dof=dof, memory=memory)
     with reporting(progress) as callback:
-        tables = _core.aggregate(as_matrix(X), labels.astype(np.int32), n_groups, options, threads, callback)
+        tables = _core.aggregate(as_matrix(X, stream=True), labels.astype(np.int32), n_groups, options, threads, callback)
     return Aggregated(sizes=tables.pop("sizes"), tables=tables)

@@ -101,7 +101,7 @@ def qc_metrics(
     tops = sorted({_whole("percent_top", n) for n in percent_top})
     with reporting(progress) as callback:
         found = _core.qc_metrics(
-            as_matrix(matrix, "matrix"), list(masks.values()), to_json(percent_top=tops), threads, callback
+            as_matrix(matrix, "matrix", stream=True), list(masks.values()), to_json(percent_top=tops), threads, callback
         )
     found["percent_top"] = dict(zip(tops, found["percent_top"], strict=True))
     found["subset_totals"] = dict(zip(masks, found["subset_totals"], strict=True))
@@ -128,7 +128,7 @@ def check_counts(matrix: Any, *, threads: int | None = None) -> None:
     ------
     NegativeValuesError, NonFiniteError, NotCountsError, EmptyDataError
     """
-    _core.check_counts(as_matrix(matrix, "matrix"), threads)
+    _core.check_counts(as_matrix(matrix, "matrix", stream=True), threads)
 
 
 def filter_cells(
@@ -163,7 +163,7 @@ def filter_cells(
     """
     options = to_json(min_counts=min_counts, min_genes=min_genes, max_counts=max_counts, max_genes=max_genes)
     with reporting(progress) as callback:
-        return _finite(Filtered(*_core.filter_cells(as_matrix(matrix, "matrix"), options, threads, callback)), "cell")
+        return _finite(Filtered(*_core.filter_cells(as_matrix(matrix, "matrix", stream=True), options, threads, callback)), "cell")
 
 
 def filter_genes(
@@ -198,7 +198,7 @@ def filter_genes(
     """
     options = to_json(min_counts=min_counts, min_cells=min_cells, max_counts=max_counts, max_cells=max_cells)
     with reporting(progress) as callback:
-        return _finite(Filtered(*_core.filter_genes(as_matrix(matrix, "matrix"), options, threads, callback)), "gene")
+        return _finite(Filtered(*_core.filter_genes(as_matrix(matrix, "matrix", stream=True), options, threads, callback)), "gene")
 
 
 def _finite(found: Filtered, axis: str) -> Filtered:
@@ -244,7 +244,7 @@ def size_factors(
         target_sum=target_sum, exclude_highly_expressed=exclude_highly_expressed, max_fraction=max_fraction
     )
     with reporting(progress) as callback:
-        return SizeFactors(**_core.size_factors(as_matrix(matrix, "matrix"), options, threads, callback))
+        return SizeFactors(**_core.size_factors(as_matrix(matrix, "matrix", stream=True), options, threads, callback))
 
 
 def _writeable(matrix: Any, original: Any, integers: Any, copy: bool) -> Any:

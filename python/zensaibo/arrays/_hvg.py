@@ -133,7 +133,7 @@ def highly_variable_genes(
         tie_order = np.ascontiguousarray(tie_order, dtype=np.uint32)
     with reporting(progress) as callback:
         found = _core.highly_variable_genes(
-            as_matrix(matrix, "matrix"), options, batches, log_base, tie_order, threads, callback
+            as_matrix(matrix, "matrix", stream=True), options, batches, log_base, tie_order, threads, callback
         )
     return HighlyVariableGenes(**{**found, "notes": tuple(found["notes"])})
 

@@ -150,7 +150,7 @@ def pca_project(
     if components.ndim != 2:
         raise ShapeError(f"`components`: expected two dimensions, found shape {components.shape}")
     with reporting(progress) as callback:
-        found = _core.pca_project(as_matrix(X, "X"), components, center, threads, callback)
+        found = _core.pca_project(as_matrix(X, "X", stream=True), components, center, threads, callback)
     places = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if places.size:
         raise NonFiniteError(

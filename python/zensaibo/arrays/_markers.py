@@ -178,7 +178,7 @@ def rank_genes_groups(
     )
     with reporting(progress) as callback:
         found = _core.rank_genes_groups(
-            as_matrix(X),
+            as_matrix(X, stream=True),
             labels,
             names,
             reference_index,

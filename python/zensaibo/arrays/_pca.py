@@ -129,7 +129,7 @@ def pca(
     ----------
     Wu and Simon, Thick-restart Lanczos, SIAM J. Matrix Anal. Appl. 22 (2000).
     """
-    matrix = as_matrix(X, "X")
+    matrix = as_matrix(X, "X", stream=True)
     if mask is not None:
         mask = as_mask(mask, matrix.shape[1])
     columns, codes = as_design(covariates, categories, matrix.shape[0])

@@ -76,4 +76,4 @@ def pearson_residuals(
         theta=_bound(float(theta)), clip=None if clip is None else float(clip), check_values=check_values
     )
     with reporting(progress) as callback:
-        return PearsonResiduals(**_core.pearson_residuals(as_matrix(matrix, "matrix"), options, threads, callback))
+        return PearsonResiduals(**_core.pearson_residuals(as_matrix(matrix, "matrix", stream=True), options, threads, callback))

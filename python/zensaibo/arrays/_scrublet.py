@@ -119,4 +119,4 @@ def scrublet(
         random_state=seed,
     )
     with reporting(progress) as callback:
-        return Scrublet(**_core.scrublet(as_matrix(X, "X"), options, threads, callback))
+        return Scrublet(**_core.scrublet(as_matrix(X, "X", stream=True), options, threads, callback))

@@ -85,7 +85,7 @@ def pooled_size_factors(
     options = to_json(sizes=[_whole("sizes", size) for size in sizes], min_mean=float(min_mean))
     with reporting(progress) as callback:
         return PooledSizeFactors(
-            **_core.pooled_size_factors(as_matrix(matrix, "matrix"), options, clusters, threads, callback)
+            **_core.pooled_size_factors(as_matrix(matrix, "matrix", stream=True), options, clusters, threads, callback)
         )
 
 

@@ -102,7 +102,7 @@ def aggregate(
         matrix = _anndata.as_matrix(matrix, str(key))
         columns = pd.DataFrame(index=pd.RangeIndex(matrix.shape[1]).astype(str) if names is None else names.astype(str))
     else:
-        matrix = _anndata.get_matrix(adata, layer=layer, allow_empty=True)
+        matrix = _anndata.get_matrix(adata, layer=layer, allow_empty=True, stream=True)
         if number == 1:
             matrix = _anndata.as_matrix(matrix.T)
         columns = adata.var if number == 0 else adata.obs

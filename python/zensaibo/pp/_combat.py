@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, get_obs, start
+from .._anndata import check_adata, get_matrix, get_obs, set_matrix, start
 from .._labels import small_batches_named
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
@@ -98,6 +98,6 @@ def combat(
     if not inplace:
         return found.corrected
     adata = start(adata, copy=False)
-    adata.X = found.corrected
+    set_matrix(adata, found.corrected)
     record(adata, "combat", key=key, covariates=names)
     return None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, start
+from .._anndata import check_adata, get_matrix, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 
@@ -67,7 +67,7 @@ def downsample_counts(
         progress=progress,
     )
     adata = start(adata, copy)
-    adata.X = drawn
+    set_matrix(adata, drawn)
     record(
         adata,
         "downsample_counts",

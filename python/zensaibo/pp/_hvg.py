@@ -148,7 +148,7 @@ def highly_variable_genes(
     base = adata.uns.get(LOG1P, {}).get("base") if flavor == "seurat" else None
     with nullcontext() if batch_key is None else small_batches_named(adata.obs[batch_key], batch_key, 2):
         found = arrays.highly_variable_genes(
-            get_matrix(adata, layer=layer),
+            get_matrix(adata, layer=layer, stream=True),
             flavor=flavor,
             n_top_genes=n_top_genes,
             **cutoffs,

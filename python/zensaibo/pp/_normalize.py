@@ -6,20 +6,11 @@ import warnings
 from typing import Any
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, start
+from .._anndata import check_adata, get_matrix, set_matrix, start
 from .._keys import LOG1P
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..errors import ParameterError
-
-
-def _store(adata: Any, matrix: Any, *, layer: str | None = None, obsm: str | None = None) -> None:
-    if layer is not None:
-        adata.layers[layer] = matrix
-    elif obsm is not None:
-        adata.obsm[obsm] = matrix
-    else:
-        adata.X = matrix
 
 
 def _fetch(adata: Any, *, layer: str | None = None, obsm: str | None = None) -> Any:
@@ -96,7 +87,7 @@ def normalize_total(
         return {"X": matrix, "norm_factor": norm_factor}
     if key_added is not None:
         adata.obs[key_added] = norm_factor
-    _store(adata, matrix, layer=layer)
+    set_matrix(adata, matrix, layer=layer)
     record(
         adata,
         "normalize_total",
@@ -158,7 +149,7 @@ def log1p(
     matrix = arrays.log1p(
         _fetch(adata, layer=layer, obsm=obsm), base=base, copy=False, threads=threads, progress=progress
     )
-    _store(adata, matrix, layer=layer, obsm=obsm)
+    set_matrix(adata, matrix, layer=layer, obsm=obsm)
     adata.uns[LOG1P] = {"base": base}
     record(adata, "log1p", base=base, layer=layer, obsm=obsm)
     return adata if copy else None

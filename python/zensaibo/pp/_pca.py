@@ -154,7 +154,7 @@ def pca(
     adata = None
     if isinstance(data, AnnData):
         adata = start(data, copy)
-        matrix = get_matrix(adata, layer=layer)
+        matrix = get_matrix(adata, layer=layer, stream=True)
         mask_name, mask = _mask(adata, mask_var, use_highly_variable)
     else:
         if layer is not None or key_added is not None or use_highly_variable or isinstance(mask_var, str) or regress_keys is not None:

@@ -6,11 +6,10 @@ import warnings
 from typing import Any
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, start
+from .._anndata import check_adata, get_matrix, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..errors import ParameterError
-from ._normalize import _store
 
 
 def normalize_pearson_residuals(
@@ -71,7 +70,7 @@ def normalize_pearson_residuals(
         raise ParameterError("parameters `copy`, `inplace`: expected at most copy=True or inplace=False, found both")
     check_adata(adata)
     found = arrays.pearson_residuals(
-        get_matrix(adata, layer=layer),
+        get_matrix(adata, layer=layer, stream=True),
         theta=theta,
         clip=clip,
         check_values=check_values,
@@ -88,7 +87,7 @@ def normalize_pearson_residuals(
     if not inplace:
         return {"X": found.residuals, **settings}
     adata = start(adata, copy)
-    _store(adata, found.residuals, layer=layer)
+    set_matrix(adata, found.residuals, layer=layer)
     adata.uns["pearson_residuals_normalization"] = settings
     record(adata, "normalize_pearson_residuals", theta=theta, clip=clip, check_values=check_values, layer=layer)
     return adata if copy else None

@@ -206,7 +206,5 @@ def _store(adata: AnnData, found: Any, layer: str | None, obsm: str | None, key_
         if isinstance(old, pd.DataFrame):
             found = pd.DataFrame(found, index=old.index, columns=old.columns)
         adata.obsm[obsm if key_added is None else key_added] = found
-    elif key_added is not None or layer is not None:
-        adata.layers[layer if key_added is None else key_added] = found
     else:
-        adata.X = found
+        _anndata.set_matrix(adata, found, layer=layer if key_added is None else key_added)

@@ -94,7 +94,7 @@ def calculate_qc_metrics(
     check_adata(adata)
     if layer is not None and use_raw:
         raise ParameterError("parameters `layer`, `use_raw`: expected at most one of them, found both")
-    matrix = get_matrix(adata, layer=layer, use_raw=use_raw)
+    matrix = get_matrix(adata, layer=layer, use_raw=use_raw, stream=True)
     owner = adata.raw if use_raw else adata
     if inplace and matrix.shape[1] != adata.n_vars:
         raise ShapeError(
@@ -251,7 +251,7 @@ def _filter(
     if is_adata and data.isbacked and inplace:
         raise ParameterError("parameter `data`: expected an AnnData in memory, found a backed one; use .to_memory()")
     function = arrays.filter_cells if axis == "obs" else arrays.filter_genes
-    matrix = get_matrix(data, allow_empty=True) if is_adata else data
+    matrix = get_matrix(data, allow_empty=True, stream=True) if is_adata else data
     by_counts = thresholds["min_counts"] is not None or thresholds["max_counts"] is not None
     kept, number = function(matrix, **thresholds, threads=threads, progress=progress)
     number = number.astype(_sum_dtype(np.dtype(matrix.dtype)) if by_counts else np.int64)

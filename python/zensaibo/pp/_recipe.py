@@ -12,7 +12,9 @@ import pandas as pd
 
 from .. import _anndata, _core
 from .._config import Config, config_toml
+from .._memory import to_bytes
 from .._progress import Progress, reporting
+from ..errors import ParameterError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -23,8 +25,11 @@ def recipe(
     out: str | os.PathLike[str] | None = None,
     config: Config | None = None,
     *,
+    memory: int | str | None = None,
     report: str | os.PathLike[str] | None = None,
     seed: int | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> AnnData:
@@ -44,10 +49,18 @@ def recipe(
         Options by section, such as ``{"filter": {"max_pct_mito": 5}, "leiden": {"resolution": 0.8}}``, or the
         path of a TOML file. ``zensaibo config cluster`` prints every option with its meaning and default;
         unknown ones are refused.
+    memory
+        Memory that the run may take, in bytes or as text such as ``"4GiB"``; any by default. Counts that do not fit go to a
+        scratch file. The AnnData that is returned comes on top.
     report
         HTML page to write: one file that needs nothing else.
     seed
         Seed of every stage that draws random numbers; a seed in `config` comes before it.
+    scratch
+        Folder of the scratch file, that of `out` by default. The file has no name and goes with the process.
+    checkpoints
+        Folder in which finished stages are kept until `out` is written: after a run was killed, the same call goes on from
+        there. For paths only.
     threads, progress
         See :mod:`zensaibo`.
 
@@ -67,21 +80,27 @@ def recipe(
         Data that are not raw counts.
     FormatError, FileError
         A file that cannot be read.
+    LimitError
+        A `memory` that does not do, with one that would.
 
     Notes
     -----
     Random numbers are drawn by PCA, neighbours (above 16,384 cells), Leiden and UMAP, each under its seed; threads
-    change no bit. Memory: 8 bytes per count above zero, once more for an AnnData, and that of the result.
+    change no bit, nor do `memory` and `checkpoints`. A file is read once. Memory: up to 6 bytes per count above zero, 8 per
+    count of a variable gene, about 2 kB per cell, and that of the result.
     """
     seeds = {} if seed is None else {place: int(seed) for place in _seeds()}
     toml = config_toml(config, seeds)
     with tempfile.TemporaryDirectory(prefix="zensaibo-") as folder:
         target = Path(folder) / "out.h5ad" if out is None else Path(out)
-        tail = (None if report is None else os.fspath(report), threads)
+        path = lambda name: None if name is None else os.fspath(name)  # noqa: E731
+        tail = (path(report), to_bytes(memory), path(scratch))
         with reporting(progress) as callback:
             if isinstance(data, (str, os.PathLike)):
-                _core.recipe_file(os.fspath(data), os.fspath(target), toml, *tail, callback)
+                _core.recipe_file(os.fspath(data), os.fspath(target), toml, *tail, path(checkpoints), threads, callback)
             else:
+                if checkpoints is not None:
+                    raise ParameterError("parameter `checkpoints`: expected none for an AnnData, which is gone with the process")
                 counts, name = _counts(data, toml)
                 _core.recipe_counts(
                     counts,
@@ -91,6 +110,7 @@ def recipe(
                     os.fspath(target),
                     toml,
                     *tail,
+                    threads,
                     callback,
                 )
         from anndata import read_h5ad
@@ -115,7 +135,7 @@ def _counts(adata: AnnData, toml: str) -> tuple[Any, str]:
         layer = tomllib.loads(toml).get("input", {}).get("layer")
     except tomllib.TOMLDecodeError:
         layer = None  # the extension says what is wrong with it
-    return _anndata.get_matrix(adata, layer=layer), "AnnData"
+    return _anndata.get_matrix(adata, layer=layer, stream=True), "AnnData"
 
 
 def _table(frame: pd.DataFrame) -> tuple[list[str], list[tuple[str, str, Any]]]:

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, get_obs, start
+from .._anndata import check_adata, get_matrix, get_obs, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..errors import DataError, NonFiniteError, ParameterError
-from ._normalize import _store
 
 
 def _is_categorical(column: Any) -> bool:
@@ -105,6 +104,6 @@ def regress_out(
             f"{found.dropped} of the keys add nothing: constant, or combinations of others", UserWarning, stacklevel=2
         )
     adata = start(adata, copy)
-    _store(adata, found.residuals, layer=layer)
+    set_matrix(adata, found.residuals, layer=layer)
     record(adata, "regress_out", keys=[keys] if isinstance(keys, str) else list(keys), layer=layer)
     return adata if copy else None

@@ -8,12 +8,12 @@ from typing import Any
 from scipy import sparse
 
 from .. import arrays
-from .._anndata import get_matrix, get_obs, start
+from .._anndata import get_matrix, get_obs, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..arrays._scale import cell_mask
 from ..errors import ParameterError
-from ._normalize import _fetch, _store
+from ._normalize import _fetch
 
 
 def scale(
@@ -103,7 +103,7 @@ def scale(
         threads=threads,
         progress=progress,
     )
-    _store(adata, found.matrix, layer=layer, obsm=obsm)
+    set_matrix(adata, found.matrix, layer=layer, obsm=obsm)
     if obsm is None:
         adata.var[names[0]], adata.var[names[1]] = found.mean, found.std
     record(

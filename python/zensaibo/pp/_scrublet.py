@@ -90,7 +90,7 @@ def scrublet(
     Reference: Wolock, Lopez, Klein 2019.
     """
     adata = start(adata, copy)
-    matrix = get_matrix(adata)
+    matrix = get_matrix(adata, stream=True)
     options: dict[str, Any] = {
         "sim_doublet_ratio": sim_doublet_ratio,
         "expected_doublet_rate": expected_doublet_rate,

@@ -10,13 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from .. import _core, arrays
-from .._anndata import check_adata, get_matrix, get_obs, get_var, start
+from .._anndata import check_adata, get_matrix, get_obs, get_var, set_matrix, start
 from .._progress import reporting
 from .._provenance import record
 from ..arrays._counts import ProgressArgument, _writeable
 from ..errors import DataError, ParameterError
 from ._hvg import _batch_codes
-from ._normalize import _fetch, _store
+from ._normalize import _fetch
 
 _SIZES = (21, 26, 31, 36, 41, 46, 51, 56, 61, 66, 71, 76, 81, 86, 91, 96, 101)
 
@@ -230,7 +230,7 @@ def normalize_size_factors(
             _core.divide_rows(found.indptr, found.data, factors, threads, callback)
         else:
             _core.divide_rows(None, found, factors, threads, callback)
-    _store(adata, found, layer=layer)
+    set_matrix(adata, found, layer=layer)
     record(adata, "normalize_size_factors", key=key, layer=layer)
     return adata if copy else None
 
@@ -292,7 +292,7 @@ def normalize_tpm(
     )
     if not inplace:
         return found
-    _store(adata, found, layer=layer)
+    set_matrix(adata, found, layer=layer)
     record(
         adata,
         "normalize_tpm",

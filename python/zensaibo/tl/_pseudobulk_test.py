@@ -113,7 +113,7 @@ def pseudobulk_test(
         _anndata.get_obs(adata, key)
     by = keys if groupby is None else [groupby, *[key for key in keys if key != groupby]]
     # Sums would hide a value below 0, and fractions that add up to whole numbers.
-    matrix = _anndata.get_matrix(adata, layer=layer)
+    matrix = _anndata.get_matrix(adata, layer=layer, stream=True)
     if 0 not in matrix.shape:
         arrays.check_counts(matrix, threads=threads)
     bulk = aggregate(adata, by, "sum", layer=layer, threads=threads, progress=progress)

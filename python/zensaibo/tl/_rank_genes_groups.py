@@ -169,7 +169,7 @@ def rank_genes_groups(
     if use_raw and layer is not None:
         raise ParameterError("parameters `layer`, `use_raw`: cannot specify `layer` and have `use_raw=True`")
     names = _chosen(column, groups, reference, groupby)
-    matrix = _anndata.get_matrix(adata, layer=layer, use_raw=use_raw)
+    matrix = _anndata.get_matrix(adata, layer=layer, use_raw=use_raw, stream=True)
     var_names = adata.raw.var_names if use_raw else adata.var_names
     mask = _mask(adata, mask_var, matrix.shape[1])
 

@@ -6,7 +6,6 @@ mod cells;
 mod config;
 mod count;
 mod detect;
-mod kept;
 mod landmarks;
 mod overlay;
 mod pictures;

@@ -14,7 +14,6 @@ use zensaibo_imaging::register::Quality;
 use super::atlas::{load, template};
 use super::cells::{Rows, Target};
 use super::detect::Search;
-use super::kept::{Kept, key};
 use super::pictures::{self, Found};
 use super::regions::Placed;
 use super::register::{Laid, entries, notes, sample, untrusted};
@@ -22,6 +21,7 @@ use super::source::{Budget, orientation};
 use super::{CellsConfig, DetectConfig, costs, ending, overlay, stored};
 use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::Hooks;
+use crate::recipe::kept::{Kept, key};
 use crate::recipe::output::write_text;
 use crate::recipe::stages::Stages;
 use crate::report::{Distribution, VolumeReport};
@@ -150,7 +150,7 @@ pub fn cells(
         (Some("signal"), _) | (_, None) => false,
         _ => true,
     };
-    let mut kept = Kept::open(files.output)?;
+    let mut kept = Kept::open("output", files.output)?;
     let detection = config.detection();
     let budget = Budget::new(config.detect.memory);
     let mut stages = Stages::new(hooks, ctx);

@@ -40,22 +40,22 @@ struct Finished {
 }
 
 impl Kept {
-    /// Opens a folder, which is made where it is not there.
+    /// Opens a folder, which is made where it is not there. `name`: the parameter that names it.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a folder that holds other things, or into which another run is writing; [`Error::Io`].
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(name: &str, folder: &Path) -> Result<Self> {
         let io = |error| Error::io(folder, "write", error);
         let expected = "a folder that is new, empty, or of an earlier run";
         if folder.exists() && !folder.is_dir() {
-            return Err(Error::parameter("output", expected, format!("{}, a file", folder.display())));
+            return Err(Error::parameter(name, expected, format!("{}, a file", folder.display())));
         }
         if !folder.join(RECORD).exists()
             && let Ok(mut entries) = fs::read_dir(folder)
             && let Some(Ok(other)) = entries.find(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name() != LOCK))
         {
             let found = format!("{} with {}", folder.display(), other.file_name().to_string_lossy());
-            return Err(Error::parameter("output", expected, found));
+            return Err(Error::parameter(name, expected, found));
         }
         fs::create_dir_all(folder).map_err(io)?;
         let path = folder.join(LOCK);
@@ -64,7 +64,7 @@ impl Kept {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let found = format!("{}, into which another run is writing", folder.display());
-                return Err(Error::parameter("output", "a folder of its own", found));
+                return Err(Error::parameter(name, "a folder of its own", found));
             }
             // Some file systems of clusters know no locks: there the user must see to it.
             Err(TryLockError::Error(_)) => {}
@@ -102,6 +102,26 @@ impl Kept {
         let files = files.iter().filter_map(|&name| Some((name.to_string(), state_of(&self.path(name))?))).collect();
         self.record.stages.insert(stage.into(), Finished { key: key.into(), files });
         self.write()
+    }
+
+    /// Removes the folder with all that is kept in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn clear(self) -> Result<()> {
+        let remove = |path: &Path| match fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path, "remove", error)),
+            _ => Ok(()),
+        };
+        // The record first: without it what is left is of no run.
+        remove(&self.path(RECORD))?;
+        for name in self.record.stages.values().flat_map(|stage| stage.files.keys()) {
+            remove(&self.path(name))?;
+        }
+        remove(&self.path(LOCK))?;
+        // Other files in it are not ours to remove.
+        let _ = fs::remove_dir(&self.folder);
+        Ok(())
     }
 
     fn write(&self) -> Result<()> {
@@ -160,15 +180,15 @@ mod tests {
         let key_now = || key(&["a=1".into()], &[&input]);
         let first = key_now();
         {
-            let mut kept = Kept::open(&out).unwrap();
+            let mut kept = Kept::open("output", &out).unwrap();
             assert!(!kept.has("detect", &first));
             fs::create_dir(kept.path("made")).unwrap();
             fs::write(kept.path("made/x"), "x").unwrap();
             kept.note("detect", &first, &["made"]).unwrap();
-            let busy = Kept::open(&out).err().unwrap().to_string();
+            let busy = Kept::open("output", &out).err().unwrap().to_string();
             assert!(busy.contains("another run"), "{busy}");
         }
-        let kept = Kept::open(&out).unwrap();
+        let kept = Kept::open("output", &out).unwrap();
         assert!(kept.has("detect", &first) && !kept.has("register", &first));
         assert_ne!(first, key(&["a=2".into()], &[&input]));
         fs::write(&input, "another").unwrap();
@@ -181,14 +201,14 @@ mod tests {
     fn other_peoples_folders_are_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.txt"), "mine").unwrap();
-        let refused = Kept::open(folder.path()).err().unwrap().to_string();
+        let refused = Kept::open("output", folder.path()).err().unwrap().to_string();
         assert!(refused.contains("thesis.txt"), "{refused}");
-        assert!(Kept::open(&folder.path().join("thesis.txt")).err().unwrap().to_string().contains("a file"));
+        assert!(Kept::open("output", &folder.path().join("thesis.txt")).err().unwrap().to_string().contains("a file"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         // A record that is damaged is as good as none.
         let out = folder.path().join("out");
         fs::create_dir(&out).unwrap();
         fs::write(out.join(RECORD), "{").unwrap();
-        assert!(!Kept::open(&out).unwrap().has("detect", ""));
+        assert!(!Kept::open("output", &out).unwrap().has("detect", ""));
     }
 }

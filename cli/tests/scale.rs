@@ -1,0 +1,222 @@
+//! Runs within a limit of memory, and runs that were killed: the same bits as without.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use common::{SMALL, cluster, errors, example, names};
+use zensaibo_core::Ctx;
+use zensaibo_core::data::Csr;
+use zensaibo_core::matrix::RowBlocks;
+use zensaibo_core::parallel::with_threads;
+use zensaibo_core::simulate::{SimulateOptions, Simulation};
+use zensaibo_io::{AnnDataFile, AnnDataWriter, MatrixLayout, SparseArray, Table, Value, WriteOptions};
+
+const SLOTS: [&str; 8] = ["X", "layers/counts", "obs", "var", "obsm", "varm", "obsp", "uns/rank_genes_groups"];
+
+/// All results of a file.
+fn results(path: &Path) -> Vec<Value> {
+    let file = AnnDataFile::open(path).unwrap();
+    SLOTS.map(|key| file.value(key, &Ctx::quiet()).unwrap()).to_vec()
+}
+
+fn fine(run: &Output) {
+    assert_eq!(run.status.code(), Some(0), "{}", errors(run));
+}
+
+/// The tables of cells and genes, after the matrix.
+fn finish(mut writer: AnnDataWriter, cells: usize, genes: Vec<String>) {
+    writer.obs(&Table::of_names((0..cells).map(|cell| format!("c{cell}")).collect())).unwrap();
+    writer.var(&Table::of_names(genes)).unwrap();
+    writer.finish().unwrap();
+}
+
+/// 18,000 cells with some 800 genes each: 14 million counts.
+fn many_counts(at: &Path) -> PathBuf {
+    let options = SimulateOptions {
+        n_obs: 18_000,
+        n_vars: 2_000,
+        n_types: 6,
+        n_lineages: 2,
+        genes_per_cell: 800.0,
+        umi_per_cell: 3000.0,
+        ..Default::default()
+    };
+    let simulation = Simulation::new(&options).unwrap();
+    let path = at.join("counts.h5ad");
+    let mut writer = AnnDataWriter::create(&path, &WriteOptions::default()).unwrap();
+    with_threads(None, || writer.rows("X", &simulation, &Ctx::quiet())).unwrap();
+    finish(writer, options.n_obs, simulation.gene_names().to_vec());
+    let rows = AnnDataFile::open(&path).unwrap().rows("X", &Ctx::quiet()).unwrap();
+    assert!(rows.n_entries() > 12_000_000, "{}", rows.n_entries());
+    path
+}
+
+#[test]
+fn a_limit_of_memory_changes_no_bit() {
+    let place = tempfile::tempdir().unwrap();
+    let input = many_counts(place.path());
+    let out = place.path().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let output = out.join(name);
+        let mut args =
+            vec!["--set", "umap.maxiter=20", "--set", "hvg.n_top_genes=1500", "--set", "markers.method=wilcoxon"];
+        args.extend_from_slice(more);
+        let run = cluster(&input, &output, &args);
+        fine(&run);
+        results(&output)
+    };
+    let free = run("free.h5ad", &["--threads", "2"]);
+    // The least that is taken for two threads: a third of 96 MiB for 40 MB of packed counts, twice.
+    let tight = run("tight.h5ad", &["--threads", "2", "--memory", "510MiB"]);
+    let alone = run("alone.h5ad", &["--threads", "1", "--memory", "414MiB"]);
+    for (at, key) in SLOTS.iter().enumerate() {
+        assert!(free[at] == tight[at], "{key} with a limit");
+        assert!(free[at] == alone[at], "{key} with a limit and one thread");
+    }
+    // Nothing is left beside the outputs.
+    assert_eq!(names(&out), ["alone.h5ad", "free.h5ad", "tight.h5ad"]);
+
+    let output = out.join("none.h5ad");
+    let refused = cluster(&input, &output, &["--threads", "2", "--memory", "300MiB"]);
+    assert_eq!(refused.status.code(), Some(3));
+    let said = errors(&refused);
+    assert!(said.contains("18,000 cells") && said.contains("needs") && said.contains("limit"), "{said}");
+    let refused = cluster(&input, &output, &["--threads", "2", "--memory", "510MiB", "--scratch", "no/such"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(errors(&refused).contains("no/such"), "{}", errors(&refused));
+    assert!(!output.exists());
+}
+
+#[test]
+fn what_is_stored_by_columns_says_so_where_it_does_not_fit() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("columns.h5ad");
+    let (cells, genes) = (60_000usize, 100usize);
+    let row: Vec<u32> = (0..genes as u32).collect();
+    let indices = row.repeat(cells);
+    let values: Vec<f32> = (0..cells * genes).map(|at| 1.0 + (at % 3) as f32).collect();
+    let matrix = Csr::new(cells, genes, (0..=cells).map(|at| (at * genes) as u64).collect(), indices, values).unwrap();
+    let mut writer = AnnDataWriter::create(&path, &WriteOptions::default()).unwrap();
+    let columns = matrix.transpose();
+    let stored = Value::Sparse(SparseArray {
+        layout: MatrixLayout::Csc,
+        n_rows: cells,
+        n_cols: genes,
+        indptr: columns.indptr.iter().map(|&at| at as i64).collect::<Vec<i64>>().into(),
+        indices: columns.indices.iter().map(|&at| at as i32).collect::<Vec<i32>>().into(),
+        values: columns.values.clone().into(),
+    });
+    writer.value("X", &stored).unwrap();
+    finish(writer, cells, (0..genes).map(|gene| format!("g{gene}")).collect());
+    let refused = cluster(&path, &place.path().join("out.h5ad"), &["--threads", "1", "--memory", "520MiB"]);
+    assert_eq!(refused.status.code(), Some(3), "{}", errors(&refused));
+    assert!(
+        errors(&refused).contains("stored by columns") && errors(&refused).contains("convert"),
+        "{}",
+        errors(&refused)
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_goes_on_from_its_checkpoints() {
+    let place = tempfile::tempdir().unwrap();
+    let input = example(&place.path().join("in"));
+    let (plain, output, kept) =
+        (place.path().join("plain.h5ad"), place.path().join("out.h5ad"), place.path().join("kept"));
+    fine(&cluster(&input, &plain, &SMALL));
+    let mut args = SMALL.to_vec();
+    args.extend(["--checkpoints", kept.to_str().unwrap()]);
+    // Files of at most 64 blocks of 1024 bytes: the output fails as on a full disk, the stages are kept.
+    let full = || {
+        let script = format!(
+            "trap '' XFSZ; ulimit -f 64; exec {} cluster {} -o {} {}",
+            env!("CARGO_BIN_EXE_zensaibo"),
+            input.display(),
+            output.display(),
+            args.join(" ")
+        );
+        let run = std::process::Command::new("bash").args(["-c", &script]).output().unwrap();
+        assert_eq!(run.status.code(), Some(1), "{}", errors(&run));
+        assert!(!output.exists());
+    };
+    let again = |more: &[&str]| {
+        let mut all = args.clone();
+        all.extend_from_slice(more);
+        let run = cluster(&input, &output, &all);
+        fine(&run);
+        String::from_utf8(run.stdout).unwrap().matches("from the earlier run").count()
+    };
+    full();
+    assert_eq!(names(&kept).iter().filter(|name| name.ends_with(".bin")).count(), 5);
+    assert_eq!(again(&[]), 5);
+    assert!(results(&output) == results(&plain) && !kept.exists());
+    // Components and neighbours stay where Leiden is told otherwise; nothing does where the filter is.
+    std::fs::remove_file(&output).unwrap();
+    full();
+    assert_eq!(again(&["--set", "leiden.resolution=2"]), 2);
+    std::fs::remove_file(&output).unwrap();
+    full();
+    assert_eq!(again(&["--set", "filter.min_genes=6"]), 0);
+    // A folder of someone else is left alone.
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::write(kept.join("thesis.txt"), "mine").unwrap();
+    let refused = cluster(&input, &output, &args);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(
+        errors(&refused).contains("checkpoints") && errors(&refused).contains("thesis.txt"),
+        "{}",
+        errors(&refused)
+    );
+    assert_eq!(names(&kept), ["thesis.txt"]);
+}
+
+/// Kills a run ten times, at another moment each time; each goes on where the one before was, and the last ends it.
+#[cfg(unix)]
+#[test]
+fn killed_at_any_moment_a_run_ends_with_the_same_bits() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let place = tempfile::tempdir().unwrap();
+    let input = example(&place.path().join("in"));
+    let (plain, output, kept) =
+        (place.path().join("plain.h5ad"), place.path().join("out.h5ad"), place.path().join("kept"));
+    // Long enough to be caught everywhere.
+    let mut options = SMALL.to_vec();
+    options.extend(["--set", "umap.maxiter=20000"]);
+    let started = Instant::now();
+    fine(&cluster(&input, &plain, &options));
+    let whole = started.elapsed();
+    options.extend(["--checkpoints", kept.to_str().unwrap()]);
+    std::fs::write(&output, "an older result").unwrap();
+    let mut random = zensaibo_core::random::Stream::new(21, 0);
+    let mut kills = 0;
+    for _ in 0..10 {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zensaibo"))
+            .args(["cluster".as_ref(), input.as_os_str(), "-o".as_ref(), output.as_os_str()])
+            .args(&options)
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(whole.mul_f64(0.9 * random.uniform()).max(Duration::from_millis(5)));
+        child.kill().unwrap();
+        if child.wait().unwrap().code().is_some() {
+            break; // it was done before
+        }
+        kills += 1;
+        assert_eq!(std::fs::read(&output).unwrap(), b"an older result");
+    }
+    assert!(kills >= 3, "{kills}");
+    let last = cluster(&input, &output, &options);
+    fine(&last);
+    assert!(results(&output) == results(&plain));
+    assert!(!kept.exists());
+    // No half file is left beside the output, but for those of killed writers, which are hidden and named after them.
+    let visible: Vec<String> = names(place.path()).into_iter().filter(|name| !name.starts_with('.')).collect();
+    assert_eq!(visible, ["in", "out.h5ad", "plain.h5ad"]);
+}

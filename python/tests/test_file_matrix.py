@@ -1,0 +1,177 @@
+"""Matrices in files in place of matrices in memory: the same bits, or a clear refusal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+
+import zensaibo as zs
+from zensaibo import errors
+
+
+@pytest.fixture(scope="module")
+def counts() -> ad.AnnData:
+    """Enough cells for several blocks."""
+    made = zs.datasets.simulate(7000, 900, genes_per_cell=300, umi_per_cell=1200, n_types=5, n_lineages=2, n_trajectories=0, seed=4)
+    made.layers["again"] = made.X.copy()
+    return made
+
+
+def logged(counts: ad.AnnData) -> ad.AnnData:
+    made = counts.copy()
+    zs.pp.normalize_total(made, target_sum=1e4)
+    zs.pp.log1p(made)
+    return made
+
+
+@pytest.fixture(scope="module", params=["csr", "csr-gzip", "csc", "dense"])
+def stored(request: pytest.FixtureRequest, counts: ad.AnnData, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp(request.param)
+    paths = {}
+    for name, adata in (("counts", counts), ("logged", logged(counts))):
+        kept = adata.copy()
+        if request.param == "csc":
+            kept.X = sparse.csc_matrix(kept.X)
+        if request.param == "dense":
+            kept.X = kept.X.toarray()
+        paths[name] = folder / f"{name}.h5ad"
+        kept.write_h5ad(paths[name], compression="gzip" if request.param == "csr-gzip" else None)
+    return paths
+
+
+def same(first, second) -> None:
+    """Equal to the last bit, whatever it is."""
+    if isinstance(first, pd.DataFrame):
+        # Counts come as int64 of a file, in the type of its row pointers of a matrix.
+        pd.testing.assert_frame_equal(first, second, check_exact=True, check_dtype=False)
+    elif sparse.issparse(first):
+        assert (first != second).nnz == 0
+    elif isinstance(first, dict):
+        assert first.keys() == second.keys()
+        for key in first:
+            same(first[key], second[key])
+    elif hasattr(first, "__dataclass_fields__"):
+        same(vars(first), vars(second))
+    elif isinstance(first, (tuple, list)):
+        assert len(first) == len(second)
+        for one, other in zip(first, second, strict=True):
+            same(one, other)
+    else:
+        np.testing.assert_array_equal(first, second)
+
+
+def groups(adata: ad.AnnData) -> np.ndarray:
+    return adata.obs["cell_type"].to_numpy().astype(str)
+
+
+ARRAYS = {
+    "qc_metrics": ("counts", lambda X, adata: zs.arrays.qc_metrics(X, gene_masks={"mt": adata.var["is_mito"].to_numpy()})),
+    "size_factors": ("counts", lambda X, adata: zs.arrays.size_factors(X, exclude_highly_expressed=True)),
+    "pca": ("logged", lambda X, adata: zs.arrays.pca(X, 12)),
+    "pca, scaled": ("logged", lambda X, adata: zs.arrays.pca(X, 8, scale=True, max_value=5.0)),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_take_a_matrix_in_a_file(name: str, counts: ad.AnnData, stored: dict[str, Path]) -> None:
+    which, function = ARRAYS[name]
+    held = counts.X if which == "counts" else logged(counts).X
+    same(function(zs.io.open_matrix(stored[which]), counts), function(held, counts))
+
+
+FUNCTIONS = {
+    "calculate_qc_metrics": ("counts", lambda a: zs.pp.calculate_qc_metrics(a, qc_vars=["is_mito"], inplace=False)),
+    "filter_cells": ("counts", lambda a: zs.pp.filter_cells(a, min_genes=280, inplace=False)),
+    "filter_genes": ("counts", lambda a: zs.pp.filter_genes(a, min_cells=50, inplace=False)),
+    "highly_variable_genes": ("logged", lambda a: zs.pp.highly_variable_genes(a, n_top_genes=200, inplace=False)),
+    "highly_variable_genes, seurat_v3": (
+        "counts",
+        lambda a: zs.pp.highly_variable_genes(a, n_top_genes=200, flavor="seurat_v3", inplace=False),
+    ),
+    "highly_variable_genes, pearson": (
+        "counts",
+        lambda a: zs.pp.highly_variable_genes(a, n_top_genes=200, flavor="pearson_residuals", inplace=False),
+    ),
+    "pca": ("logged", lambda a: (zs.pp.pca(a, n_comps=10), a.obsm["X_pca"].copy(), a.varm["PCs"].copy())[1:]),
+    "rank_genes_groups": (
+        "logged",
+        lambda a: (zs.tl.rank_genes_groups(a, "cell_type"), zs.get.rank_genes_groups_df(a, None))[1],
+    ),
+    "rank_genes_groups, wilcoxon": (
+        "logged",
+        lambda a: (zs.tl.rank_genes_groups(a, "cell_type", method="wilcoxon"), zs.get.rank_genes_groups_df(a, None))[1],
+    ),
+    "score_genes": (
+        "logged",
+        lambda a: (zs.tl.score_genes(a, list(a.var_names[5:25]), use_raw=False), a.obs["score"].to_numpy())[1],
+    ),
+    "aggregate": ("counts", lambda a: zs.get.aggregate(a, "cell_type", ["mean", "var"]).layers["mean"]),
+    "pearson residuals": (
+        "counts",
+        lambda a: zs.pp.normalize_pearson_residuals(a, inplace=False)["X"],
+    ),
+    "scrublet": ("counts", lambda a: (zs.pp.scrublet(a, n_prin_comps=8), a.obs["doublet_score"].to_numpy())[1]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_take_a_backed_anndata(name: str, counts: ad.AnnData, stored: dict[str, Path]) -> None:
+    which, function = FUNCTIONS[name]
+    held = counts.copy() if which == "counts" else logged(counts)
+    backed = ad.read_h5ad(stored[which], backed="r")
+    try:
+        same(function(backed), function(held))
+    finally:
+        backed.file.close()
+
+
+def test_chains_are_what_the_steps_in_memory_are(counts: ad.AnnData, stored: dict[str, Path]) -> None:
+    rng = np.random.default_rng(0)
+    cells, genes = rng.random(counts.n_obs) < 0.7, rng.random(counts.n_vars) < 0.5
+    whole = zs.io.open_matrix(stored["counts"])
+    assert whole.shape == counts.shape and whole.key == "X" and Path(whole.path) == stored["counts"]
+    chain = whole.select(cells, genes).normalize_total(1e3).log1p()
+    held = counts[cells, genes].copy()
+    zs.pp.normalize_total(held, target_sum=1e3)
+    zs.pp.log1p(held)
+    assert chain.shape == held.shape
+    for matrix in (chain, chain.select(genes=np.ones(held.n_vars, bool))):
+        assert np.allclose(zs.arrays.qc_metrics(matrix, percent_top=()).totals, np.asarray(held.X.sum(1)).ravel(), rtol=1e-5)
+        found, wanted = (zs.arrays.pca(X, 5) for X in (matrix, held.X))
+        np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-3)
+    assert "7,000" not in repr(chain) and "log1p" in repr(chain)
+    assert whole.shape == counts.shape  # not changed
+
+
+def test_layers_and_threads(counts: ad.AnnData, stored: dict[str, Path]) -> None:
+    layer = zs.io.open_matrix(stored["counts"], "layers/again")
+    one, two = (zs.arrays.qc_metrics(layer, threads=n) for n in (1, 2))
+    same(one, two)
+    same(one, zs.arrays.qc_metrics(counts.X))
+
+
+def test_what_cannot_be_is_named(counts: ad.AnnData, stored: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(errors.MissingKeyError, match="again"):
+        zs.io.open_matrix(stored["counts"], "layers/nothing")
+    with pytest.raises(errors.FileError):
+        zs.io.open_matrix(tmp_path / "nowhere.h5ad")
+    whole = zs.io.open_matrix(stored["counts"])
+    with pytest.raises(errors.ParameterError, match="cells"):
+        whole.select(np.arange(5))
+    with pytest.raises(errors.ShapeError, match="row mask"):
+        whole.select(np.ones(5, bool))
+    with pytest.raises(errors.ShapeError, match="row divisors"):
+        whole.divide_rows([1.0])
+    # What would change X is refused, and the file stays as it is.
+    before = stored["counts"].read_bytes()
+    for change in (zs.pp.normalize_total, zs.pp.log1p, zs.pp.scale):
+        backed = ad.read_h5ad(stored["counts"], backed="r+")
+        with pytest.raises(errors.ParameterError, match="backed"):
+            change(backed)
+        backed.file.close()
+    assert stored["counts"].read_bytes() == before
