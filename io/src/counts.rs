@@ -72,7 +72,7 @@ pub struct OpenCounts {
 /// Where counts are.
 pub enum CountsMatrix {
     /// In their file: the rows, and which of its columns count.
-    File(FileRows, Vec<bool>),
+    File(Box<FileRows>, Vec<bool>),
     /// In memory: what comes as text.
     Memory(Csr),
 }
@@ -105,14 +105,14 @@ pub fn open_counts(
                 return Err(Error::format(path, slot, expected, format!("{} x {}", rows.n_rows(), rows.n_cols())));
             }
             let all = vec![true; rows.n_cols()];
-            Ok(OpenCounts { matrix: CountsMatrix::File(rows, all), obs, var, format })
+            Ok(OpenCounts { matrix: CountsMatrix::File(Box::new(rows), all), obs, var, format })
         }
         Format::TenxV2 | Format::TenxV3 => {
             let file = TenxFile::open(path, options)?;
             let rows = file.rows(ctx)?;
             let kept: Vec<usize> = (0..file.kept.len()).filter(|&gene| file.kept[gene]).collect();
             let var = file.var.take(&kept);
-            Ok(OpenCounts { matrix: CountsMatrix::File(rows, file.kept), obs: file.obs, var, format })
+            Ok(OpenCounts { matrix: CountsMatrix::File(Box::new(rows), file.kept), obs: file.obs, var, format })
         }
         _ => {
             let Counts { matrix, obs, var, format } = read_counts(path, options, ctx)?;

@@ -175,3 +175,25 @@ def test_what_cannot_be_is_named(counts: ad.AnnData, stored: dict[str, Path], tm
             change(backed)
         backed.file.close()
     assert stored["counts"].read_bytes() == before
+
+
+def test_the_recipe_within_a_limit_of_memory(counts: ad.AnnData, stored: dict[str, Path], tmp_path: Path) -> None:
+    config = {"umap": {"maxiter": 10}, "pca": {"n_comps": 12}, "filter": {"min_genes": 20}}
+    free = zs.pp.recipe(stored["counts"], config=config, progress=False)
+    tight = zs.pp.recipe(
+        stored["counts"], tmp_path / "out.h5ad", config, memory="1GiB", checkpoints=tmp_path / "kept", scratch=tmp_path, progress=False
+    )
+    held = zs.pp.recipe(counts, config=config, memory=2**30, progress=False)
+    backed = ad.read_h5ad(stored["counts"], backed="r")
+    streamed = zs.pp.recipe(backed, config=config, progress=False)
+    backed.file.close()
+    for other in (tight, held, streamed):
+        for key in ("X_pca", "X_umap"):
+            np.testing.assert_array_equal(other.obsm[key], free.obsm[key])
+        assert (other.X != free.X).nnz == 0 and (other.layers["counts"] != free.layers["counts"]).nnz == 0
+        assert other.obs["leiden"].tolist() == free.obs["leiden"].tolist()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5ad"]
+    with pytest.raises(errors.LimitError, match="7,000 cells"):
+        zs.pp.recipe(stored["counts"], memory="50MB")
+    with pytest.raises(errors.ParameterError, match="checkpoints"):
+        zs.pp.recipe(counts, checkpoints=tmp_path / "kept")

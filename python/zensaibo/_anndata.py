@@ -76,10 +76,10 @@ def _in_file(matrix: Any) -> Any:
     # anndata's sparse datasets have a group, h5py's dense ones are datasets.
     place = getattr(matrix, "group", matrix)
     file = getattr(place, "file", None)
-    if isinstance(getattr(file, "filename", None), str) and isinstance(getattr(place, "name", None), str):
-        file.flush()
-        return _core.FileMatrix(file.filename, place.name.strip("/"))
-    return None
+    if file is None or not isinstance(getattr(file, "filename", None), str) or not isinstance(getattr(place, "name", None), str):
+        return None
+    file.flush()
+    return _core.FileMatrix(file.filename, place.name.strip("/"))
 
 
 def as_dense(matrix: Any, name: str, dtype: Any = np.float32) -> np.ndarray:

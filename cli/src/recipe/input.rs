@@ -96,9 +96,9 @@ fn pack(
         check_held(path, "stored by columns", rows.n_entries(), budget)?;
     }
     let outcome = if kept.iter().all(|&kept| kept) {
-        PackedRows::pack(&rows, rows.n_entries(), budget.store(), "read", ctx)
+        PackedRows::pack(&*rows, rows.n_entries(), budget.store(), "read", ctx)
     } else {
-        let chosen = Lazy::new(&rows).select_columns(&kept)?;
+        let chosen = Lazy::new(&*rows).select_columns(&kept)?;
         let entries = count_entries(&chosen, "count", ctx)?;
         PackedRows::pack(&chosen, entries, budget.store(), "read", ctx)
     };

@@ -124,5 +124,22 @@ def _mask(mask: Any, name: str) -> list[bool]:
 
 
 def open_matrix(path: str | os.PathLike[str], key: str = "X") -> FileMatrix:
-    """Opens a matrix of cells x genes in a file without reading it: see :class:`FileMatrix`."""
+    """Opens a matrix of cells x genes in a file without reading it.
+
+    Parameters
+    ----------
+    path
+        An h5ad, or a 10x HDF5 file (all features).
+    key
+        ``"X"``, ``"layers/<name>"`` or ``"raw/X"``.
+
+    Returns
+    -------
+    FileMatrix
+
+    Raises
+    ------
+    FormatError, FileError, MissingKeyError
+        As :class:`FileMatrix`.
+    """
     return FileMatrix(path, key)
