@@ -65,7 +65,7 @@ def measure(cells: int, parsed: argparse.Namespace) -> dict:
         "clusters": clusters,
         "ari": round(float(index), 3),
         "memory": parsed.memory,
-        "stages": told,
+        "stages": told[told.index("stage ") : told.index("\noutput: ")].strip(),
     }
     if not parsed.keep:
         out.unlink()
