@@ -15,6 +15,7 @@ mod gaussian;
 mod laplace;
 mod median;
 mod morphology;
+mod otsu;
 mod separable;
 
 pub use background::{BackgroundFit, Line, SubtractBackgroundOptions, subtract_background};
@@ -27,6 +28,7 @@ pub use gaussian::{Gaussian, GaussianOptions};
 pub use laplace::{DifferenceOfGaussians, DifferenceOfGaussiansOptions, Laplacian, LaplacianOptions};
 pub use median::{Median, MedianOptions};
 pub use morphology::{Morphology, MorphologyOptions, Operation, RollingBall, RollingBallOptions};
+pub(crate) use otsu::two_classes;
 
 use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeInfo, VolumeSink};
 use zensaibo_core::{Ctx, DataFault, Error, Result};

@@ -4,6 +4,7 @@ use zensaibo_core::data::Grid;
 
 use super::pyramid::Level;
 use super::smooth::smooth;
+use crate::filters::two_classes;
 
 /// Smoothed tissue above this is deep in tissue: two voxels at least.
 const DEEP: f32 = 0.97;
@@ -29,19 +30,7 @@ pub(super) fn tissue(level: &Level) -> Grid<f32> {
     let bin = |value: f32| ((((value - low) / span).sqrt() * BINS as f32) as usize).min(BINS - 1);
     let mut counts = [0f64; BINS];
     image.data.iter().for_each(|&value| counts[bin(value)] += 1.0);
-    let total: f64 = counts.iter().sum();
-    let all: f64 = counts.iter().enumerate().map(|(at, count)| at as f64 * count).sum();
-    let (mut below, mut sum, mut best, mut cut) = (0f64, 0f64, -1f64, 0usize);
-    for (at, count) in counts.iter().enumerate() {
-        below += count;
-        sum += at as f64 * count;
-        if below > 0.0 && below < total {
-            let between = (all * below / total - sum).powi(2) / (below * (total - below));
-            if between > best {
-                (best, cut) = (between, at);
-            }
-        }
-    }
+    let cut = two_classes(&counts, 0.0).map_or(0, |classes| classes.cut);
     let data = image.data.iter().map(|&value| f32::from(u8::from(bin(value) > cut))).collect();
     Grid { shape: image.shape, data }
 }

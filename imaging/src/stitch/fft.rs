@@ -1,13 +1,9 @@
-//! Fourier transforms of three-dimensional boxes of complex numbers, lengths 2^a 3^b 5^c.
-//!
-//! Stockham's self-sorting transform, sixteen lines at a time side by side, so that every step runs over neighbouring
-//! numbers whichever axis it goes along.
+//! Fourier transforms of three-dimensional boxes of complex numbers, one axis after the other, on `rustfft`.
 
-use std::f64::consts::TAU;
+use rustfft::num_complex::Complex;
+use rustfft::{Fft, FftPlanner};
 
-use multiversion::multiversion;
-
-/// Lines that are transformed together.
+/// Lines that are taken out of the box together: neighbours along the other axes share its cache lines.
 const SIDE: usize = 16;
 
 /// The least length of at least `n` that has no prime factors but 2, 3 and 5.
@@ -49,26 +45,21 @@ impl Spectrum {
 
     /// The transform, not scaled; with `inverse`, the one with the other sign.
     pub(super) fn transform(&mut self, inverse: bool) {
-        // The transform of the other sign is the same one with real and imaginary parts exchanged.
-        if inverse {
-            std::mem::swap(&mut self.re, &mut self.im);
-        }
+        let mut planner = FftPlanner::new();
         for axis in 0..3 {
-            self.along(axis);
-        }
-        if inverse {
-            std::mem::swap(&mut self.re, &mut self.im);
+            let n = self.shape[axis];
+            if n > 1 {
+                let plan = if inverse { planner.plan_fft_inverse(n) } else { planner.plan_fft_forward(n) };
+                self.along(axis, &*plan);
+            }
         }
     }
 
-    fn along(&mut self, axis: usize) {
+    fn along(&mut self, axis: usize, plan: &dyn Fft<f32>) {
         let [depth, height, width] = self.shape;
         let n = self.shape[axis];
-        if n == 1 {
-            return;
-        }
-        let plan = Plan::new(n);
-        let mut work = Work::new(n);
+        let mut lines = vec![Complex::<f32>::default(); SIDE * n];
+        let mut spare = vec![Complex::default(); plan.get_inplace_scratch_len()];
         // Lines begin at `outer * far + inner * near` and go on by `step`.
         let (outer, far, inner, near, step) = match axis {
             0 => (1, 0, height * width, 1, height * width),
@@ -78,209 +69,29 @@ impl Spectrum {
         for block in 0..outer {
             for first in (0..inner).step_by(SIDE) {
                 let count = SIDE.min(inner - first);
-                let start = block * far + first * near;
-                if near == 1 {
-                    for k in 0..n {
-                        let (from, to) = (start + k * step, k * SIDE);
-                        work.re[to..to + count].copy_from_slice(&self.re[from..from + count]);
-                        work.im[to..to + count].copy_from_slice(&self.im[from..from + count]);
-                    }
-                } else {
+                let place = |k: usize, line: usize| block * far + (first + line) * near + k * step;
+                for k in 0..n {
                     for line in 0..count {
-                        let from = start + line * near;
-                        scatter(&self.re[from..from + n], &mut work.re[line..]);
-                        scatter(&self.im[from..from + n], &mut work.im[line..]);
+                        let at = place(k, line);
+                        lines[line * n + k] = Complex::new(self.re[at], self.im[at]);
                     }
                 }
-                plan.run(&mut work);
-                if near == 1 {
-                    for k in 0..n {
-                        let (to, from) = (start + k * step, k * SIDE);
-                        self.re[to..to + count].copy_from_slice(&work.re[from..from + count]);
-                        self.im[to..to + count].copy_from_slice(&work.im[from..from + count]);
-                    }
-                } else {
+                plan.process_with_scratch(&mut lines[..count * n], &mut spare);
+                for k in 0..n {
                     for line in 0..count {
-                        let to = start + line * near;
-                        gather(&work.re[line..], &mut self.re[to..to + n]);
-                        gather(&work.im[line..], &mut self.im[to..to + n]);
+                        let (at, value) = (place(k, line), lines[line * n + k]);
+                        (self.re[at], self.im[at]) = (value.re, value.im);
                     }
                 }
             }
         }
-    }
-}
-
-/// Writes a line among those beside it.
-fn scatter(line: &[f32], out: &mut [f32]) {
-    out.iter_mut().step_by(SIDE).zip(line).for_each(|(out, &value)| *out = value);
-}
-
-/// Reads a line from among those beside it.
-fn gather(lines: &[f32], out: &mut [f32]) {
-    out.iter_mut().zip(lines.iter().step_by(SIDE)).for_each(|(out, &value)| *out = value);
-}
-
-/// Sixteen lines side by side, and room for the next step.
-struct Work {
-    re: Vec<f32>,
-    im: Vec<f32>,
-    next_re: Vec<f32>,
-    next_im: Vec<f32>,
-}
-
-impl Work {
-    fn new(n: usize) -> Self {
-        let zeros = || vec![0f32; n * SIDE];
-        Self { re: zeros(), im: zeros(), next_re: zeros(), next_im: zeros() }
-    }
-}
-
-/// The steps of a transform of one length.
-struct Plan {
-    n: usize,
-    factors: Vec<usize>,
-    /// exp(-2 pi i k / n).
-    turns: Vec<(f32, f32)>,
-}
-
-impl Plan {
-    fn new(n: usize) -> Self {
-        let mut factors = Vec::new();
-        let mut rest = n;
-        for factor in [4, 2, 3, 5] {
-            while rest.is_multiple_of(factor) {
-                factors.push(factor);
-                rest /= factor;
-            }
-        }
-        let turn = |k: usize| {
-            let angle = -TAU * k as f64 / n as f64;
-            (angle.cos() as f32, angle.sin() as f32)
-        };
-        Self { n, factors, turns: (0..n).map(turn).collect() }
-    }
-
-    fn run(&self, work: &mut Work) {
-        let (mut rest, mut done) = (self.n, 1);
-        for &radix in &self.factors {
-            rest /= radix;
-            match radix {
-                2 => stage::<2>(work, &self.turns, rest, done),
-                3 => stage::<3>(work, &self.turns, rest, done),
-                4 => stage::<4>(work, &self.turns, rest, done),
-                _ => stage::<5>(work, &self.turns, rest, done),
-            }
-            std::mem::swap(&mut work.re, &mut work.next_re);
-            std::mem::swap(&mut work.im, &mut work.next_im);
-            done *= radix;
-        }
-    }
-}
-
-/// One step: `rest` groups of `R`, each of `done` numbers.
-fn stage<const R: usize>(work: &mut Work, turns: &[(f32, f32)], rest: usize, done: usize) {
-    let n = turns.len();
-    let width = done * SIDE;
-    let roots: [(f32, f32); R] = std::array::from_fn(|k| {
-        let angle = -TAU * k as f64 / R as f64;
-        (angle.cos() as f32, angle.sin() as f32)
-    });
-    for group in 0..rest {
-        let from: [usize; R] = std::array::from_fn(|q| width * (group + rest * q));
-        let to = width * R * group;
-        let turn: [(f32, f32); R] = std::array::from_fn(|p| turns[group * p * done % n]);
-        let re: [&[f32]; R] = std::array::from_fn(|q| &work.re[from[q]..from[q] + width]);
-        let im: [&[f32]; R] = std::array::from_fn(|q| &work.im[from[q]..from[q] + width]);
-        let out_re = &mut work.next_re[to..to + width * R];
-        let out_im = &mut work.next_im[to..to + width * R];
-        match R {
-            2 => two([re[0], re[1]], [im[0], im[1]], out_re, out_im, turn[1]),
-            4 => four(
-                [re[0], re[1], re[2], re[3]],
-                [im[0], im[1], im[2], im[3]],
-                out_re,
-                out_im,
-                [turn[1], turn[2], turn[3]],
-            ),
-            _ => many(re, im, out_re, out_im, turn, &roots),
-        }
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
-fn two(re: [&[f32]; 2], im: [&[f32]; 2], out_re: &mut [f32], out_im: &mut [f32], (c, s): (f32, f32)) {
-    let n = re[0].len();
-    let ([ar, br], [ai, bi]) = (re.map(|part| &part[..n]), im.map(|part| &part[..n]));
-    let ((pr, qr), (pi, qi)) = (out_re[..2 * n].split_at_mut(n), out_im[..2 * n].split_at_mut(n));
-    for k in 0..n {
-        (pr[k], pi[k]) = (ar[k] + br[k], ai[k] + bi[k]);
-        let (dr, di) = (ar[k] - br[k], ai[k] - bi[k]);
-        (qr[k], qi[k]) = (dr * c - di * s, dr * s + di * c);
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
-fn four(re: [&[f32]; 4], im: [&[f32]; 4], out_re: &mut [f32], out_im: &mut [f32], turn: [(f32, f32); 3]) {
-    let n = re[0].len();
-    let ([ar, br, cr, dr], [ai, bi, ci, di]) = (re.map(|part| &part[..n]), im.map(|part| &part[..n]));
-    let (p0, rest) = out_re[..4 * n].split_at_mut(n);
-    let (p1, rest) = rest.split_at_mut(n);
-    let (p2, p3) = rest.split_at_mut(n);
-    let (q0, rest) = out_im[..4 * n].split_at_mut(n);
-    let (q1, rest) = rest.split_at_mut(n);
-    let (q2, q3) = rest.split_at_mut(n);
-    let [(c1, s1), (c2, s2), (c3, s3)] = turn;
-    for k in 0..n {
-        let (er, ei) = (ar[k] + cr[k], ai[k] + ci[k]);
-        let (fr, fi) = (ar[k] - cr[k], ai[k] - ci[k]);
-        let (gr, gi) = (br[k] + dr[k], bi[k] + di[k]);
-        // -i (b - d)
-        let (hr, hi) = (bi[k] - di[k], dr[k] - br[k]);
-        (p0[k], q0[k]) = (er + gr, ei + gi);
-        let (xr, xi) = (fr + hr, fi + hi);
-        (p1[k], q1[k]) = (xr * c1 - xi * s1, xr * s1 + xi * c1);
-        let (xr, xi) = (er - gr, ei - gi);
-        (p2[k], q2[k]) = (xr * c2 - xi * s2, xr * s2 + xi * c2);
-        let (xr, xi) = (fr - hr, fi - hi);
-        (p3[k], q3[k]) = (xr * c3 - xi * s3, xr * s3 + xi * c3);
-    }
-}
-
-/// By the definition: for 3 and 5.
-fn many<const R: usize>(
-    re: [&[f32]; R],
-    im: [&[f32]; R],
-    out_re: &mut [f32],
-    out_im: &mut [f32],
-    turn: [(f32, f32); R],
-    roots: &[(f32, f32); R],
-) {
-    let n = re[0].len();
-    for (p, &(c, s)) in turn.iter().enumerate() {
-        let (out_re, out_im) = (&mut out_re[p * n..(p + 1) * n], &mut out_im[p * n..(p + 1) * n]);
-        out_re.fill(0.0);
-        out_im.fill(0.0);
-        for q in 0..R {
-            // The turn of this number of the group and that of the whole group in one.
-            let (a, b) = roots[p * q % R];
-            add_turned(re[q], im[q], (a * c - b * s, a * s + b * c), out_re, out_im);
-        }
-    }
-}
-
-#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
-fn add_turned(re: &[f32], im: &[f32], (c, s): (f32, f32), out_re: &mut [f32], out_im: &mut [f32]) {
-    let n = re.len();
-    let (im, out_re, out_im) = (&im[..n], &mut out_re[..n], &mut out_im[..n]);
-    for k in 0..n {
-        out_re[k] += re[k] * c - im[k] * s;
-        out_im[k] += re[k] * s + im[k] * c;
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::TAU;
+
     use zensaibo_core::random::Stream;
 
     use super::*;

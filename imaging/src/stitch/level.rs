@@ -5,6 +5,7 @@ use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::{Ctx, Result};
 
 use crate::blocks::{pool, read_f32};
+use crate::filters::two_classes;
 
 /// Voxels that are read at one time.
 const AT_ONCE: usize = 1 << 21;
@@ -175,14 +176,14 @@ pub(super) fn tissue(grid: &Grid<f32>, threshold: Option<f32>) -> Grid<f32> {
     let (sums, counts) = (box_sums(grid, TISSUE), box_sums(&Grid::filled(grid.shape, 1f32), TISSUE));
     let mut means = sums;
     means.data.iter_mut().zip(&counts.data).for_each(|(sum, &count)| *sum /= count.max(1.0));
-    let threshold = threshold.or_else(|| two_classes(&means.data)).unwrap_or(f32::NEG_INFINITY);
+    let threshold = threshold.or_else(|| darkest_tissue(&means.data)).unwrap_or(f32::NEG_INFINITY);
     means.data.iter_mut().for_each(|mean| *mean = f32::from(u8::from(*mean > threshold)));
     means
 }
 
-/// The value between two classes of values on a scale of logarithms (Otsu 1979), if these explain most of how the values
+/// The value between two classes of values on a scale of logarithms, if these explain most of how the values
 /// differ and their means lie apart by a factor of 1.5.
-fn two_classes(values: &[f32]) -> Option<f32> {
+fn darkest_tissue(values: &[f32]) -> Option<f32> {
     const BINS: usize = 256;
     let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64;
     // Not a number fails here as well.
@@ -199,28 +200,9 @@ fn two_classes(values: &[f32]) -> Option<f32> {
     let mut bins = [0f64; BINS];
     let width = (high - low) / BINS as f64;
     values.iter().for_each(|&value| bins[(((log(value) - low) / width) as usize).min(BINS - 1)] += 1.0);
-    let centre = |bin: usize| low + (bin as f64 + 0.5) * width;
-    let total: f64 = bins.iter().sum();
-    let sum: f64 = bins.iter().enumerate().map(|(bin, count)| count * centre(bin)).sum();
-    let all =
-        bins.iter().enumerate().map(|(bin, count)| count * (centre(bin) - sum / total).powi(2)).sum::<f64>() / total;
-    let (mut below, mut sum_below) = (0f64, 0f64);
-    let mut best = (0f64, 0usize, 0f64);
-    for (bin, count) in bins.iter().enumerate().take(BINS - 1) {
-        below += count;
-        sum_below += count * centre(bin);
-        let above = total - below;
-        if below < 0.01 * total || above < 0.01 * total {
-            continue;
-        }
-        let apart = (sum - sum_below) / above - sum_below / below;
-        let between = below * above / (total * total) * apart * apart;
-        if between > best.0 {
-            best = (between, bin, apart);
-        }
-    }
-    let (between, bin, apart) = best;
-    (between > 0.75 * all && apart > 1.5f64.ln()).then(|| ((low + (bin + 1) as f64 * width).exp() - floor) as f32)
+    let found = two_classes(&bins, 0.01)?;
+    let told = found.between > 0.75 * found.all && found.apart * width > 1.5f64.ln();
+    told.then(|| ((low + (found.cut + 1) as f64 * width).exp() - floor) as f32)
 }
 
 /// Logarithms of what [`reduced`] gave, softened.
