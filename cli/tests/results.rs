@@ -3,7 +3,7 @@
 mod common;
 
 use common::{CELLS, GENES, SMALL, cluster, errors, example, names, zensaibo};
-use zensaibo_cli::recipe::{About, ClusterConfig, Extras, Input, Origin, cluster_counts};
+use zensaibo_cli::recipe::{About, ClusterConfig, Extras, Input, Origin, Resources, cluster_counts};
 use zensaibo_core::Ctx;
 use zensaibo_core::parallel::with_threads;
 use zensaibo_io::{AnnDataFile, Column, TenxOptions, Value, read_counts};
@@ -129,8 +129,10 @@ fn memory_gives_what_the_file_gives() {
     let counts = read_counts(&input, &TenxOptions::default(), &ctx).unwrap();
     let about = About { obs: counts.obs, var: counts.var, origin: Origin::default() };
     let held = Input { matrix: Box::new(counts.matrix), about };
-    let summary =
-        with_threads(Some(2), || cluster_counts(held, &from_memory, &config(), Extras::default(), &(), &ctx)).unwrap();
+    let summary = with_threads(Some(2), || {
+        cluster_counts(held, &from_memory, &config(), Extras::default(), Resources::default(), &(), &ctx)
+    })
+    .unwrap();
     assert_eq!(summary.clusters.len(), 4);
     let (file, memory) = (AnnDataFile::open(&from_file).unwrap(), AnnDataFile::open(&from_memory).unwrap());
     for key in ["X", "layers/counts", "obs", "var", "obsm", "varm", "obsp", "uns/rank_genes_groups", "uns/pca"] {

@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use common::{SMALL, cluster, errors, example, names};
+use common::{CELLS, GENES, SMALL, cluster, count, errors, example, names};
 use zensaibo_core::Ctx;
 use zensaibo_core::data::Csr;
 use zensaibo_core::matrix::RowBlocks;
@@ -118,6 +118,58 @@ fn what_is_stored_by_columns_says_so_where_it_does_not_fit() {
         "{}",
         errors(&refused)
     );
+}
+
+#[test]
+fn repeated_columns_of_a_layer_are_added_up() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    // Every count in two halves, in a layer; X holds something else.
+    let halves = |cell: usize| {
+        (0..GENES as u32).filter(move |&gene| count(cell, gene as usize) > 0).flat_map(move |gene| {
+            let whole = count(cell, gene as usize);
+            [(gene, (whole / 2) as f32), (gene, (whole - whole / 2) as f32)]
+        })
+    };
+    let (mut indptr, mut indices, mut values) = (vec![0i64], Vec::new(), Vec::new());
+    for cell in 0..CELLS {
+        for (gene, half) in halves(cell) {
+            indices.push(gene as i32);
+            values.push(half);
+        }
+        indptr.push(indices.len() as i64);
+    }
+    let doubled = SparseArray {
+        layout: MatrixLayout::Csr,
+        n_rows: CELLS,
+        n_cols: GENES,
+        indptr: indptr.into(),
+        indices: indices.into(),
+        values: values.into(),
+    };
+    let entries: Vec<(u64, u32, f32)> = (0..CELLS)
+        .flat_map(|cell| (0..GENES).map(move |gene| (cell as u64, gene as u32, count(cell, gene) as f32)))
+        .filter(|entry| entry.2 > 0.0)
+        .collect();
+    let ends = (0..=CELLS as u64).map(|cell| entries.partition_point(|entry| entry.0 < cell) as u64).collect();
+    let (genes, numbers) = entries.iter().map(|entry| (entry.1, entry.2)).unzip();
+    let whole = Csr::new(CELLS, GENES, ends, genes, numbers).unwrap();
+    let other = Csr::new(CELLS, GENES, vec![0; CELLS + 1], vec![], vec![]).unwrap();
+    let write = |name: &str, x: &Csr, layer: Option<SparseArray>| {
+        let mut writer = AnnDataWriter::create(at(name), &WriteOptions::default()).unwrap();
+        writer.rows("X", x, &Ctx::quiet()).unwrap();
+        if let Some(layer) = layer {
+            writer.value("layers/raw", &Value::Sparse(layer)).unwrap();
+        }
+        finish(writer, CELLS, (0..GENES).map(|gene| format!("g{gene}")).collect());
+    };
+    write("plain.h5ad", &whole, None);
+    write("halves.h5ad", &other, Some(doubled));
+    fine(&cluster(&at("plain.h5ad"), &at("a.h5ad"), &SMALL));
+    let mut args = SMALL.to_vec();
+    args.extend(["--set", "input.layer=raw"]);
+    fine(&cluster(&at("halves.h5ad"), &at("b.h5ad"), &args));
+    assert!(results(&at("a.h5ad")) == results(&at("b.h5ad")));
 }
 
 #[cfg(unix)]

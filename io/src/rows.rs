@@ -350,6 +350,15 @@ impl FileRows {
         Ok(Self { matrix, held, entries, buffers: Mutex::default() })
     }
 
+    /// The whole matrix in memory: 8 bytes per stored value. Columns that are repeated in a row, which [`RowBlocks::read`] refuses,
+    /// are added up.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when it is damaged; [`Error::Limit`] when memory does not suffice.
+    pub fn to_memory(&self, ctx: &Ctx) -> Result<Csr> {
+        self.matrix.read(ctx)
+    }
+
     /// Type of the values in the file.
     pub fn dtype(&self) -> Dtype {
         self.matrix.values.dtype

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use zensaibo_core::matrix::BlockStore;
+use zensaibo_core::matrix::{BlockStore, MemoryStore};
 use zensaibo_core::{Error, Result};
 
 /// Keeps the first blocks in memory and the others in a scratch file.
@@ -18,7 +18,7 @@ pub struct ScratchStore {
     /// Bytes that may be held.
     limit: u64,
     held: u64,
-    memory: Vec<Vec<u8>>,
+    memory: MemoryStore,
     file: Option<File>,
     /// Offset, length and checksum of each block in the file.
     places: Vec<(u64, u32, u32)>,
@@ -33,7 +33,7 @@ impl ScratchStore {
             folder: folder.to_path_buf(),
             limit,
             held: 0,
-            memory: Vec::new(),
+            memory: MemoryStore::default(),
             file: None,
             places: Vec::new(),
             end: 0,
@@ -47,12 +47,10 @@ impl ScratchStore {
 }
 
 impl BlockStore for ScratchStore {
-    fn push(&mut self, mut bytes: Vec<u8>) -> Result<()> {
+    fn push(&mut self, bytes: Vec<u8>) -> Result<()> {
         if self.file.is_none() && self.held + bytes.len() as u64 <= self.limit {
             self.held += bytes.len() as u64;
-            bytes.shrink_to_fit();
-            self.memory.push(bytes);
-            return Ok(());
+            return self.memory.push(bytes);
         }
         let mut file = match self.file.take() {
             Some(file) => file,
@@ -69,8 +67,8 @@ impl BlockStore for ScratchStore {
     }
 
     fn visit(&self, block: usize, read: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
-        if let Some(bytes) = self.memory.get(block) {
-            return read(bytes);
+        if block < self.memory.len() {
+            return self.memory.visit(block, read);
         }
         let place = self.places.get(block - self.memory.len());
         let (Some(&(offset, length, checksum)), Some(file)) = (place, &self.file) else {

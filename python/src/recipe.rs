@@ -10,7 +10,7 @@ use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
-    About, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, cells, cluster,
+    About, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, Resources, cells, cluster,
     cluster_counts,
 };
 use zensaibo_core::matrix::Lazy;
@@ -51,14 +51,9 @@ fn recipe_file(
 ) -> PyResult<(String, String)> {
     let config = config_of(py, &toml)?;
     run::run(py, threads, progress, |ctx| {
-        let extras = Extras {
-            report: report.as_deref(),
-            time: None,
-            memory,
-            scratch: scratch.as_deref(),
-            checkpoints: checkpoints.as_deref(),
-        };
-        told(cluster(&input, &output, &config, extras, &(), ctx))
+        let extras = Extras { report: report.as_deref(), time: None };
+        let resources = Resources { memory, scratch: scratch.as_deref(), checkpoints: checkpoints.as_deref() };
+        told(cluster(&input, &output, &config, extras, resources, &(), ctx))
     })
 }
 
@@ -87,9 +82,10 @@ fn recipe_counts(
         let source = parts.source()?;
         let matrix = Box::new(Lazy::new(source.rows()));
         let origin = Origin { name, format: "AnnData in memory".into(), ..Default::default() };
-        let extras = Extras { report: report.as_deref(), memory, scratch: scratch.as_deref(), ..Default::default() };
+        let extras = Extras { report: report.as_deref(), time: None };
+        let resources = Resources { memory, scratch: scratch.as_deref(), checkpoints: None };
         let input = Input { matrix, about: About { obs, var, origin } };
-        told(cluster_counts(input, &output, &config, extras, &(), ctx))
+        told(cluster_counts(input, &output, &config, extras, resources, &(), ctx))
     })
 }
 

@@ -169,7 +169,15 @@ def test_what_cannot_be_is_named(counts: ad.AnnData, stored: dict[str, Path], tm
         whole.divide_rows([1.0])
     # What would change X is refused, and the file stays as it is.
     before = stored["counts"].read_bytes()
-    for change in (zs.pp.normalize_total, zs.pp.log1p, zs.pp.scale):
+    for change in (
+        zs.pp.normalize_total,
+        zs.pp.log1p,
+        zs.pp.scale,
+        zs.pp.normalize_pearson_residuals,
+        lambda a: zs.pp.regress_out(a, "depth"),
+        lambda a: zs.pp.combat(a, "batch"),
+        lambda a: zs.pp.downsample_counts(a, 100),
+    ):
         backed = ad.read_h5ad(stored["counts"], backed="r+")
         with pytest.raises(errors.ParameterError, match="backed"):
             change(backed)

@@ -132,17 +132,22 @@ def get_matrix(
     return matrix
 
 
-def set_matrix(adata: AnnData, matrix: Any, *, layer: str | None = None, obsm: str | None = None) -> None:
-    """Puts a matrix in place of X, of a layer or of an obsm array. X of a backed AnnData is a file, which is not changed."""
-    if layer is not None:
-        adata.layers[layer] = matrix
-    elif obsm is not None:
-        adata.obsm[obsm] = matrix
-    elif adata.isbacked:
+def check_changeable(adata: AnnData, *, layer: str | None = None, obsm: str | None = None) -> None:
+    """Refuses, before any work, to change X of an AnnData that is backed by a file: files stay as they are."""
+    if layer is None and obsm is None and adata.isbacked:
         raise ParameterError(
             f"`adata.X`: expected a matrix in memory to change, found an AnnData backed by {adata.filename}; "
             "zensaibo.io.open_matrix(...).normalize_total().log1p() changes values as they are read, adata.to_memory() reads them"
         )
+
+
+def set_matrix(adata: AnnData, matrix: Any, *, layer: str | None = None, obsm: str | None = None) -> None:
+    """Puts a matrix in place of X (see `check_changeable`), of a layer or of an obsm array."""
+    check_changeable(adata, layer=layer, obsm=obsm)
+    if layer is not None:
+        adata.layers[layer] = matrix
+    elif obsm is not None:
+        adata.obsm[obsm] = matrix
     else:
         adata.X = matrix
 

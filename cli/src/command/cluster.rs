@@ -8,7 +8,7 @@ use zensaibo_core::progress::CancelToken;
 
 use super::options::{carry_out, now};
 use super::volume::memory;
-use crate::recipe::{ClusterConfig, Extras, cluster};
+use crate::recipe::{ClusterConfig, Extras, Resources, cluster};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
 /// neighbours, Leiden, UMAP, markers.
@@ -60,15 +60,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let config = options(args)?;
     let time = now();
-    let extras = Extras {
-        report: args.report.as_deref(),
-        time: Some(&time),
-        memory: args.memory,
-        scratch: args.scratch.as_deref(),
-        checkpoints: args.checkpoints.as_deref(),
-    };
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
+    let resources =
+        Resources { memory: args.memory, scratch: args.scratch.as_deref(), checkpoints: args.checkpoints.as_deref() };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
-        Ok(cluster(&args.input, &args.output, &config, extras, terminal, ctx)?.text())
+        Ok(cluster(&args.input, &args.output, &config, extras, resources, terminal, ctx)?.text())
     })
 }
 

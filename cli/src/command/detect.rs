@@ -57,7 +57,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let config = options(args)?;
     let time = now();
-    let extras = Extras { report: args.report.as_deref(), time: Some(&time), ..Default::default() };
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = DetectFiles { signal: &args.signal, background: args.background.as_deref(), output: &args.output };
     carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
         Ok(detect(files, &config, extras, terminal, ctx)?.text())

@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let (text, assignments) = args.common.options(flags)?;
     let config = RegisterConfig::from_toml(&text, &assignments)?;
     let time = now();
-    let extras = Extras { report: args.report.as_deref(), time: Some(&time), ..Default::default() };
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = RegisterFiles { moving: &args.moving, fixed: args.fixed.as_deref(), output: &args.output };
     carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
         Ok(register(files, &config, extras, terminal, ctx)?.text())

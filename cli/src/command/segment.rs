@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     ])?;
     let config = SegmentConfig::from_toml(&text, &assignments)?;
     let time = now();
-    let extras = Extras { report: args.report.as_deref(), time: Some(&time), ..Default::default() };
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = SegmentFiles { volume: &args.volume, output: &args.output, table: args.table.as_deref() };
     carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
         Ok(segment(files, &config, extras, terminal, ctx)?.text())

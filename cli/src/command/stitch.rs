@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     ])?;
     let config = StitchConfig::from_toml(&text, &assignments)?;
     let time = now();
-    let extras = Extras { report: args.report.as_deref(), time: Some(&time), ..Default::default() };
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let files = StitchFiles { tiles: &args.tiles, output: &args.output, positions: args.positions.as_deref() };
     carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
         Ok(stitch(files, &config, extras, terminal, ctx)?.text())

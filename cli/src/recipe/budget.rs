@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use zensaibo_core::matrix::{BlockStore, MemoryStore};
+use zensaibo_core::matrix::BlockStore;
 use zensaibo_core::{Error, Result};
 use zensaibo_io::ScratchStore;
 
@@ -13,28 +13,23 @@ use crate::measure::{bytes_text, counted};
 const BASE: u64 = 160 << 20;
 /// Bytes of each thread for blocks in work.
 const PER_THREAD: u64 = 96 << 20;
-/// Least bytes to be shared out; below, every step would read the scratch file again and again.
+/// Least bytes to be shared out: a third of it holds some blocks of every step.
 const LEAST: u64 = 96 << 20;
 
 /// The memory of a run of `cluster`: what grows with the cells is held, what grows with the counts is shared out.
 pub(super) struct Budget<'a> {
-    /// Bytes that may be shared out; all that is asked for where there is no limit.
+    /// Bytes that may be shared out; absent where there is no limit.
     free: Option<u64>,
     scratch: &'a Path,
 }
 
 impl<'a> Budget<'a> {
-    /// Without a limit.
-    pub(super) fn unlimited(scratch: &'a Path) -> Self {
-        Self { free: None, scratch }
-    }
-
     /// For so many cells. `memory`: bytes that the process may take, absent: any.
     ///
     /// # Errors
     /// [`Error::Limit`] that says how much would suffice.
     pub(super) fn new(memory: Option<u64>, scratch: &'a Path, cells: usize, config: &ClusterConfig) -> Result<Self> {
-        let Some(memory) = memory else { return Ok(Self::unlimited(scratch)) };
+        let Some(memory) = memory else { return Ok(Self { free: None, scratch }) };
         let held = BASE + PER_THREAD * rayon::current_num_threads() as u64 + cells as u64 * per_cell(config);
         if memory < held + LEAST {
             return Err(Error::Limit {
@@ -58,10 +53,7 @@ impl<'a> Budget<'a> {
 
     /// A store for packed blocks within a share.
     pub(super) fn store(&self) -> Box<dyn BlockStore> {
-        match self.share() {
-            None => Box::new(MemoryStore::default()),
-            Some(share) => Box::new(ScratchStore::new(self.scratch, share)),
-        }
+        Box::new(ScratchStore::new(self.scratch, self.share().unwrap_or(u64::MAX)))
     }
 }
 

@@ -35,12 +35,23 @@ pub struct Extras<'a> {
     pub report: Option<&'a Path>,
     /// When the run was made, as text for the report; left out when `None`.
     pub time: Option<&'a str>,
-    /// Bytes that the process may take (`cluster` alone); any when `None`. What does not fit goes to a scratch file.
+}
+
+/// What a run of [`cluster`] may take, and where it keeps what it has. None of it changes a bit of the result.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Resources<'a> {
+    /// Bytes that the process may take; any when `None`. What does not fit goes to a scratch file.
     pub memory: Option<u64>,
     /// Folder of the scratch file; that of the output when `None`.
     pub scratch: Option<&'a Path>,
-    /// Folder in which finished stages are kept until the output is written (`cluster` of a file alone).
+    /// Folder in which finished stages are kept until the output is written.
     pub checkpoints: Option<&'a Path>,
+}
+
+impl<'a> Resources<'a> {
+    fn budget(&self, output: &'a Path, cells: usize, config: &ClusterConfig) -> Result<Budget<'a>> {
+        Budget::new(self.memory, self.scratch.unwrap_or_else(|| output::folder_of(output)), cells, config)
+    }
 }
 
 /// Runs the recipe on a file (h5ad, 10x HDF5, 10x folder, Matrix Market) and writes an h5ad.
@@ -51,7 +62,7 @@ pub struct Extras<'a> {
 /// was killed went on from its checkpoints.
 ///
 /// The file is read once. Memory: up to 6 bytes per count (as read, and as kept), 8 per count of a variable gene, and
-/// about 2 kB per cell; with `extras.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes
+/// about 2 kB per cell; with `resources.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes
 /// per count and copy on disk). The log-normalised matrix is never held.
 ///
 /// # Errors
@@ -64,13 +75,14 @@ pub fn cluster(
     output: &Path,
     config: &ClusterConfig,
     extras: Extras<'_>,
+    resources: Resources<'_>,
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<ClusterSummary> {
     config.validate()?;
     output::check_targets(output, extras.report, Some(input))?;
-    let checkpoints = Checkpoints::open(extras.checkpoints, Some(input))?;
-    let limits = |cells| Budget::new(extras.memory, scratch(output, extras), cells, config);
+    let checkpoints = Checkpoints::open(resources.checkpoints, Some(input))?;
+    let limits = |cells| resources.budget(output, cells, config);
     let mut stages = Stages::new(hooks, ctx);
     let (input, budget) = stages.run("read", |ctx| {
         let (input, budget) = input::read(input, config, &limits, ctx)?;
@@ -92,21 +104,17 @@ pub fn cluster_counts(
     output: &Path,
     config: &ClusterConfig,
     extras: Extras<'_>,
+    resources: Resources<'_>,
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<ClusterSummary> {
     config.validate()?;
     output::check_targets(output, extras.report, None)?;
-    if let Some(folder) = extras.checkpoints {
+    if let Some(folder) = resources.checkpoints {
         return Err(Error::parameter("checkpoints", "none for counts in memory", folder.display()));
     }
-    let budget = Budget::new(extras.memory, scratch(output, extras), input.matrix.n_rows(), config)?;
+    let budget = resources.budget(output, input.matrix.n_rows(), config)?;
     finish(input, output, config, extras, &budget, Checkpoints::open(None, None)?, Stages::new(hooks, ctx))
-}
-
-/// Where the scratch file lies.
-fn scratch<'a>(output: &'a Path, extras: Extras<'a>) -> &'a Path {
-    extras.scratch.unwrap_or_else(|| output::folder_of(output))
 }
 
 fn finish(

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use zensaibo_core::matrix::{Lazy, PackedRows, Pass, RowBlock, RowBlocks, count_entries, run};
+use zensaibo_core::matrix::{Lazy, PackedRows, Pass, RowBlock, RowBlocks, collect, count_entries, run};
 use zensaibo_core::qc::check_counts;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
-use zensaibo_io::{
-    CountsMatrix, MatrixLayout, OpenCounts, Table, TenxOptions, first_repeated, make_unique, open_counts, read_counts,
-};
+use zensaibo_io::{CountsMatrix, MatrixLayout, OpenCounts, Table, first_repeated, make_unique, open_counts};
 
 use super::budget::Budget;
+use super::sections::within;
 use super::{ClusterConfig, InputOptions, hash};
 use crate::measure::bytes_text;
 
@@ -51,40 +50,41 @@ pub struct Origin {
 pub(super) fn read<'a>(
     path: &Path,
     config: &ClusterConfig,
-    limits: &dyn Fn(usize) -> Result<Budget<'a>>,
+    limits: &(dyn Fn(usize) -> Result<Budget<'a>> + Sync),
     ctx: &Ctx,
 ) -> Result<(Input<'static>, Budget<'a>)> {
     // A file that cannot be read is not hashed to its end first.
     let failed = AtomicBool::new(false);
+    let load = || {
+        let OpenCounts { matrix, obs, var, format } =
+            open_counts(path, config.input.layer.as_deref(), &config.tenx, ctx).map_err(of_section)?;
+        let budget = limits(obs.len())?;
+        let matrix = pack(path, matrix, &budget, ctx)?;
+        let origin =
+            Origin { name: path.display().to_string(), format: format.name().to_string(), ..Default::default() };
+        Ok::<_, Error>((Input { matrix, about: About { obs, var, origin } }, budget))
+    };
     let (loaded, digest) = rayon::join(
-        || {
-            let stop = |_: &Error| failed.store(true, Ordering::Relaxed);
-            let opened = open_counts(path, config.input.layer.as_deref(), &config.tenx, ctx).inspect_err(stop)?;
-            Ok::<_, Error>(opened)
-        },
+        || load().inspect_err(|_| failed.store(true, Ordering::Relaxed)),
         || {
             hash::digest(path, &|| {
                 if failed.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { ctx.check() }
             })
         },
     );
-    let opened = loaded.map_err(|error| super::sections::within("input", error))?;
-    let (bytes, sha256) = digest?;
-    let OpenCounts { matrix, obs, var, format } = opened;
-    let budget = limits(obs.len())?;
-    let matrix = pack(path, matrix, &config.tenx, &budget, ctx)?;
-    let origin = Origin { name: path.display().to_string(), format: format.name().to_string(), bytes, sha256 };
-    Ok((Input { matrix, about: About { obs, var, origin } }, budget))
+    let (mut input, budget) = loaded?;
+    (input.about.origin.bytes, input.about.origin.sha256) = digest?;
+    Ok((input, budget))
+}
+
+/// Says in which section an option stands that the reader refused.
+fn of_section(error: Error) -> Error {
+    let section = if matches!(&error, Error::Parameter { name, .. } if name == "layer") { "input" } else { "tenx" };
+    within(section, error)
 }
 
 /// Brings counts out of their file: each block is read once.
-fn pack(
-    path: &Path,
-    matrix: CountsMatrix,
-    tenx: &TenxOptions,
-    budget: &Budget<'_>,
-    ctx: &Ctx,
-) -> Result<Box<dyn RowBlocks + Send>> {
+fn pack(path: &Path, matrix: CountsMatrix, budget: &Budget<'_>, ctx: &Ctx) -> Result<Box<dyn RowBlocks + Send>> {
     let (rows, kept) = match matrix {
         CountsMatrix::Memory(matrix) => {
             check_held(path, "text", matrix.nnz(), budget)?;
@@ -95,7 +95,8 @@ fn pack(
     if rows.layout() == MatrixLayout::Csc {
         check_held(path, "stored by columns", rows.n_entries(), budget)?;
     }
-    let outcome = if kept.iter().all(|&kept| kept) {
+    let all = kept.iter().all(|&kept| kept);
+    let outcome = if all {
         PackedRows::pack(&*rows, rows.n_entries(), budget.store(), "read", ctx)
     } else {
         let chosen = Lazy::new(&*rows).select_columns(&kept)?;
@@ -106,7 +107,8 @@ fn pack(
         Ok(packed) => Ok(Box::new(packed)),
         // Repeated columns: in memory they are added up.
         Err(Error::Data { fault: DataFault::Invalid, .. }) if !budget.limited() => {
-            Ok(Box::new(read_counts(path, tenx, ctx)?.matrix))
+            let whole = rows.to_memory(ctx)?;
+            Ok(Box::new(if all { whole } else { collect(&Lazy::new(&whole).select_columns(&kept)?, ctx)? }))
         }
         Err(error) => Err(error),
     }

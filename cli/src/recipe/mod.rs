@@ -25,7 +25,7 @@ mod summary;
 
 use crate::measure::StageRecord;
 
-pub use cluster::{Extras, cluster, cluster_counts};
+pub use cluster::{Extras, Resources, cluster, cluster_counts};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
 pub use imaging::{
     AtlasOptions, BackgroundOptions, CellsConfig, CellsFiles, CellsSummary, ClassifierOptions, CountConfig, CountFiles,

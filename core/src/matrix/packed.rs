@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::pass::each_block;
 use super::source::block_range;
-use super::{Pass, RowBlock, RowBlocks, Scratch, rows_per_block, run};
+use super::{RowBlock, RowBlocks, Scratch, rows_per_block};
 use crate::{Ctx, Error, Result};
 
 /// Where packed blocks are kept.
@@ -32,6 +32,18 @@ pub struct MemoryStore {
     blocks: Vec<Vec<u8>>,
 }
 
+impl MemoryStore {
+    /// Blocks that are held.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Whether none is held.
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+}
+
 impl BlockStore for MemoryStore {
     fn push(&mut self, mut bytes: Vec<u8>) -> Result<()> {
         bytes.shrink_to_fit();
@@ -45,7 +57,7 @@ impl BlockStore for MemoryStore {
 }
 
 /// What is known of packed rows beside their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PackedShape {
     /// Rows.
     pub n_rows: usize,
@@ -101,11 +113,6 @@ impl PackedRows {
         Ok(Self { shape, store })
     }
 
-    /// From a store that holds the blocks already.
-    pub fn from_store(shape: PackedShape, store: Box<dyn BlockStore>) -> Self {
-        Self { shape, store }
-    }
-
     /// What is known of it.
     pub fn shape(&self) -> PackedShape {
         self.shape
@@ -140,28 +147,13 @@ impl RowBlocks for PackedRows {
 /// # Errors
 /// Whatever the source returns, or [`Error::Interrupted`].
 pub fn count_entries(source: &dyn RowBlocks, stage: &str, ctx: &Ctx) -> Result<usize> {
-    run(source, &Entries, stage, ctx)
-}
-
-struct Entries;
-
-impl Pass for Entries {
-    type Partial = usize;
-    type State = usize;
-    type Output = usize;
-    fn start(&self) -> usize {
-        0
-    }
-    fn block(&self, block: &RowBlock<'_>) -> Result<usize> {
-        Ok(block.indices.len())
-    }
-    fn merge(&self, state: &mut usize, partial: usize) -> Result<()> {
-        *state += partial;
+    let mut entries = 0;
+    let count = |block: &RowBlock<'_>| Ok(block.indices.len());
+    each_block(source, stage, ctx, count, |_, stored| {
+        entries += stored;
         Ok(())
-    }
-    fn finish(&self, state: usize) -> Result<usize> {
-        Ok(state)
-    }
+    })?;
+    Ok(entries)
 }
 
 /// What is packed so far, and rows that do not fill a block yet.

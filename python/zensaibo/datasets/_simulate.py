@@ -79,7 +79,7 @@ def simulate(
     out
         Write to this h5ad file, block by block, instead of returning an AnnData. Written beside and renamed.
     gzip
-        Level of compression of that file, 1 to 9; none by default. One core compresses some 60 MB a second.
+        Level of compression of that file, 1 to 9; none by default. One core compresses.
     threads, progress
         See :mod:`zensaibo`.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, get_obs, set_matrix, start
+from .._anndata import check_adata, check_changeable, get_matrix, get_obs, set_matrix, start
 from .._labels import small_batches_named
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
@@ -85,6 +85,8 @@ def combat(
         raise ParameterError(f"parameter `covariates`: expected columns other than the batches, found {key!r}")
     if len(set(names)) != len(names):
         raise ParameterError(f"parameter `covariates`: expected each column once, found {names}")
+    if inplace:
+        check_changeable(adata)
     codes = _batch_codes(get_obs(adata, key), key)
     columns = _indicators(adata, names)
     with small_batches_named(adata.obs[key], key, 2):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, set_matrix, start
+from .._anndata import check_adata, check_changeable, get_matrix, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 
@@ -57,6 +57,7 @@ def downsample_counts(
     The distribution is scanpy's, the draws are not. See `zensaibo.arrays.downsample_counts`.
     """
     check_adata(adata)
+    check_changeable(adata)
     drawn = arrays.downsample_counts(
         get_matrix(adata),
         counts_per_cell,

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, set_matrix, start
+from .._anndata import check_adata, check_changeable, get_matrix, set_matrix, start
 from .._keys import LOG1P
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
@@ -70,7 +70,9 @@ def normalize_total(
     if copy and not inplace:
         raise ParameterError("parameters `copy`, `inplace`: expected at most copy=True or inplace=False, found both")
     adata = start(adata, copy) if inplace else check_adata(adata)
-    get_matrix(adata, layer=layer)
+    if inplace:
+        check_changeable(adata, layer=layer)
+    get_matrix(adata, layer=layer, stream=True)
     matrix, factors = arrays.normalize_total(
         _fetch(adata, layer=layer),
         target_sum=target_sum,
@@ -145,6 +147,7 @@ def log1p(
     if LOG1P in data.uns:
         warnings.warn("adata.X seems to be already log-transformed.", UserWarning, stacklevel=2)
     adata = start(data, copy)
+    check_changeable(adata, layer=layer, obsm=obsm)
     get_matrix(adata, layer=layer, obsm=obsm)
     matrix = arrays.log1p(
         _fetch(adata, layer=layer, obsm=obsm), base=base, copy=False, threads=threads, progress=progress

@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, set_matrix, start
+from .._anndata import check_adata, check_changeable, get_matrix, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..errors import ParameterError
@@ -69,6 +69,8 @@ def normalize_pearson_residuals(
     if copy and not inplace:
         raise ParameterError("parameters `copy`, `inplace`: expected at most copy=True or inplace=False, found both")
     check_adata(adata)
+    if inplace:
+        check_changeable(adata, layer=layer)
     found = arrays.pearson_residuals(
         get_matrix(adata, layer=layer, stream=True),
         theta=theta,

@@ -93,11 +93,10 @@ def recipe(
     toml = config_toml(config, seeds)
     with tempfile.TemporaryDirectory(prefix="zensaibo-") as folder:
         target = Path(folder) / "out.h5ad" if out is None else Path(out)
-        path = lambda name: None if name is None else os.fspath(name)  # noqa: E731
-        tail = (path(report), to_bytes(memory), path(scratch))
+        tail = (_text(report), to_bytes(memory), _text(scratch))
         with reporting(progress) as callback:
             if isinstance(data, (str, os.PathLike)):
-                _core.recipe_file(os.fspath(data), os.fspath(target), toml, *tail, path(checkpoints), threads, callback)
+                _core.recipe_file(os.fspath(data), os.fspath(target), toml, *tail, _text(checkpoints), threads, callback)
             else:
                 if checkpoints is not None:
                     raise ParameterError("parameter `checkpoints`: expected none for an AnnData, which is gone with the process")
@@ -116,6 +115,10 @@ def recipe(
         from anndata import read_h5ad
 
         return read_h5ad(target)
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
 
 
 def _seeds() -> list[tuple[str, str]]:

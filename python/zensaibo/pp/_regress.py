@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, get_obs, set_matrix, start
+from .._anndata import check_adata, check_changeable, get_matrix, get_obs, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..errors import DataError, NonFiniteError, ParameterError
@@ -96,6 +96,7 @@ def regress_out(
         if threads is not None:
             raise ParameterError("parameters `n_jobs`, `threads`: expected at most one of them, found both")
         threads = None if n_jobs == -1 else n_jobs
+    check_changeable(adata, layer=layer)
     found = arrays.regress_out(
         get_matrix(adata, layer=layer), **design_of(adata, keys), threads=threads, progress=progress
     )

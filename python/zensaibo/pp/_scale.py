@@ -8,7 +8,7 @@ from typing import Any
 from scipy import sparse
 
 from .. import arrays
-from .._anndata import get_matrix, get_obs, set_matrix, start
+from .._anndata import check_changeable, get_matrix, get_obs, set_matrix, start
 from .._provenance import record
 from ..arrays._counts import ProgressArgument
 from ..arrays._scale import cell_mask
@@ -90,6 +90,7 @@ def scale(
         named = isinstance(mask_obs, str)
         names = (f"mean of {mask_obs}", f"std of {mask_obs}") if named else ("mean with mask", "std with mask")
         mask = cell_mask(get_obs(data, mask_obs).to_numpy() if named else mask_obs, data.n_obs)
+    check_changeable(data, layer=layer, obsm=obsm)
     get_matrix(data, layer=layer, obsm=obsm)
     adata = start(data, copy)
     matrix = _fetch(adata, layer=layer, obsm=obsm)

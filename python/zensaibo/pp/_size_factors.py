@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from .. import _core, arrays
-from .._anndata import check_adata, get_matrix, get_obs, get_var, set_matrix, start
+from .._anndata import check_adata, check_changeable, get_matrix, get_obs, get_var, set_matrix, start
 from .._progress import reporting
 from .._provenance import record
 from ..arrays._counts import ProgressArgument, _writeable
@@ -218,6 +218,7 @@ def normalize_size_factors(
         raise DataError(
             f"`adata.obs[{key!r}]`: expected finite factors above 0, found {factors[cell]:g} for cell {cell}"
         )
+    check_changeable(adata, layer=layer)
     get_matrix(adata, layer=layer)
     adata = start(adata, copy)
     original = _fetch(adata, layer=layer)
@@ -285,6 +286,8 @@ def normalize_tpm(
         raise ParameterError("parameters `copy`, `inplace`: expected at most copy=True or inplace=False, found both")
     check_adata(adata)
     values = get_var(adata, lengths).to_numpy() if isinstance(lengths, str) else lengths
+    if inplace:
+        check_changeable(adata, layer=layer)
     get_matrix(adata, layer=layer)
     adata = start(adata, copy) if inplace else adata
     found = arrays.normalize_tpm(
