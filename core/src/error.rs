@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What is wrong with a matrix or a table that was handed in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum DataFault {
     /// Values below zero where counts are required.
     Negative,
@@ -119,6 +119,10 @@ pub enum Error {
     /// The user asked to stop. Nothing was written.
     #[error("interrupted; nothing was written")]
     Interrupted,
+    /// A process that shares a matrix with others computed its part of a pass and has nothing more to do until all parts
+    /// are there. No fault.
+    #[error("this part is done; the others are waited for")]
+    PartDone,
     /// A defect of zensaibo itself, never the user's.
     #[error("internal error: {0}; please report it")]
     Internal(String),

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use zensaibo_core::matrix::{BlockStore, MemoryStore};
+use zensaibo_core::matrix::{BlockStore, MemoryStore, StoredBlocks};
 use zensaibo_core::{Error, Result};
 
 /// Keeps the first blocks in memory and the others in a scratch file.
@@ -65,7 +65,9 @@ impl BlockStore for ScratchStore {
         self.end += u64::from(length);
         Ok(())
     }
+}
 
+impl StoredBlocks for ScratchStore {
     fn visit(&self, block: usize, read: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         if block < self.memory.len() {
             return self.memory.visit(block, read);

@@ -8,6 +8,12 @@ use pyo3::types::PyType;
 use zensaibo_core::{DataFault, Error};
 
 create_exception!(zensaibo, ZensaiboError, PyException, "Base of all errors that zensaibo raises itself.");
+create_exception!(
+    zensaibo,
+    PartDone,
+    PyException,
+    "A part of a shared pass is done. No fault; `zensaibo.dist` takes it."
+);
 
 /// The classes that are also one of Python's own (two bases, which `create_exception!` cannot say).
 /// (name, Python's base, what it means)
@@ -65,6 +71,7 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
 pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
     let message = error.to_string();
     let name = match &error {
+        Error::PartDone => return PartDone::new_err(message),
         Error::Interrupted => return PyKeyboardInterrupt::new_err(message),
         Error::Parameter { .. } => "ParameterError",
         Error::Data { fault, .. } => match fault {
@@ -102,6 +109,7 @@ pub(crate) fn to_python(py: Python<'_>, error: Error) -> PyErr {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     module.add("ZensaiboError", py.get_type::<ZensaiboError>())?;
+    module.add("PartDone", py.get_type::<PartDone>())?;
     for ((name, ..), class) in CLASSES.iter().zip(classes(py)?) {
         module.add(*name, class.bind(py))?;
     }

@@ -18,6 +18,7 @@ pub(super) struct Sums {
 }
 
 /// Sums of one tile of genes, `[group * width + gene of the tile]`; tables not asked for are empty.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Tile {
     sum: Vec<f64>,
     squares: Vec<f64>,
@@ -36,17 +37,14 @@ pub(super) fn sums(
 ) -> Result<Sums> {
     let n_genes = source.n_cols();
     let spans = pieces(n_genes, TILE);
-    let mut tiles: Vec<Tile> = spans
-        .iter()
-        .map(|span| Tile {
-            sum: vec![0.0; n_groups * span.len()],
-            squares: vec![0.0; if squares { n_groups * span.len() } else { 0 }],
-            non_zeros: vec![0; if non_zeros { n_groups * span.len() } else { 0 }],
-        })
-        .collect();
+    let fresh = |span: &std::ops::Range<usize>| Tile {
+        sum: vec![0.0; n_groups * span.len()],
+        squares: vec![0.0; if squares { n_groups * span.len() } else { 0 }],
+        non_zeros: vec![0; if non_zeros { n_groups * span.len() } else { 0 }],
+    };
 
     let group = |row: usize| u32::try_from(labels[row]).ok();
-    by_group(source, "aggregate", ctx, group, &spans, &mut tiles, |tile, span, batch| {
+    let tiles = by_group(source, "aggregate", ctx, group, &spans, fresh, |tile: &mut Tile, span, batch| {
         batch.rows(span, ctx, |group, indices, values| add(tile, group * span.len(), span, indices, values))
     })?;
 

@@ -37,13 +37,14 @@ impl Moments {
 }
 
 /// What is summed for one group and one gene of a tile.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 struct Sums {
     sum: f64,
     square: f64,
 }
 
 /// Sums of one tile of genes, [group * width + gene of the tile].
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Tile {
     sums: Vec<Sums>,
     non_zeros: Vec<u32>,
@@ -65,17 +66,14 @@ pub(super) fn moments(
     let unlogged = options.fold_change.needs_exp();
     let scale = options.log_base.map_or(1.0, f64::ln);
     let spans = pieces(n_genes, TILE);
-    let mut tiles: Vec<Tile> = spans
-        .iter()
-        .map(|span| Tile {
-            sums: vec![Sums::default(); rows * span.len()],
-            non_zeros: vec![0; if options.pts { rows * span.len() } else { 0 }],
-            unlogged: vec![0.0; if unlogged { rows * span.len() } else { 0 }],
-        })
-        .collect();
+    let fresh = |span: &std::ops::Range<usize>| Tile {
+        sums: vec![Sums::default(); rows * span.len()],
+        non_zeros: vec![0; if options.pts { rows * span.len() } else { 0 }],
+        unlogged: vec![0.0; if unlogged { rows * span.len() } else { 0 }],
+    };
 
     let group = |row: usize| Some(grouping.labels()[row]);
-    by_group(source, "sums per group", ctx, group, &spans, &mut tiles, |tile, span, batch| {
+    let tiles = by_group(source, "sums per group", ctx, group, &spans, fresh, |tile: &mut Tile, span, batch| {
         let (first, width) = (span.start as u32, span.len());
         let mut finite = true;
         batch.rows(span, ctx, |group, indices, values| {

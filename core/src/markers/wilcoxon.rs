@@ -1,12 +1,14 @@
 //! Rank sums of all groups, gene by gene, sorting only what is not zero.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::Grouping;
 use super::moments::{Moments, not_finite_error};
 use super::options::RankGenesOptions;
 use super::sort::{ranked_key, sort_by_value, value_of};
-use crate::matrix::{ColumnChunk, RowBlocks, column_chunks};
+use crate::matrix::{ColumnChunk, Lazy, RowBlocks, column_chunks, units};
 use crate::{Ctx, Result};
 
 /// Statistics of the rank-sum test, `[group * n_genes + gene]` over the groups (not those of no group).
@@ -18,6 +20,7 @@ pub(super) struct RankSums {
 }
 
 /// What one gene yields.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Gene {
     excess: Vec<f64>,
     ties: Vec<f64>,
@@ -43,7 +46,7 @@ struct Buffers {
 /// Genes come in chunks of at most `options.memory` bytes (see [`column_chunks`]); each is sorted on its own.
 /// Zeros, stored or not, are one block of ties whose place is known, so only non-zeros are sorted: the cost is
 /// that of sorting the non-zeros, whatever the number of groups. Ranks are kept doubled, as whole numbers, so
-/// that rank sums are exact and no order of addition matters.
+/// that rank sums are exact and no order of addition matters. Processes that share the source take some genes each.
 pub(super) fn rank_sums(
     source: &dyn RowBlocks,
     grouping: &Grouping,
@@ -57,37 +60,55 @@ pub(super) fn rank_sums(
         excess: vec![0.0; n_groups * n_genes],
         ties: if options.tie_correct { vec![1.0; n_groups * n_genes] } else { Vec::new() },
     };
-    column_chunks(source, options.memory, "rank sums", ctx, |chunk| {
-        let genes: Vec<Gene> = chunk
-            .columns()
-            .into_par_iter()
-            .map_init(Buffers::default, |buffers, gene| {
-                ctx.check()?;
-                one_gene(chunk, gene, grouping, options, buffers)
-            })
-            .collect::<Vec<Result<Gene>>>()
-            .into_iter()
-            .collect::<Result<_>>()?;
-        for (gene, found) in chunk.columns().zip(genes) {
-            let scatter = |table: &mut [f64], values: &[f64]| {
-                for (group, &value) in values.iter().enumerate() {
-                    table[group * n_genes + gene] = value;
-                }
-            };
-            scatter(&mut ranks.excess, &found.excess);
-            scatter(&mut ranks.ties, &found.ties);
-            scatter(&mut moments.sums, &found.sums);
-            scatter(&mut moments.non_zeros, &found.non_zeros);
-            scatter(&mut moments.unlogged, &found.unlogged);
+    let here = |wanted: Range<usize>, put: &mut dyn FnMut(usize, Gene) -> Result<()>| {
+        if wanted.len() == n_genes {
+            return genes_of(source, 0, grouping, options, ctx, put);
         }
+        let mask: Vec<bool> = (0..n_genes).map(|gene| wanted.contains(&gene)).collect();
+        genes_of(&Lazy::new(source).select_columns(&mask)?, wanted.start, grouping, options, ctx, put)
+    };
+    units(source.exchange(), "rank sums", n_genes, here, |gene, found: Gene| {
+        let scatter = |table: &mut [f64], values: &[f64]| {
+            for (group, &value) in values.iter().enumerate() {
+                table[group * n_genes + gene] = value;
+            }
+        };
+        scatter(&mut ranks.excess, &found.excess);
+        scatter(&mut ranks.ties, &found.ties);
+        scatter(&mut moments.sums, &found.sums);
+        scatter(&mut moments.non_zeros, &found.non_zeros);
+        scatter(&mut moments.unlogged, &found.unlogged);
         Ok(())
     })?;
     Ok((ranks, moments))
 }
 
+/// What all genes of a source yield; `first` is the number of the first one.
+fn genes_of(
+    source: &dyn RowBlocks,
+    first: usize,
+    grouping: &Grouping,
+    options: &RankGenesOptions,
+    ctx: &Ctx,
+    put: &mut dyn FnMut(usize, Gene) -> Result<()>,
+) -> Result<()> {
+    column_chunks(source, options.memory, "rank sums", ctx, |chunk| {
+        let genes: Vec<Result<Gene>> = chunk
+            .columns()
+            .into_par_iter()
+            .map_init(Buffers::default, |buffers, gene| {
+                ctx.check()?;
+                one_gene(chunk, gene, first, grouping, options, buffers)
+            })
+            .collect();
+        chunk.columns().zip(genes).try_for_each(|(gene, found)| put(first + gene, found?))
+    })
+}
+
 fn one_gene(
     chunk: &ColumnChunk<'_>,
     gene: usize,
+    first: usize,
     grouping: &Grouping,
     options: &RankGenesOptions,
     buffers: &mut Buffers,
@@ -118,10 +139,10 @@ fn one_gene(
         }
     }
     if check.is_nan() {
-        let mut entries = chunk.runs(gene).flat_map(|(first, run)| run.iter().map(move |entry| (first, entry)));
+        let mut entries = chunk.runs(gene).flat_map(|(row, run)| run.iter().map(move |entry| (row, entry)));
         let found = entries.find(|(_, entry)| !entry.value.is_finite());
-        return Err(not_finite_error(found.map_or_else(String::new, |(first, entry)| {
-            format!("{} at row {}, column {gene}", entry.value, first + entry.row as usize)
+        return Err(not_finite_error(found.map_or_else(String::new, |(row, entry)| {
+            format!("{} at row {}, column {}", entry.value, row + entry.row as usize, first + gene)
         })));
     }
     if against.is_some() {

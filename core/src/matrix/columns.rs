@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use super::{Pass, RowBlock, RowBlocks, Scratch, run};
+use super::{Local, Pass, RowBlock, RowBlocks, Scratch, run};
 use crate::{Ctx, Error, Result};
 
 /// A stored value of a column: where it stands within its block, and what it is.
@@ -101,7 +101,7 @@ fn cut(counts: &[u64], entries: u64) -> Vec<Range<usize>> {
 /// The source is read once to count, then once per chunk: a source in memory lends its rows and pays only
 /// for the entries of the chunk, one in a file is read again each time, so a larger `memory` means fewer
 /// reads. What `visit` sees does not depend on `memory` or on the number of threads, save for where chunks
-/// begin. Memory: 8 bytes per stored value of the chunk (`memory` in all, or one column if that is more),
+/// begin. Processes that share the source do not share this: they may share out the columns. Memory: 8 bytes per stored value of the chunk (`memory` in all, or one column if that is more),
 /// 4 bytes per row, and the buffers of the source.
 ///
 /// # Errors
@@ -113,7 +113,7 @@ pub fn column_chunks(
     ctx: &Ctx,
     mut visit: impl FnMut(&ColumnChunk<'_>) -> Result<()>,
 ) -> Result<()> {
-    let counts = run(source, &CountStored(source.n_cols()), stage, &ctx.silent())?;
+    let counts = run(&Local(source), &CountStored(source.n_cols()), stage, &ctx.silent())?;
     let progress = ctx.stage(stage, source.n_cols() as u64);
     let mut blocks: Vec<BlockColumns> = (0..source.n_blocks())
         .map(|index| {

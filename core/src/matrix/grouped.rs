@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{RowBlock, RowBlocks, Scratch};
+use super::{RowBlock, RowBlocks, Scratch, units};
 use crate::parallel::pieces;
 use crate::{Ctx, Result};
 
@@ -46,20 +48,42 @@ fn within(indices: &[u32], span: &Range<usize>) -> Range<usize> {
     from..from + indices[from..].partition_point(|&column| (column as usize) < span.end)
 }
 
-/// Reads the source once, in batches of blocks; `add` adds each batch to each tile of columns, `tiles[i]` being that of
-/// `spans[i]`. `group` gives the group of a row; rows without one are left out.
+/// Reads the source once, in batches of blocks; `add` adds each batch to each tile of columns, which `fresh` makes of the columns
+/// that it is for: one of each of `spans`. `group` gives the group of a row; rows without one are left out.
 ///
-/// Columns are shared out over threads, rows are not: what a tile holds is added in the order of the rows within each
-/// group, so that the bits depend neither on threads nor on how the source cuts its blocks. Within a batch rows come
-/// group by group, which keeps the sums of the present group in cache.
-pub(crate) fn by_group<T: Send>(
+/// Columns are shared out over threads, and over processes that share the source, rows are not: what a tile holds is added
+/// in the order of the rows within each group, so that the bits depend neither on threads nor on how the source cuts its
+/// blocks. Within a batch rows come group by group, which keeps the sums of the present group in cache.
+pub(crate) fn by_group<T: Send + Serialize + DeserializeOwned>(
     source: &dyn RowBlocks,
     stage: &str,
     ctx: &Ctx,
     group: impl Fn(usize) -> Option<u32>,
     spans: &[Range<usize>],
-    tiles: &mut [T],
+    fresh: impl Fn(&Range<usize>) -> T,
     add: impl Fn(&mut T, &Range<usize>, &Batch<'_>) -> Result<()> + Sync,
+) -> Result<Vec<T>> {
+    let mut all = Vec::with_capacity(spans.len());
+    let here = |wanted: Range<usize>, put: &mut dyn FnMut(usize, T) -> Result<()>| {
+        let mut tiles: Vec<T> = spans[wanted.clone()].iter().map(&fresh).collect();
+        add_blocks(source, stage, ctx, &group, &spans[wanted.clone()], &mut tiles, &add)?;
+        wanted.zip(tiles).try_for_each(|(at, tile)| put(at, tile))
+    };
+    units(source.exchange(), stage, spans.len(), here, |_, tile| {
+        all.push(tile);
+        Ok(())
+    })?;
+    Ok(all)
+}
+
+fn add_blocks<T: Send>(
+    source: &dyn RowBlocks,
+    stage: &str,
+    ctx: &Ctx,
+    group: &impl Fn(usize) -> Option<u32>,
+    spans: &[Range<usize>],
+    tiles: &mut [T],
+    add: &(impl Fn(&mut T, &Range<usize>, &Batch<'_>) -> Result<()> + Sync),
 ) -> Result<()> {
     let progress = ctx.stage(stage, source.n_rows() as u64);
     let batch = rayon::current_num_threads() * BLOCKS_PER_THREAD;

@@ -1,8 +1,9 @@
 //! A chain of transforms over a source, applied block by block: normalising copies nothing.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::{RowBlock, RowBlocks, Scratch};
+use super::{Exchange, RowBlock, RowBlocks, Scratch};
 use crate::normalize::{divide_values, log1p_values};
 use crate::{DataFault, Error, Result};
 
@@ -225,6 +226,9 @@ impl RowBlocks for Lazy<'_> {
     }
     fn block_rows(&self, block: usize) -> Range<usize> {
         self.kept(block)
+    }
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        self.source.exchange()
     }
     fn is_cheap_to_read(&self) -> bool {
         self.source.is_cheap_to_read() && self.steps.is_empty() && self.columns.is_none()

@@ -11,6 +11,7 @@
 mod block;
 mod columns;
 mod dense;
+mod exchange;
 mod gather;
 mod grouped;
 mod lazy;
@@ -22,6 +23,8 @@ mod view;
 pub use block::{RowBlock, Scratch};
 pub use columns::{ColumnChunk, Entry, column_chunks};
 pub use dense::fill_rows;
+pub(crate) use exchange::units;
+pub use exchange::{Exchange, Local, Outbox, Shared, StoredBlocks, Turn};
 pub use gather::{Rows, collect, column_sums, gather};
 pub(crate) use grouped::by_group;
 pub use lazy::Lazy;

@@ -5,25 +5,20 @@
 //! rather than eight, and unpacking runs at the speed of memory. What comes back has the same bits.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::pass::each_block;
+use super::pass::{each_block, map_blocks};
 use super::source::block_range;
-use super::{RowBlock, RowBlocks, Scratch, rows_per_block};
+use super::{Exchange, RowBlock, RowBlocks, Scratch, StoredBlocks, Turn, rows_per_block};
 use crate::{Ctx, Error, Result};
 
 /// Where packed blocks are kept.
-pub trait BlockStore: Send + Sync {
+pub trait BlockStore: StoredBlocks {
     /// Keeps a block; called in order of the blocks.
     ///
     /// # Errors
     /// When it cannot be kept, such as [`Error::Io`] on a full disk.
     fn push(&mut self, bytes: Vec<u8>) -> Result<()>;
-
-    /// Hands the bytes of a block to `read`.
-    ///
-    /// # Errors
-    /// When it cannot be read or has changed; whatever `read` returns.
-    fn visit(&self, block: usize, read: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()>;
 }
 
 /// Blocks in memory.
@@ -50,7 +45,9 @@ impl BlockStore for MemoryStore {
         self.blocks.push(bytes);
         Ok(())
     }
+}
 
+impl StoredBlocks for MemoryStore {
     fn visit(&self, block: usize, read: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         read(&self.blocks[block])
     }
@@ -72,45 +69,56 @@ pub struct PackedShape {
 /// A cells x genes matrix of packed blocks: a source whose blocks are those of the same matrix as a `Csr`.
 pub struct PackedRows {
     shape: PackedShape,
-    store: Box<dyn BlockStore>,
+    blocks: Box<dyn StoredBlocks>,
+    exchange: Option<Arc<dyn Exchange>>,
 }
 
 impl PackedRows {
     /// Packs a source. `entries`: its stored values, which fix the blocks (see [`rows_per_block`]). One read; beside what the
     /// store takes a few blocks per thread.
     ///
+    /// Processes that share the source pack some blocks each, and what they made is read where it lies: `store` then stays empty.
+    /// They go on to share the packed rows.
+    ///
     /// # Errors
     /// Whatever the source or the store returns; [`Error::Interrupted`]; [`Error::Internal`] where the source holds another
-    /// number of values.
+    /// number of values; [`Error::PartDone`].
     pub fn pack(
         source: &dyn RowBlocks,
         entries: usize,
-        store: Box<dyn BlockStore>,
+        mut store: Box<dyn BlockStore>,
         stage: &str,
         ctx: &Ctx,
     ) -> Result<Self> {
         let (n_rows, n_cols) = (source.n_rows(), source.n_cols());
-        let size = rows_per_block(n_rows, entries);
-        let aligned = source.n_blocks() == n_rows.div_ceil(size)
-            && (0..source.n_blocks()).all(|block| source.block_rows(block) == block_range(block, n_rows, entries));
-        let shape = PackedShape { n_cols, ..Default::default() };
-        let mut packing = Packing { shape, size, store, waiting: Scratch::default() };
-        packing.waiting.begin();
-        let part = |block: &RowBlock<'_>| {
-            if aligned {
-                return Ok(Part::Block { bytes: pack(block), rows: block.n_rows(), entries: block.indices.len() });
+        let wanted = n_rows.div_ceil(rows_per_block(n_rows, entries));
+        let exchange = source.exchange().filter(|_| wanted > 0).cloned();
+        let mut shape = PackedShape { n_cols, ..Default::default() };
+        let blocks: Box<dyn StoredBlocks> = match &exchange {
+            None => {
+                pack_blocks(source, entries, 0..wanted, stage, ctx, &mut |bytes| {
+                    shape.add(&bytes)?;
+                    store.push(bytes)
+                })?;
+                store
             }
-            let (indptr, indices, values) = block.with_values(block.values.to_vec());
-            Ok(Part::Rows(Scratch { indptr, indices, values, inner: None }))
+            Some(exchange) => match exchange.turn(stage, wanted)? {
+                Turn::Compute(range, mut out) => {
+                    pack_blocks(source, entries, range, stage, ctx, &mut |bytes| out.put(&bytes))?;
+                    out.close()?;
+                    return Err(Error::PartDone);
+                }
+                Turn::Merge(parts) => {
+                    (0..wanted).try_for_each(|block| parts.visit(block, &mut |bytes| shape.add(bytes)))?;
+                    parts
+                }
+            },
         };
-        each_block(source, stage, ctx, part, |_, part| packing.add(part))?;
-        packing.flush()?;
-        let Packing { shape, store, .. } = packing;
         if (shape.entries, shape.n_rows) != (entries, n_rows) {
             let found = format!("{} values in {} rows", shape.entries, shape.n_rows);
             return Err(Error::Internal(format!("packing: expected {entries} values in {n_rows} rows, found {found}")));
         }
-        Ok(Self { shape, store })
+        Ok(Self { shape, blocks, exchange })
     }
 
     /// What is known of it.
@@ -137,8 +145,11 @@ impl RowBlocks for PackedRows {
     }
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
         let rows = self.block_rows(block);
-        self.store.visit(block, &mut |bytes| unpack(bytes, rows.len(), self.shape.n_cols, scratch))?;
+        self.blocks.visit(block, &mut |bytes| unpack(bytes, rows.len(), self.shape.n_cols, scratch))?;
         Ok(scratch.as_block(rows.start, self.shape.n_cols))
+    }
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        self.exchange.as_ref()
     }
 }
 
@@ -156,57 +167,77 @@ pub fn count_entries(source: &dyn RowBlocks, stage: &str, ctx: &Ctx) -> Result<u
     Ok(entries)
 }
 
-/// What is packed so far, and rows that do not fill a block yet.
-struct Packing {
-    shape: PackedShape,
-    /// Rows per block.
-    size: usize,
-    store: Box<dyn BlockStore>,
-    waiting: Scratch,
+impl PackedShape {
+    /// Adds a packed block.
+    fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        let (rows, entries) = number(bytes, 0).zip(number(bytes, 4)).ok_or_else(broken)?;
+        self.n_rows += rows;
+        self.entries += entries;
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
 }
 
 /// A packed block, or rows to be cut into blocks.
 enum Part {
-    Block { bytes: Vec<u8>, rows: usize, entries: usize },
+    Block(Vec<u8>),
     Rows(Scratch),
 }
 
-impl Packing {
-    fn add(&mut self, part: Part) -> Result<()> {
-        match part {
-            Part::Block { bytes, rows, entries } => self.push(bytes, rows, entries),
-            Part::Rows(rows) => {
-                for (_, columns, values) in rows.as_block(0, self.shape.n_cols).rows() {
-                    self.waiting.indices.extend_from_slice(columns);
-                    self.waiting.values.extend_from_slice(values);
-                    self.waiting.end_row();
-                    if self.waiting.indptr.len() > self.size {
-                        self.flush()?;
-                    }
+/// Packs blocks `wanted` of the rows of a source under the block rule for `entries` values.
+fn pack_blocks(
+    source: &dyn RowBlocks,
+    entries: usize,
+    wanted: Range<usize>,
+    stage: &str,
+    ctx: &Ctx,
+    put: &mut dyn FnMut(Vec<u8>) -> Result<()>,
+) -> Result<()> {
+    let (n_rows, n_cols) = (source.n_rows(), source.n_cols());
+    let size = rows_per_block(n_rows, entries);
+    let rows = wanted.start * size..(wanted.end * size).min(n_rows);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let aligned = source.n_blocks() == n_rows.div_ceil(size)
+        && (0..source.n_blocks()).all(|block| source.block_rows(block) == block_range(block, n_rows, entries));
+    let blocks = if aligned {
+        wanted
+    } else {
+        let holds = |block: &usize| source.block_rows(*block).end > rows.start;
+        let first = (0..source.n_blocks()).find(holds).unwrap_or(0);
+        first
+            ..(first..source.n_blocks())
+                .find(|&block| source.block_rows(block).start >= rows.end)
+                .unwrap_or(source.n_blocks())
+    };
+    let part = |block: &RowBlock<'_>| {
+        if aligned {
+            return Ok(Part::Block(pack(block)));
+        }
+        let (indptr, indices, values) = block.with_values(block.values.to_vec());
+        Ok(Part::Rows(Scratch { indptr, indices, values, inner: None }))
+    };
+    let mut waiting = Scratch::default();
+    waiting.begin();
+    map_blocks(source, blocks, stage, ctx, part, |block, part| match part {
+        Part::Block(bytes) => put(bytes),
+        Part::Rows(found) => {
+            for (row, columns, values) in found.as_block(source.block_rows(block).start, n_cols).rows() {
+                if !rows.contains(&row) {
+                    continue;
                 }
-                Ok(())
+                waiting.indices.extend_from_slice(columns);
+                waiting.values.extend_from_slice(values);
+                waiting.end_row();
+                if waiting.indptr.len() > size || row + 1 == rows.end {
+                    put(pack(&waiting.as_block(0, n_cols)))?;
+                    waiting.begin();
+                }
             }
+            Ok(())
         }
-    }
-
-    fn push(&mut self, bytes: Vec<u8>, rows: usize, entries: usize) -> Result<()> {
-        self.shape.n_rows += rows;
-        self.shape.entries += entries;
-        self.shape.bytes += bytes.len() as u64;
-        self.store.push(bytes)
-    }
-
-    /// Packs the rows that wait, if there are any.
-    fn flush(&mut self) -> Result<()> {
-        let block = self.waiting.as_block(0, self.shape.n_cols);
-        let (rows, entries) = (block.n_rows(), block.indices.len());
-        if rows == 0 {
-            return Ok(());
-        }
-        let bytes = pack(&block);
-        self.waiting.begin();
-        self.push(bytes, rows, entries)
-    }
+    })
 }
 
 /// How the values of a block are kept.
@@ -268,13 +299,19 @@ fn kind_of(values: &[f32]) -> Kind {
     }
 }
 
+fn broken() -> Error {
+    Error::Internal("a packed block does not hold what its header says".into())
+}
+
+/// The number at a place of the header.
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    bytes.get(at..at + 4)?.first_chunk().map(|&four| u32::from_le_bytes(four) as usize)
+}
+
 /// Unpacks a block of `rows` rows into `scratch`.
 fn unpack(bytes: &[u8], rows: usize, n_cols: usize, scratch: &mut Scratch) -> Result<()> {
-    let broken = || Error::Internal("a packed block does not hold what its header says".into());
-    let number =
-        |at: usize| bytes.get(at..at + 4).map(|part| u32::from_le_bytes([part[0], part[1], part[2], part[3]]) as usize);
     let (Some(n), Some(entries), Some(&[kind, per_column])) =
-        (number(0), number(4), bytes.get(8..HEADER).and_then(|part| part.first_chunk::<2>()))
+        (number(bytes, 0), number(bytes, 4), bytes.get(8..HEADER).and_then(|part| part.first_chunk::<2>()))
     else {
         return Err(broken());
     };

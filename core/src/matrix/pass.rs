@@ -1,8 +1,12 @@
 //! Passes: what one look at the data computes.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
-use super::{RowBlock, RowBlocks, Scratch};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{RowBlock, RowBlocks, Scratch, units};
 use crate::parallel::ordered_reduce;
 use crate::{Ctx, Result};
 
@@ -11,8 +15,8 @@ use crate::{Ctx, Result};
 /// To add one: choose what a block yields (`Partial`), what is accumulated (`State`, f64 sums), and what comes
 /// out. `block` must depend on the block alone. Compose with tuples: `(A, B)` is a pass that reads once.
 pub trait Pass: Sync {
-    /// What a block yields.
-    type Partial: Send;
+    /// What a block yields; it may come from another process.
+    type Partial: Send + Serialize + DeserializeOwned;
     /// What partials are merged into, in block order.
     type State;
     /// What the pass returns.
@@ -100,28 +104,45 @@ pub fn run_with<P: Pass>(
     pass.finish(state)
 }
 
-/// Maps all blocks of a source in parallel and folds what comes out in block order.
-pub(super) fn each_block<T: Send>(
+/// Maps all blocks of a source in parallel and folds what comes out in block order. Processes that share the source map
+/// some of its blocks each.
+pub(super) fn each_block<T: Send + Serialize + DeserializeOwned>(
     source: &dyn RowBlocks,
+    stage: &str,
+    ctx: &Ctx,
+    map: impl Fn(&RowBlock<'_>) -> Result<T> + Sync,
+    fold: impl FnMut(usize, T) -> Result<()>,
+) -> Result<()> {
+    let here = |range, fold: &mut dyn FnMut(usize, T) -> Result<()>| map_blocks(source, range, stage, ctx, &map, fold);
+    units(source.exchange(), stage, source.n_blocks(), here, fold)
+}
+
+/// Maps some blocks of a source in parallel, in this process, and folds what comes out in block order.
+pub(super) fn map_blocks<T: Send>(
+    source: &dyn RowBlocks,
+    blocks: Range<usize>,
     stage: &str,
     ctx: &Ctx,
     map: impl Fn(&RowBlock<'_>) -> Result<T> + Sync,
     mut fold: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
-    let progress = ctx.stage(stage, source.n_rows() as u64);
+    let rows = blocks.clone().map(|block| source.block_rows(block).len() as u64).sum();
+    let progress = ctx.stage(stage, rows);
     // Buffers go round: a fresh one per block would cost its page faults again and again.
     let buffers: Mutex<Vec<Scratch>> = Mutex::default();
     let lock = || buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     ordered_reduce(
-        source.n_blocks(),
+        blocks.len(),
         ctx,
-        |index| {
+        |at| {
+            let index = blocks.start + at;
             let mut scratch = lock().pop().unwrap_or_default();
             let partial = source.read(index, &mut scratch).and_then(|block| map(&block));
             lock().push(scratch);
             partial
         },
-        |index, partial| {
+        |at, partial| {
+            let index = blocks.start + at;
             fold(index, partial)?;
             progress.advance(source.block_rows(index).len() as u64)
         },

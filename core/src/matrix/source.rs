@@ -1,8 +1,9 @@
 //! The source trait and the rule for block sizes.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::{RowBlock, Scratch};
+use super::{Exchange, RowBlock, Scratch};
 use crate::Result;
 use crate::data::Csr;
 
@@ -49,6 +50,11 @@ pub trait RowBlocks: Sync {
     /// a file or a chain of transforms. Algorithms that read often gather other sources first.
     fn is_cheap_to_read(&self) -> bool {
         false
+    }
+
+    /// Other processes that look at the same source, with whom passes are shared out (see [`Exchange`]).
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        None
     }
 }
 

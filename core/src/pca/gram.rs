@@ -1,6 +1,8 @@
 //! The gram route: the g x g matrix of (centred) products, exactly, and its leading eigenpairs.
 
 use multiversion::multiversion;
+use std::ops::Range;
+
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis, s};
 use rayon::prelude::*;
 use zensaibo_linalg::gemm_f32;
@@ -9,8 +11,9 @@ use super::PcaOptions;
 use super::adjust::Removed;
 use super::eigen::{basis_size, times, top_eigen};
 use super::panel::{Entry, Piece, Split};
-use crate::matrix::{RowBlocks, Scratch};
+use crate::matrix::{RowBlocks, Scratch, units};
 use crate::parallel::pieces;
+use crate::progress::Stage;
 use crate::stats::GeneMoments;
 use crate::{Ctx, Error, Result};
 
@@ -23,6 +26,9 @@ const EXACT: usize = 128;
 
 /// Rows of the Gram matrix that one task owns.
 const BAND: usize = 64;
+
+/// Groups of consecutive blocks whose products are summed on their own; these sums are added up in order.
+const GROUPS: usize = 16;
 
 /// Estimated nanoseconds of finding `k` eigenpairs of a g x g matrix in memory, for the choice of a route.
 pub(super) fn eigen_cost(g: usize, k: usize) -> f64 {
@@ -70,11 +76,59 @@ pub(super) fn accumulate(
     let (g, dense, places) = (split.order.len(), split.dense, split.places());
     let mean: Vec<f64> = split.order.iter().map(|&column| center.map_or(0.0, |mean| mean[column as usize])).collect();
     let shift: Vec<f32> = mean[..dense].iter().map(|&mean| mean as f32).collect();
+    let groups = pieces(source.n_blocks(), source.n_blocks().div_ceil(GROUPS));
+    let here = |wanted: Range<usize>, put: &mut dyn FnMut(usize, Vec<f64>) -> Result<()>| {
+        let rows = groups[wanted.clone()].iter().flat_map(Range::clone);
+        let progress = ctx.stage("pca: products", rows.map(|block| source.block_rows(block).len() as u64).sum());
+        wanted.into_iter().try_for_each(|at| {
+            put(at, sum_blocks(source, split, &places, &shift, groups[at].clone(), cells, &progress, ctx)?)
+        })
+    };
+    let mut gram = Vec::new();
+    units(source.exchange(), "pca: products", groups.len(), here, |_, sums: Vec<f64>| {
+        if gram.is_empty() {
+            gram = sums;
+        } else {
+            gram.par_iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        }
+        Ok(())
+    })?;
+    let mut gram = square(&gram, g)?;
+    finish(&mut gram, &mean, dense, &shift, source.n_rows() as f64);
+    Ok(gram)
+}
+
+/// The matrix whose lower triangle is given row by row.
+fn square(lower: &[f64], g: usize) -> Result<Array2<f64>> {
+    let mut matrix = Array2::zeros((g, g));
+    let mut rest = lower;
+    for (i, mut row) in matrix.outer_iter_mut().enumerate() {
+        let (own, tail) =
+            rest.split_at_checked(i + 1).ok_or_else(|| Error::Internal("products of fewer genes".into()))?;
+        row.iter_mut().zip(own).for_each(|(place, &value)| *place = value);
+        rest = tail;
+    }
+    Ok(matrix)
+}
+
+/// Products of some blocks, in order: the lower triangle of their matrix, row by row.
+#[expect(clippy::too_many_arguments, reason = "what `accumulate` knows, for some of its blocks")]
+fn sum_blocks(
+    source: &dyn RowBlocks,
+    split: &Split,
+    places: &[u32],
+    shift: &[f32],
+    blocks: Range<usize>,
+    cells: usize,
+    progress: &Stage<'_>,
+    ctx: &Ctx,
+) -> Result<Vec<f64>> {
+    let (g, dense) = (split.order.len(), split.dense);
     let mut gram = vec![0.0f64; g * g];
-    let progress = ctx.stage("pca: products", source.n_rows() as u64);
     // Blocks laid out at a time: about 20 bytes per non-zero each.
     let wave = rayon::current_num_threads().clamp(1, 8);
-    for blocks in pieces(source.n_blocks(), wave) {
+    for at in pieces(blocks.len(), wave) {
+        let blocks = blocks.start + at.start..blocks.start + at.end;
         let rows: usize = blocks.clone().map(|block| source.block_rows(block).len()).sum();
         let laid_out: Vec<Result<Vec<Piece>>> = blocks
             .into_par_iter()
@@ -82,7 +136,7 @@ pub(super) fn accumulate(
                 ctx.check()?;
                 let block = source.read(block, scratch)?;
                 let spans = pieces(block.n_rows(), cells);
-                Ok(spans.into_iter().map(|span| Piece::lay_out(&block, span, &places, dense, &shift)).collect())
+                Ok(spans.into_iter().map(|span| Piece::lay_out(&block, span, places, dense, shift)).collect())
             })
             .collect();
         let mut wave_pieces = Vec::new();
@@ -106,9 +160,10 @@ pub(super) fn accumulate(
         })?;
         progress.advance(rows as u64)?;
     }
-    let mut gram = Array2::from_shape_vec((g, g), gram).map_err(|error| Error::Internal(error.to_string()))?;
-    finish(&mut gram, &mean, dense, &shift, source.n_rows() as f64);
-    Ok(gram)
+    // Above the diagonal nothing is kept.
+    let mut lower = Vec::with_capacity(g * (g + 1) / 2);
+    gram.chunks_exact(g).enumerate().for_each(|(i, row)| lower.extend_from_slice(&row[..=i]));
+    Ok(lower)
 }
 
 /// Rows `first..` of the dense columns: panel^T panel, up to the diagonal of the band.

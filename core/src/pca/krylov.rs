@@ -7,7 +7,7 @@ use super::PcaOptions;
 use super::adjust::Removed;
 use super::eigen::{BLOCK, top_eigen};
 use super::multiply::cross;
-use crate::matrix::{RowBlocks, Scratch};
+use crate::matrix::{RowBlocks, Scratch, units};
 use crate::parallel::pieces;
 use crate::stats::GeneMoments;
 use crate::{Ctx, Error, Result};
@@ -54,22 +54,26 @@ fn apply(
     // Groups of consecutive blocks, each summed in order into its own accumulator, and these in order.
     let groups = (SUMS / (g * width * 8).max(1)).clamp(4, 16);
     let groups = pieces(source.n_blocks(), source.n_blocks().div_ceil(groups));
-    let partials: Vec<Result<Vec<f64>>> = groups
-        .into_par_iter()
-        .map(|blocks| {
-            let mut sums = vec![0.0; g * width];
-            let mut scratch = Scratch::default();
-            for block in blocks {
-                ctx.check()?;
-                cross(&source.read(block, &mut scratch)?, dense, width, &mut sums);
-            }
-            Ok(sums)
-        })
-        .collect();
+    let here = |wanted: std::ops::Range<usize>, put: &mut dyn FnMut(usize, Vec<f64>) -> Result<()>| {
+        let partials: Vec<Result<Vec<f64>>> = groups[wanted.clone()]
+            .par_iter()
+            .map(|blocks| {
+                let mut sums = vec![0.0; g * width];
+                let mut scratch = Scratch::default();
+                for block in blocks.clone() {
+                    ctx.check()?;
+                    cross(&source.read(block, &mut scratch)?, dense, width, &mut sums);
+                }
+                Ok(sums)
+            })
+            .collect();
+        wanted.zip(partials).try_for_each(|(at, sums)| put(at, sums?))
+    };
     let mut total = vec![0.0; g * width];
-    for partial in partials {
-        total.iter_mut().zip(partial?).for_each(|(sum, value)| *sum += value);
-    }
+    units(source.exchange(), "pca: krylov", groups.len(), here, |_, sums: Vec<f64>| {
+        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+        Ok(())
+    })?;
     if let Some(mean) = center {
         // C B = X^T X B - n m (m^T B)
         let mut along = vec![0.0; width];

@@ -6,7 +6,7 @@ use crate::stats::row_sum;
 use crate::{DataFault, Error, Result};
 
 /// Metrics per cell; each vector as long as there are cells.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CellMetrics {
     /// Number of genes other than zero.
     pub n_genes: Vec<u32>,

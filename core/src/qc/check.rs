@@ -6,7 +6,7 @@ use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::{Ctx, DataFault, Error, Result};
 
 /// The first value, in row order, that is not a count.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct CountFault {
     /// Row (cell).
     pub row: usize,

@@ -96,7 +96,7 @@ impl<'a> MomentsPass<'a> {
 }
 
 /// Sums of one group over one block. Sum and sum of squares of a column share a cache line.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub struct PartialMoments {
     group: usize,
     n_rows: usize,
