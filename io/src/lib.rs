@@ -8,6 +8,7 @@
 //!   as the matrix in memory.
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
+//! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
 //! - [`ScratchStore`]: packed blocks of a matrix in memory and, beyond a limit, in a scratch file.
 //! - [`inspect`] and [`convert`].
 //! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
@@ -43,6 +44,7 @@ mod detect;
 mod h5;
 pub mod h5ad;
 mod inspect;
+mod parts;
 mod rows;
 mod scratch;
 mod table;
@@ -58,6 +60,7 @@ pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};
 pub use h5ad::{AnnDataFile, AnnDataWriter, WriteOptions};
 pub use inspect::{Inspection, Slot, inspect};
+pub use parts::{PartWriter, Parts, units_of_part};
 pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};

@@ -40,6 +40,7 @@ mod regress;
 mod run;
 mod scale;
 mod shapes;
+mod shared;
 mod simulate;
 mod stitch;
 mod structure;

@@ -67,7 +67,7 @@ pub(super) fn rank_sums(
         let mask: Vec<bool> = (0..n_genes).map(|gene| wanted.contains(&gene)).collect();
         genes_of(&Lazy::new(source).select_columns(&mask)?, wanted.start, grouping, options, ctx, put)
     };
-    units(source.exchange(), "rank sums", n_genes, here, |gene, found: Gene| {
+    units(source.exchange(), "rank sums", n_genes, ctx, here, |gene, found: Gene| {
         let scatter = |table: &mut [f64], values: &[f64]| {
             for (group, &value) in values.iter().enumerate() {
                 table[group * n_genes + gene] = value;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{RowBlock, RowBlocks, Scratch};
-use crate::{Error, Result};
+use crate::{Ctx, Error, Result};
 
 /// Bytes that are kept by number.
 pub trait StoredBlocks: Send + Sync {
@@ -51,8 +51,8 @@ pub trait Exchange: Send + Sync {
     /// What to do in the next pass of so many units. Called once per pass, in the same order in every process.
     ///
     /// # Errors
-    /// When the parts of a pass cannot be had.
-    fn turn(&self, stage: &str, units: usize) -> Result<Turn<'_>>;
+    /// When the parts of a pass cannot be had; [`Error::Interrupted`].
+    fn turn(&self, stage: &str, units: usize, ctx: &Ctx) -> Result<Turn<'_>>;
 }
 
 /// A source whose passes are shared out.
@@ -72,40 +72,47 @@ impl<S: RowBlocks> Shared<S> {
 pub struct Local<'a>(pub &'a dyn RowBlocks);
 
 macro_rules! forward {
-    ($field:tt) => {
-        fn n_rows(&self) -> usize {
-            self.$field.n_rows()
+    ($me:ident => $to:expr) => {
+        fn n_rows(&$me) -> usize {
+            $to.n_rows()
         }
-        fn n_cols(&self) -> usize {
-            self.$field.n_cols()
+        fn n_cols(&$me) -> usize {
+            $to.n_cols()
         }
-        fn n_entries(&self) -> usize {
-            self.$field.n_entries()
+        fn n_entries(&$me) -> usize {
+            $to.n_entries()
         }
-        fn n_blocks(&self) -> usize {
-            self.$field.n_blocks()
+        fn n_blocks(&$me) -> usize {
+            $to.n_blocks()
         }
-        fn block_rows(&self, block: usize) -> Range<usize> {
-            self.$field.block_rows(block)
+        fn block_rows(&$me, block: usize) -> Range<usize> {
+            $to.block_rows(block)
         }
-        fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
-            self.$field.read(block, scratch)
+        fn read<'a>(&'a $me, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
+            $to.read(block, scratch)
         }
-        fn is_cheap_to_read(&self) -> bool {
-            self.$field.is_cheap_to_read()
+        fn is_cheap_to_read(&$me) -> bool {
+            $to.is_cheap_to_read()
         }
     };
 }
 
 impl<S: RowBlocks> RowBlocks for Shared<S> {
-    forward!(source);
+    forward!(self => self.source);
     fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
         Some(&self.exchange)
     }
 }
 
+impl<S: RowBlocks + Send + ?Sized> RowBlocks for Arc<S> {
+    forward!(self => (**self));
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        (**self).exchange()
+    }
+}
+
 impl RowBlocks for Local<'_> {
-    forward!(0);
+    forward!(self => self.0);
 }
 
 /// Units `0..units` of a pass, in order: `compute` makes those of a range and hands each on, `take` gets all.
@@ -119,11 +126,12 @@ pub(crate) fn units<T: Serialize + DeserializeOwned>(
     exchange: Option<&Arc<dyn Exchange>>,
     stage: &str,
     units: usize,
+    ctx: &Ctx,
     compute: impl FnOnce(Range<usize>, &mut dyn FnMut(usize, T) -> Result<()>) -> Result<()>,
     mut take: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
     let Some(exchange) = exchange.filter(|_| units > 0) else { return compute(0..units, &mut take) };
-    match exchange.turn(stage, units)? {
+    match exchange.turn(stage, units, ctx)? {
         Turn::Compute(range, mut out) => {
             compute(range, &mut |_, unit| {
                 let bytes = postcard::to_allocvec(&unit)
@@ -150,6 +158,7 @@ pub(crate) mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::DataFault;
     use crate::aggregate::{AggregateOptions, aggregate};
     use crate::data::Csr;
     use crate::hvg::{Flavor, HvgInput, HvgOptions, highly_variable_genes};
@@ -159,7 +168,6 @@ pub(crate) mod tests {
     use crate::pca::{PcaOptions, Solver, pca};
     use crate::qc::{QcOptions, qc_metrics};
     use crate::random::Stream;
-    use crate::{Ctx, DataFault};
 
     /// Units of the passes that are over, and the passes that the parts stand for.
     #[derive(Default)]
@@ -200,7 +208,7 @@ pub(crate) mod tests {
     }
 
     impl Exchange for Process {
-        fn turn(&self, _: &str, units: usize) -> Result<Turn<'_>> {
+        fn turn(&self, _: &str, units: usize, _: &Ctx) -> Result<Turn<'_>> {
             let pass = self.passed.fetch_add(1, Ordering::Relaxed);
             let done = self.board.done.lock().unwrap();
             match done.get(pass) {

@@ -69,7 +69,7 @@ pub(crate) fn by_group<T: Send + Serialize + DeserializeOwned>(
         add_blocks(source, stage, ctx, &group, &spans[wanted.clone()], &mut tiles, &add)?;
         wanted.zip(tiles).try_for_each(|(at, tile)| put(at, tile))
     };
-    units(source.exchange(), stage, spans.len(), here, |_, tile| {
+    units(source.exchange(), stage, spans.len(), ctx, here, |_, tile| {
         all.push(tile);
         Ok(())
     })?;

@@ -102,7 +102,7 @@ impl PackedRows {
                 })?;
                 store
             }
-            Some(exchange) => match exchange.turn(stage, wanted)? {
+            Some(exchange) => match exchange.turn(stage, wanted, ctx)? {
                 Turn::Compute(range, mut out) => {
                     pack_blocks(source, entries, range, stage, ctx, &mut |bytes| out.put(&bytes))?;
                     out.close()?;

@@ -114,7 +114,7 @@ pub(super) fn each_block<T: Send + Serialize + DeserializeOwned>(
     fold: impl FnMut(usize, T) -> Result<()>,
 ) -> Result<()> {
     let here = |range, fold: &mut dyn FnMut(usize, T) -> Result<()>| map_blocks(source, range, stage, ctx, &map, fold);
-    units(source.exchange(), stage, source.n_blocks(), here, fold)
+    units(source.exchange(), stage, source.n_blocks(), ctx, here, fold)
 }
 
 /// Maps some blocks of a source in parallel, in this process, and folds what comes out in block order.

@@ -85,7 +85,7 @@ pub(super) fn accumulate(
         })
     };
     let mut gram = Vec::new();
-    units(source.exchange(), "pca: products", groups.len(), here, |_, sums: Vec<f64>| {
+    units(source.exchange(), "pca: products", groups.len(), ctx, here, |_, sums: Vec<f64>| {
         if gram.is_empty() {
             gram = sums;
         } else {

@@ -70,7 +70,7 @@ fn apply(
         wanted.zip(partials).try_for_each(|(at, sums)| put(at, sums?))
     };
     let mut total = vec![0.0; g * width];
-    units(source.exchange(), "pca: krylov", groups.len(), here, |_, sums: Vec<f64>| {
+    units(source.exchange(), "pca: krylov", groups.len(), ctx, here, |_, sums: Vec<f64>| {
         total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
         Ok(())
     })?;

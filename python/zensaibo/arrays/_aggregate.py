@@ -12,6 +12,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._shared import call
 from ..errors import ParameterError, ShapeError
 
 __all__ = ["Aggregated", "aggregate"]
@@ -91,5 +92,5 @@ def aggregate(
         n_groups = max(int(labels.max(initial=-1)) + 1, 0)
     options = to_json(func=wanted, dof=dof, memory=memory)
     with reporting(progress) as callback:
-        tables = _core.aggregate(as_matrix(X, stream=True), labels.astype(np.int32), n_groups, options, threads, callback)
+        tables = call(_core.aggregate, as_matrix(X, stream=True), labels.astype(np.int32), n_groups, options, threads, callback)
     return Aggregated(sizes=tables.pop("sizes"), tables=tables)

@@ -13,6 +13,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._shared import call
 from ..errors import NonFiniteError, ParameterError
 
 ProgressArgument = bool | Progress | None
@@ -100,7 +101,8 @@ def qc_metrics(
     masks = {str(name): np.ascontiguousarray(mask, dtype=bool) for name, mask in (gene_masks or {}).items()}
     tops = sorted({_whole("percent_top", n) for n in percent_top})
     with reporting(progress) as callback:
-        found = _core.qc_metrics(
+        found = call(
+            _core.qc_metrics,
             as_matrix(matrix, "matrix", stream=True), list(masks.values()), to_json(percent_top=tops), threads, callback
         )
     found["percent_top"] = dict(zip(tops, found["percent_top"], strict=True))
@@ -128,7 +130,7 @@ def check_counts(matrix: Any, *, threads: int | None = None) -> None:
     ------
     NegativeValuesError, NonFiniteError, NotCountsError, EmptyDataError
     """
-    _core.check_counts(as_matrix(matrix, "matrix", stream=True), threads)
+    call(_core.check_counts, as_matrix(matrix, "matrix", stream=True), threads)
 
 
 def filter_cells(
@@ -163,7 +165,7 @@ def filter_cells(
     """
     options = to_json(min_counts=min_counts, min_genes=min_genes, max_counts=max_counts, max_genes=max_genes)
     with reporting(progress) as callback:
-        return _finite(Filtered(*_core.filter_cells(as_matrix(matrix, "matrix", stream=True), options, threads, callback)), "cell")
+        return _finite(Filtered(*call(_core.filter_cells, as_matrix(matrix, "matrix", stream=True), options, threads, callback)), "cell")
 
 
 def filter_genes(
@@ -198,7 +200,7 @@ def filter_genes(
     """
     options = to_json(min_counts=min_counts, min_cells=min_cells, max_counts=max_counts, max_cells=max_cells)
     with reporting(progress) as callback:
-        return _finite(Filtered(*_core.filter_genes(as_matrix(matrix, "matrix", stream=True), options, threads, callback)), "gene")
+        return _finite(Filtered(*call(_core.filter_genes, as_matrix(matrix, "matrix", stream=True), options, threads, callback)), "gene")
 
 
 def _finite(found: Filtered, axis: str) -> Filtered:
@@ -244,7 +246,7 @@ def size_factors(
         target_sum=target_sum, exclude_highly_expressed=exclude_highly_expressed, max_fraction=max_fraction
     )
     with reporting(progress) as callback:
-        return SizeFactors(**_core.size_factors(as_matrix(matrix, "matrix", stream=True), options, threads, callback))
+        return SizeFactors(**call(_core.size_factors, as_matrix(matrix, "matrix", stream=True), options, threads, callback))
 
 
 def _writeable(matrix: Any, original: Any, integers: Any, copy: bool) -> Any:

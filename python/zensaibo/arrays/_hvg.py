@@ -12,6 +12,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import reporting
+from .._shared import call
 from ._counts import ProgressArgument
 
 
@@ -132,7 +133,8 @@ def highly_variable_genes(
     if tie_order is not None:
         tie_order = np.ascontiguousarray(tie_order, dtype=np.uint32)
     with reporting(progress) as callback:
-        found = _core.highly_variable_genes(
+        found = call(
+            _core.highly_variable_genes,
             as_matrix(matrix, "matrix", stream=True), options, batches, log_base, tie_order, threads, callback
         )
     return HighlyVariableGenes(**{**found, "notes": tuple(found["notes"])})

@@ -11,6 +11,7 @@ from .._anndata import as_matrix
 from .._labels import codes_of
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._shared import call
 from ..errors import DataError, NonFiniteError, ShapeError
 from ._neighbors import Algorithm, Metric, _points
 
@@ -150,7 +151,7 @@ def pca_project(
     if components.ndim != 2:
         raise ShapeError(f"`components`: expected two dimensions, found shape {components.shape}")
     with reporting(progress) as callback:
-        found = _core.pca_project(as_matrix(X, "X", stream=True), components, center, threads, callback)
+        found = call(_core.pca_project, as_matrix(X, "X", stream=True), components, center, threads, callback)
     places = np.flatnonzero(~np.isfinite(found).all(axis=1))
     if places.size:
         raise NonFiniteError(

@@ -12,6 +12,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._shared import call
 from ..errors import ParameterError, ShapeError
 
 __all__ = ["RankedGenes", "rank_genes_groups"]
@@ -177,7 +178,8 @@ def rank_genes_groups(
         memory=memory,
     )
     with reporting(progress) as callback:
-        found = _core.rank_genes_groups(
+        found = call(
+            _core.rank_genes_groups,
             as_matrix(X, stream=True),
             labels,
             names,

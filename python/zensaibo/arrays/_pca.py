@@ -10,6 +10,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import reporting
+from .._shared import call
 from ..errors import DataError
 from ._regress import as_design
 
@@ -145,4 +146,4 @@ def pca(
         random_state=seed,
     )
     with reporting(progress) as callback:
-        return PcaResult(**_core.pca(matrix, mask, options, columns, codes, threads, callback))
+        return PcaResult(**call(_core.pca, matrix, mask, options, columns, codes, threads, callback))

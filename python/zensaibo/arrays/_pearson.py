@@ -10,6 +10,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import reporting
+from .._shared import call
 from ._counts import ProgressArgument
 from ._hvg import _bound
 
@@ -76,4 +77,4 @@ def pearson_residuals(
         theta=_bound(float(theta)), clip=None if clip is None else float(clip), check_values=check_values
     )
     with reporting(progress) as callback:
-        return PearsonResiduals(**_core.pearson_residuals(as_matrix(matrix, "matrix", stream=True), options, threads, callback))
+        return PearsonResiduals(**call(_core.pearson_residuals, as_matrix(matrix, "matrix", stream=True), options, threads, callback))

@@ -10,6 +10,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._shared import call
 from ._neighbors import Metric
 
 
@@ -119,4 +120,4 @@ def scrublet(
         random_state=seed,
     )
     with reporting(progress) as callback:
-        return Scrublet(**_core.scrublet(as_matrix(X, "X", stream=True), options, threads, callback))
+        return Scrublet(**call(_core.scrublet, as_matrix(X, "X", stream=True), options, threads, callback))

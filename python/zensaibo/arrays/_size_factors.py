@@ -13,6 +13,7 @@ from .. import _core
 from .._anndata import as_matrix
 from .._options import to_json
 from .._progress import reporting
+from .._shared import call
 from ..errors import DataError, EmptyDataError, NonFiniteError, ParameterError, ShapeError
 from ._counts import ProgressArgument, _whole, _writeable, normalize_total, qc_metrics
 
@@ -85,7 +86,7 @@ def pooled_size_factors(
     options = to_json(sizes=[_whole("sizes", size) for size in sizes], min_mean=float(min_mean))
     with reporting(progress) as callback:
         return PooledSizeFactors(
-            **_core.pooled_size_factors(as_matrix(matrix, "matrix", stream=True), options, clusters, threads, callback)
+            **call(_core.pooled_size_factors, as_matrix(matrix, "matrix", stream=True), options, clusters, threads, callback)
         )
 
 

@@ -1,0 +1,182 @@
+"""Passes over matrices in files on the workers of a Dask cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from .. import _core
+from .._shared import machines
+from ..errors import ParameterError
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+
+@contextmanager
+def use(client: Client, *, n_parts: int | None = None, threads: int = 1) -> Iterator[None]:
+    """Within this context, passes over matrices in files are computed by the workers of a Dask cluster.
+
+    It concerns the functions of :mod:`zensaibo.arrays` that read a :class:`zensaibo.io.FileMatrix` block by block, and those of
+    `pp`, `tl` and `get` on an AnnData that is backed by a file: quality control, filters, size factors, variable genes,
+    components, projection, Pearson residuals, doublets, markers, sums of groups. What is in memory is computed here as ever.
+    For components pass ``chunked=True``: without it the chosen genes are gathered here first, and only that is shared out.
+
+    Each pass is cut into `n_parts` parts, a task of Dask each. A task opens the file anew, takes what the passes before it
+    gave, computes its part and hands it back; a part of a worker that dies is computed by another one. Parts are made of
+    blocks that the data fix, and are merged in order: the result has the same bits as without this context, for any number of
+    workers, parts and threads.
+
+    Parameters
+    ----------
+    client
+        A client of ``dask.distributed``: a local cluster, or one on SLURM, PBS or LSF through dask-jobqueue. All workers
+        must see the files under the same paths.
+    n_parts
+        Parts of each pass; default twice the threads of all workers. More lose less when a worker dies and balance better;
+        each costs a task.
+    threads
+        Threads of each part: 1 where a worker runs as many tasks at once as it has cores.
+
+    Raises
+    ------
+    ParameterError
+        Numbers below 1, or a client without workers.
+    FormatError
+        A worker finds another file than was opened (raised where the function is called).
+
+    Notes
+    -----
+    Cost: each part reads its blocks and nothing else, but sums per group and rank sums, which are shared out by genes: there each
+    part reads the file. Memory here: the partial results, some bytes per gene and block of 8 MB, and the result; in a worker a few
+    blocks and the partial results of earlier passes of the same call.
+
+    Examples
+    --------
+    >>> from distributed import Client                                          # doctest: +SKIP
+    >>> counts = zs.io.open_matrix("/scratch/atlas.h5ad")                       # doctest: +SKIP
+    >>> with zs.dist.use(Client("scheduler:8786")):                             # doctest: +SKIP
+    ...     quality = zs.arrays.qc_metrics(counts)
+    ...     logged = counts.normalize_total(1e4).log1p()
+    ...     variable = zs.arrays.highly_variable_genes(logged)
+    """
+    for name, value in (("n_parts", n_parts), ("threads", threads)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ParameterError(f"parameter `{name}`: expected a whole number of at least 1, found {value!r}")
+    if n_parts is None:
+        n_parts = 2 * sum(client.nthreads().values())
+        if n_parts == 0:
+            raise ParameterError("parameter `client`: expected a cluster with workers, found none")
+    token = machines.set(_DaskMachines(client, n_parts, threads))
+    try:
+        yield
+    finally:
+        machines.reset(token)
+
+
+class _DaskMachines:
+    """The workers of a cluster."""
+
+    def __init__(self, client: Client, n_parts: int, threads: int) -> None:
+        self.client = client
+        self.n_parts = n_parts
+        self.threads = threads
+
+    def call(self, function: Callable[..., Any], at: int, args: tuple[Any, ...]) -> Any:
+        passes = _Passes(self, function, at, args)
+        shared = args[at].shared(passes.begin)
+        try:
+            return function(*args[:at], shared, *args[at + 1 :])
+        except _core.PartDone:
+            if passes.failure is None:
+                raise
+            raise passes.failure from None
+        finally:
+            passes.release()
+
+
+class _Passes:
+    """The passes of one call, one after the other."""
+
+    def __init__(self, on: _DaskMachines, function: Callable[..., Any], at: int, args: tuple[Any, ...]) -> None:
+        self.on = on
+        self.function = function.__name__
+        # Reports are for the process that asks; threads are those of a part.
+        instead = {"threads": on.threads, "progress": None}
+        own = [instead.get(name, arg) for name, arg in zip(signature(function).parameters, args, strict=False)]
+        # A task rather than scattered data: it is done again where its worker died.
+        self.job: Future = on.client.submit(_itself, (self.function, at, own), key=f"zensaibo-{uuid4().hex}", pure=False)
+        self.history: list[list[Future]] = []
+        self.failure: BaseException | None = None
+
+    def begin(self, stage: str, units: int) -> _Pending:
+        del units
+        try:
+            return self._submit(stage)
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+    def _submit(self, stage: str) -> _Pending:
+        made = [
+            self.on.client.submit(
+                _compute,
+                self.job,
+                self.history,
+                part,
+                self.on.n_parts,
+                key=f"{self.function}-{self.job.key}-{len(self.history)}-{stage}-{part}",
+                pure=False,
+            )
+            for part in range(self.on.n_parts)
+        ]
+        self.history = [*self.history, made]
+        return _Pending(self, made)
+
+    def release(self) -> None:
+        self.on.client.cancel([future for parts in self.history for future in parts if not future.done()])
+        self.history = []
+
+
+class _Pending:
+    """The parts of a pass on their way."""
+
+    def __init__(self, passes: _Passes, parts: list[Future]) -> None:
+        self.passes = passes
+        self.parts = parts
+
+    def poll(self) -> tuple[int, list[bytes] | None]:
+        """How many parts are there, and all of them once they are."""
+        try:
+            done = sum(future.done() for future in self.parts)
+            if done < len(self.parts):
+                for future in self.parts:
+                    if future.status in ("error", "cancelled", "lost"):
+                        future.result()
+                return done, None
+            return done, self.passes.on.client.gather(self.parts)
+        except BaseException as failure:
+            self.passes.failure = failure
+            raise
+
+    def cancel(self) -> None:
+        """Nobody waits for them any more."""
+        self.passes.on.client.cancel(self.parts)
+
+
+def _itself(job: Any) -> Any:
+    return job
+
+
+def _compute(job: tuple[str, int, list[Any]], history: list[list[bytes]], part: int, of: int) -> bytes:
+    """Runs in a worker: the same call up to the pass after `history`, of which a part is computed."""
+    function, at, args = job
+    matrix = args[at].part(history, part, of)
+    try:
+        getattr(_core, function)(*args[:at], matrix, *args[at + 1 :])
+    except _core.PartDone:
+        return matrix.taken()
+    raise RuntimeError(f"{function}: the call in a worker was over before pass {len(history) + 1}; please report it")
