@@ -2,56 +2,10 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
-use std::process::Output;
-
-use common::{CELLS, GENES, SMALL, cluster, count, errors, example, names};
+use common::{CELLS, GENES, SLOTS, SMALL, cluster, count, errors, example, fine, finish, many_counts, names, results};
 use zensaibo_core::Ctx;
 use zensaibo_core::data::Csr;
-use zensaibo_core::matrix::RowBlocks;
-use zensaibo_core::parallel::with_threads;
-use zensaibo_core::simulate::{SimulateOptions, Simulation};
-use zensaibo_io::{AnnDataFile, AnnDataWriter, MatrixLayout, SparseArray, Table, Value, WriteOptions};
-
-const SLOTS: [&str; 8] = ["X", "layers/counts", "obs", "var", "obsm", "varm", "obsp", "uns/rank_genes_groups"];
-
-/// All results of a file.
-fn results(path: &Path) -> Vec<Value> {
-    let file = AnnDataFile::open(path).unwrap();
-    SLOTS.map(|key| file.value(key, &Ctx::quiet()).unwrap()).to_vec()
-}
-
-fn fine(run: &Output) {
-    assert_eq!(run.status.code(), Some(0), "{}", errors(run));
-}
-
-/// The tables of cells and genes, after the matrix.
-fn finish(mut writer: AnnDataWriter, cells: usize, genes: Vec<String>) {
-    writer.obs(&Table::of_names((0..cells).map(|cell| format!("c{cell}")).collect())).unwrap();
-    writer.var(&Table::of_names(genes)).unwrap();
-    writer.finish().unwrap();
-}
-
-/// 18,000 cells with some 800 genes each: 14 million counts.
-fn many_counts(at: &Path) -> PathBuf {
-    let options = SimulateOptions {
-        n_obs: 18_000,
-        n_vars: 2_000,
-        n_types: 6,
-        n_lineages: 2,
-        genes_per_cell: 800.0,
-        umi_per_cell: 3000.0,
-        ..Default::default()
-    };
-    let simulation = Simulation::new(&options).unwrap();
-    let path = at.join("counts.h5ad");
-    let mut writer = AnnDataWriter::create(&path, &WriteOptions::default()).unwrap();
-    with_threads(None, || writer.rows("X", &simulation, &Ctx::quiet())).unwrap();
-    finish(writer, options.n_obs, simulation.gene_names().to_vec());
-    let rows = AnnDataFile::open(&path).unwrap().rows("X", &Ctx::quiet()).unwrap();
-    assert!(rows.n_entries() > 12_000_000, "{}", rows.n_entries());
-    path
-}
+use zensaibo_io::{AnnDataWriter, MatrixLayout, SparseArray, Value, WriteOptions};
 
 #[test]
 fn a_limit_of_memory_changes_no_bit() {

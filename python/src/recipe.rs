@@ -10,8 +10,8 @@ use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
-    About, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, Resources, cells, cluster,
-    cluster_counts,
+    About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, Resources, cells,
+    cluster, cluster_counts, cluster_merge, cluster_part, cluster_steps,
 };
 use zensaibo_core::matrix::Lazy;
 use zensaibo_core::progress::CancelToken;
@@ -54,6 +54,56 @@ fn recipe_file(
         let extras = Extras { report: report.as_deref(), time: None };
         let resources = Resources { memory, scratch: scratch.as_deref(), checkpoints: checkpoints.as_deref() };
         told(cluster(&input, &output, &config, extras, resources, &(), ctx))
+    })
+}
+
+/// The steps of the recipe that can be shared out, in order.
+#[pyfunction]
+fn recipe_steps(py: Python<'_>, toml: &str) -> PyResult<Vec<String>> {
+    cluster_steps(&config_of(py, toml)?).map_err(|error| to_python(py, error))
+}
+
+/// Computes one part (from 1) of one step of the recipe and leaves it in a folder.
+#[pyfunction]
+#[pyo3(signature = (input, work, toml, step, part, of, threads=None, progress=None))]
+fn recipe_part(
+    py: Python<'_>,
+    input: PathBuf,
+    work: PathBuf,
+    toml: &str,
+    step: String,
+    part: usize,
+    of: usize,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<()> {
+    let config = config_of(py, toml)?;
+    let blocks = Blocks { part, of };
+    run::run(py, threads, progress, |ctx| cluster_part(&input, &work, &step, blocks, &config, &(), ctx))
+}
+
+/// Merges the parts of the recipe up to a step, or to the output. Returns the summary as JSON and as text, for the output.
+#[pyfunction]
+#[pyo3(signature = (input, work, toml, until=None, output=None, report=None, memory=None, threads=None, progress=None))]
+fn recipe_merge(
+    py: Python<'_>,
+    input: PathBuf,
+    work: PathBuf,
+    toml: &str,
+    until: Option<String>,
+    output: Option<PathBuf>,
+    report: Option<PathBuf>,
+    memory: Option<u64>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Option<(String, String)>> {
+    let config = config_of(py, toml)?;
+    run::run(py, threads, progress, |ctx| {
+        let extras = Extras { report: report.as_deref(), time: None };
+        let resources = Resources { memory, ..Default::default() };
+        let (until, output) = (until.as_deref(), output.as_deref());
+        let summary = cluster_merge(&input, &work, until, output, &config, extras, resources, &(), ctx)?;
+        summary.map(|summary| told(Ok(summary))).transpose()
     })
 }
 
@@ -190,6 +240,9 @@ fn cli_main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(recipe_file, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_steps, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_part, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_merge, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_counts, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_cells, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_template, module)?)?;

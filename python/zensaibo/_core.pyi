@@ -143,6 +143,28 @@ def layout_score(
     threads: int | None = None,
     progress: Progress = None,
 ) -> float: ...
+def recipe_steps(toml: str) -> list[str]: ...
+def recipe_part(
+    input: str,
+    work: str,
+    toml: str,
+    step: str,
+    part: int,
+    of: int,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> None: ...
+def recipe_merge(
+    input: str,
+    work: str,
+    toml: str,
+    until: str | None = None,
+    output: str | None = None,
+    report: str | None = None,
+    memory: int | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[str, str] | None: ...
 def recipe_file(
     input: str,
     output: str,

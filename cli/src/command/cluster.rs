@@ -27,18 +27,11 @@ pub(super) struct Args {
     /// The h5ad to write. An existing file is replaced once the new one is complete.
     #[arg(short, long, value_name = "OUT.h5ad")]
     output: PathBuf,
-    /// Options as TOML; `zensaibo config cluster` prints them all.
-    #[arg(short, long, value_name = "FILE.toml")]
-    config: Option<PathBuf>,
-    /// Sets one option, after the file; may be given several times.
-    #[arg(long = "set", value_name = "SECTION.OPTION=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    options: Options,
     /// Threads to use; all cores by default.
     #[arg(short, long)]
     threads: Option<usize>,
-    /// Seed of every stage that draws random numbers.
-    #[arg(short, long)]
-    seed: Option<u32>,
     /// Memory that the run may take, such as 4GiB; counts that do not fit go to a scratch file. The result has the same bits.
     #[arg(long, value_name = "SIZE", value_parser = memory)]
     memory: Option<u64>,
@@ -57,8 +50,22 @@ pub(super) struct Args {
     quiet: bool,
 }
 
+// No doc comment: clap would show it as that of the command.
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Options as TOML; `zensaibo config cluster` prints them all.
+    #[arg(short, long, value_name = "FILE.toml")]
+    config: Option<PathBuf>,
+    /// Sets one option, after the file; may be given several times.
+    #[arg(long = "set", value_name = "SECTION.OPTION=VALUE")]
+    set: Vec<String>,
+    /// Seed of every stage that draws random numbers.
+    #[arg(short, long)]
+    seed: Option<u32>,
+}
+
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
-    let config = options(args)?;
+    let config = args.options.read()?;
     let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     let resources =
@@ -68,15 +75,17 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     })
 }
 
-/// The options of the file, then those of the command line.
-fn options(args: &Args) -> Result<ClusterConfig> {
-    let text = args.config.as_deref().map_or(Ok(String::new()), super::options::read)?;
-    let mut assignments = Vec::new();
-    if let Some(seed) = args.seed {
-        assignments.extend(seeds().into_iter().map(|place| format!("{place}={seed}")));
+impl Options {
+    /// The options of the file, then those of the command line.
+    pub(super) fn read(&self) -> Result<ClusterConfig> {
+        let text = self.config.as_deref().map_or(Ok(String::new()), super::options::read)?;
+        let mut assignments = Vec::new();
+        if let Some(seed) = self.seed {
+            assignments.extend(seeds().into_iter().map(|place| format!("{place}={seed}")));
+        }
+        assignments.extend(self.set.iter().cloned());
+        ClusterConfig::from_toml(&text, &assignments)
     }
-    assignments.extend(args.set.iter().cloned());
-    ClusterConfig::from_toml(&text, &assignments)
 }
 
 /// Every option that is a seed, as "section.option".
@@ -98,13 +107,13 @@ mod tests {
     fn one_seed_reaches_every_stage_that_draws() {
         assert!(seeds().len() >= 3, "{:?}", seeds());
         let args = Args::parse_from(["cluster", "in", "-o", "out", "--seed", "7", "--set", "umap.seed=9"]);
-        let config = options(&args).unwrap();
+        let config = args.options.read().unwrap();
         assert_eq!((config.pca.random_state, config.leiden.seed, config.umap.seed), (7, 7, 9));
     }
 
     #[test]
     fn a_missing_options_file_is_bad_usage() {
         let args = Args::parse_from(["cluster", "in", "-o", "out", "--config", "no/such.toml"]);
-        assert!(matches!(options(&args).unwrap_err(), Error::Parameter { .. }));
+        assert!(matches!(args.options.read().unwrap_err(), Error::Parameter { .. }));
     }
 }

@@ -12,8 +12,10 @@ mod convert;
 mod count;
 mod detect;
 mod inspect;
+mod merge;
 mod options;
 mod register;
+mod run_blocks;
 mod segment;
 mod stitch;
 mod track;
@@ -67,6 +69,8 @@ enum Command {
     Register(Box<register::Args>),
     Count(Box<count::Args>),
     Cells(Box<cells::Args>),
+    RunBlocks(Box<run_blocks::Args>),
+    Merge(Box<merge::Args>),
 }
 
 /// Runs the command line `args` (the program's name first) and returns the exit code. Stops soon after
@@ -92,6 +96,8 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         Command::Register(args) => register::run(args, cancel),
         Command::Count(args) => count::run(args, cancel),
         Command::Cells(args) => cells::run(args, cancel),
+        Command::RunBlocks(args) => run_blocks::run(args, cancel),
+        Command::Merge(args) => merge::run(args, cancel),
     }));
     let outcome = outcome.unwrap_or_else(|panic| {
         let message = panic.downcast_ref::<String>().cloned();

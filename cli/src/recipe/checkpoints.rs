@@ -15,6 +15,8 @@ use super::output::write_bytes;
 pub(super) struct Checkpoints {
     kept: Option<Kept>,
     key: String,
+    /// Where another process keeps them: the stage that is looked at anew, whatever is kept.
+    reading: Option<&'static str>,
 }
 
 impl Checkpoints {
@@ -25,7 +27,34 @@ impl Checkpoints {
     pub(super) fn open(folder: Option<&Path>, input: Option<&Path>) -> Result<Self> {
         let kept = folder.map(|folder| Kept::open("checkpoints", folder)).transpose()?;
         let key = if kept.is_some() { key(&[], input.as_slice()) } else { String::new() };
-        Ok(Self { kept, key })
+        Ok(Self { kept, key, reading: None })
+    }
+
+    /// Those that another process keeps, to be read alone, by a process that computes a part of the stage `anew`.
+    pub(super) fn read(folder: &Path, input: &Path, anew: &'static str) -> Self {
+        Self { kept: Some(Kept::read(folder)), key: key(&[], &[input]), reading: Some(anew) }
+    }
+
+    /// The result of a stage that begins with passes that processes share, from the folder or from `job`.
+    ///
+    /// # Errors
+    /// As [`Checkpoints::stage`].
+    pub(super) fn shared_stage<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        options: &impl Serialize,
+        job: impl FnOnce() -> Result<T>,
+    ) -> Result<(T, bool)> {
+        let Some(anew) = self.reading else { return self.stage(name, options, job) };
+        self.depend(options)?;
+        let found = if name == anew { None } else { self.found(name) };
+        found.map_or_else(|| Ok((job()?, false)), |found| Ok((found, true)))
+    }
+
+    /// What is kept of a stage.
+    fn found<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let kept = self.kept.as_ref().filter(|kept| kept.has(name, &self.key))?;
+        postcard::from_bytes(&fs::read(kept.path(&file_of(name))).ok()?).ok()
     }
 
     /// Options of a stage that is not kept itself.
@@ -48,14 +77,15 @@ impl Checkpoints {
         job: impl FnOnce() -> Result<T>,
     ) -> Result<(T, bool)> {
         self.depend(options)?;
-        let Some(kept) = &mut self.kept else { return Ok((job()?, false)) };
-        let file = format!("{name}.bin");
-        let path = kept.path(&file);
-        if kept.has(name, &self.key)
-            && let Ok(bytes) = fs::read(&path)
-            && let Ok(found) = postcard::from_bytes(&bytes)
-        {
+        if let Some(found) = self.found(name) {
             return Ok((found, true));
+        }
+        let Some(kept) = &mut self.kept else { return Ok((job()?, false)) };
+        let file = file_of(name);
+        let path = kept.path(&file);
+        if self.reading.is_some() {
+            let expected = "`zensaibo merge` before it, which finds components, neighbours, clusters and the layout";
+            return Err(Error::parameter("step", expected, format!("no {name} in {}", path.display())));
         }
         let found = job()?;
         let bytes = postcard::to_allocvec(&found).map_err(|error| Error::Internal(format!("{name}: {error}")))?;
@@ -66,8 +96,12 @@ impl Checkpoints {
 
     /// Removes what was kept: the run is over.
     pub(super) fn end(self) -> Result<()> {
-        self.kept.map_or(Ok(()), Kept::clear)
+        self.kept.filter(|_| self.reading.is_none()).map_or(Ok(()), Kept::clear)
     }
+}
+
+fn file_of(stage: &str) -> String {
+    format!("{stage}.bin")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use zensaibo_core::hvg::{Hvg, HvgInput, highly_variable_genes};
 use zensaibo_core::knn::Neighbors;
 use zensaibo_core::leiden::{Leiden, leiden};
 use zensaibo_core::markers::{Grouping, RankGenesOptions, RankedGenes, rank_genes_groups};
-use zensaibo_core::matrix::{Lazy, PackedRows, RowBlocks, count_entries};
+use zensaibo_core::matrix::{Lazy, Local, PackedRows, RowBlocks};
 use zensaibo_core::normalize::size_factors;
 use zensaibo_core::pca::{Pca, PcaOptions, pca};
 use zensaibo_core::umap::{Umap, umap};
@@ -17,9 +17,10 @@ use zensaibo_core::{Ctx, Error, Result};
 use super::budget::Budget;
 use super::checkpoints::Checkpoints;
 use super::columns::GeneColumns;
-use super::input::{self, About, Input};
+use super::input::{self, About, Input, Judge};
 use super::quality::{Kept, Quality, filter, quality};
 use super::sections::within;
+use super::shared::{Blocks, Folder, Role, Sharing};
 use super::stages::Stages;
 use super::summary::{ClusterSummary, ClusterSummaryRow};
 use super::{ClusterConfig, Hooks, output, report_data};
@@ -82,16 +83,83 @@ pub fn cluster(
     config.validate()?;
     output::check_targets(output, extras.report, Some(input))?;
     let checkpoints = Checkpoints::open(resources.checkpoints, Some(input))?;
-    let limits = |cells| resources.budget(output, cells, config);
-    let mut stages = Stages::new(hooks, ctx);
-    let (input, budget) = stages.run("read", |ctx| {
-        let (input, budget) = input::read(input, config, &limits, ctx)?;
-        let shape = shape_text(input.matrix.n_rows(), input.matrix.n_cols());
-        let entries = grouped(input.matrix.n_entries() as u64);
-        let note = format!("{shape}, {entries} counts above 0, {}", input.about.origin.format);
-        Ok(((input, budget), note))
-    })?;
-    finish(input, output, config, extras, &budget, checkpoints, stages)
+    let mut run = Run { config, sharing: Sharing::default(), checkpoints, stages: Stages::new(hooks, ctx) };
+    let (input, budget) = run.read(input, &|cells| resources.budget(output, cells, config))?;
+    run.finish(input, output, extras, &budget)
+}
+
+/// Computes one part of one step of [`cluster`] and leaves it in the folder `work`, for [`cluster_merge`].
+///
+/// All processes see `work` and the input under the same names, and take the same options; parts may be computed in any order and
+/// at the same time, steps (see [`super::cluster_steps`]) one after the other. A part that is there is not computed again.
+/// Memory: a few blocks of 8 MB per thread, the metrics of all cells, and at the step of the markers what the stages before
+/// it found.
+///
+/// # Errors
+/// As [`cluster`]; [`Error::Parameter`] for a step that is none, or a folder of another run; [`Error::Format`] that names what
+/// is missing of the steps before.
+pub fn cluster_part(
+    input: &Path,
+    work: &Path,
+    step: &str,
+    blocks: Blocks,
+    config: &ClusterConfig,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<()> {
+    let folder = Folder::open(work, input, config, Role::Part(step.into(), blocks))?;
+    let anew = if step == "markers" { "markers" } else { "pca" };
+    let checkpoints = Checkpoints::read(&folder.stages(), input, anew);
+    let sharing = Sharing(Some(folder.into()));
+    let mut run = Run { config, sharing, checkpoints, stages: Stages::new(hooks, ctx) };
+    let outcome = run.read(input, &|cells| Resources::default().budget(work, cells, config));
+    match outcome.and_then(|(input, budget)| run.analyse(input, false, &budget)) {
+        Err(Error::PartDone) => Ok(()),
+        Err(error) => Err(error),
+        Ok(_) => Err(Error::Internal(format!("no pass of step {step} was met"))),
+    }
+}
+
+/// Goes through [`cluster`] with the parts that processes left in the folder `work`, and does what is not shared out: components,
+/// neighbours, clusters and layout, which are kept in `work` as well. With the bits of [`cluster`].
+///
+/// `until`: a step whose parts are not there yet, before which it stops; otherwise `output` is written.
+///
+/// # Errors
+/// As [`cluster_part`] and [`cluster`]; [`Error::Parameter`] for neither `until` nor `output`.
+#[expect(clippy::too_many_arguments, reason = "those of `cluster`, and the folder")]
+pub fn cluster_merge(
+    input: &Path,
+    work: &Path,
+    until: Option<&str>,
+    output: Option<&Path>,
+    config: &ClusterConfig,
+    extras: Extras<'_>,
+    resources: Resources<'_>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<Option<ClusterSummary>> {
+    config.validate()?;
+    if until.is_some() == output.is_some() {
+        return Err(Error::parameter("output", "a file to write, or a step to stop before (until)", "both or none"));
+    }
+    if let Some(output) = output {
+        output::check_targets(output, extras.report, Some(input))?;
+    }
+    let folder = Folder::open(work, input, config, Role::Merge(until.map(String::from)))?;
+    let checkpoints = Checkpoints::open(Some(&folder.stages()), Some(input))?;
+    let sharing = Sharing(Some(folder.into()));
+    let mut run = Run { config, sharing, checkpoints, stages: Stages::new(hooks, ctx) };
+    let target = output.unwrap_or(work);
+    let outcome =
+        run.read(input, &|cells| resources.budget(target, cells, config)).and_then(|(input, budget)| match output {
+            Some(output) => run.finish(input, output, extras, &budget).map(Some),
+            None => run.analyse(input, false, &budget).map(|_| None),
+        });
+    match outcome {
+        Err(Error::PartDone) => Ok(None),
+        other => other,
+    }
 }
 
 /// As [`cluster`], on counts in memory. `config.input.layer` and `config.tenx` have no meaning here; checkpoints are refused,
@@ -114,32 +182,180 @@ pub fn cluster_counts(
         return Err(Error::parameter("checkpoints", "none for counts in memory", folder.display()));
     }
     let budget = resources.budget(output, input.matrix.n_rows(), config)?;
-    finish(input, output, config, extras, &budget, Checkpoints::open(None, None)?, Stages::new(hooks, ctx))
+    let checkpoints = Checkpoints::open(None, None)?;
+    let run = Run { config, sharing: Sharing::default(), checkpoints, stages: Stages::new(hooks, ctx) };
+    run.finish(input, output, extras, &budget)
 }
 
-fn finish(
-    input: Input<'_>,
-    output: &Path,
-    config: &ClusterConfig,
-    extras: Extras<'_>,
-    budget: &Budget<'_>,
-    mut checkpoints: Checkpoints,
-    mut stages: Stages<'_>,
-) -> Result<ClusterSummary> {
-    let done = analyse(input, config, extras.report.is_some(), budget, &mut checkpoints, &mut stages)?;
-    stages.run("write", |ctx| {
-        let bytes = output::write(&done, config, output, ctx)?;
-        Ok(((), crate::measure::bytes_text(bytes)))
-    })?;
-    let mut summary = done.summary(&stages.records);
-    summary.output = output.display().to_string();
-    if let Some(path) = extras.report {
-        let page = crate::report::page(&report_data::collect(&done, config, &stages.records, output, extras.time));
-        output::write_text(path, &page)?;
-        summary.report = Some(path.display().to_string());
+/// What the stages of a run have in common.
+struct Run<'a> {
+    config: &'a ClusterConfig,
+    sharing: Sharing,
+    checkpoints: Checkpoints,
+    stages: Stages<'a>,
+}
+
+impl Run<'_> {
+    fn read<'b>(
+        &mut self,
+        input: &Path,
+        limits: &(dyn Fn(usize) -> Result<Budget<'b>> + Sync),
+    ) -> Result<(Input<'static>, Budget<'b>)> {
+        let Self { config, sharing, stages, .. } = self;
+        stages.run("read", |ctx| {
+            sharing.step("read");
+            let (input, budget) = input::read(input, config, limits, sharing, ctx)?;
+            let shape = shape_text(input.matrix.n_rows(), input.matrix.n_cols());
+            let entries = grouped(input.matrix.n_entries() as u64);
+            let note = format!("{shape}, {entries} counts above 0, {}", input.about.origin.format);
+            Ok(((input, budget), note))
+        })
     }
-    checkpoints.end()?;
-    Ok(summary)
+
+    fn finish(
+        mut self,
+        input: Input<'_>,
+        output: &Path,
+        extras: Extras<'_>,
+        budget: &Budget<'_>,
+    ) -> Result<ClusterSummary> {
+        let done = self.analyse(input, extras.report.is_some(), budget)?;
+        let Self { config, sharing, checkpoints, mut stages } = self;
+        stages.run("write", |ctx| {
+            let bytes = output::write(&done, config, output, ctx)?;
+            Ok(((), crate::measure::bytes_text(bytes)))
+        })?;
+        let mut summary = done.summary(&stages.records);
+        summary.output = output.display().to_string();
+        if let Some(path) = extras.report {
+            let page = crate::report::page(&report_data::collect(&done, config, &stages.records, output, extras.time));
+            output::write_text(path, &page)?;
+            summary.report = Some(path.display().to_string());
+        }
+        // The folder of a shared run is its user's.
+        if sharing.0.is_none() {
+            checkpoints.end()?;
+        }
+        Ok(summary)
+    }
+
+    fn analyse(&mut self, mut input: Input<'_>, report: bool, budget: &Budget<'_>) -> Result<Clustered> {
+        let Self { config, sharing, checkpoints, stages } = self;
+        let mut notes = Vec::new();
+        let (cells_read, genes_read) = (input.matrix.n_rows(), input.matrix.n_cols());
+        let quality = stages.run("qc", |ctx| {
+            sharing.step("qc");
+            input::check(&mut input, &config.input, &mut notes)?;
+            let (about, judge) = (&input.about, Judge { whole: config.input.whole_counts });
+            let found = quality(&*input.matrix, &judge, &about.var.index, &config.qc, &config.filter, &mut notes, ctx)
+                .map_err(|error| input::named(error, about, &config.input))?;
+            let mito = found.mito.iter().filter(|&&mito| mito).count();
+            Ok((found, counted(mito, "mitochondrial gene")))
+        })?;
+        let Input { matrix, about: mut input } = input;
+        let (kept, counts) = stages.run("filter", |ctx| {
+            sharing.step("genes");
+            let kept = filter(&*matrix, &quality, &config.filter, ctx)?;
+            sharing.step("filter");
+            let entries = kept.stored.iter().sum::<u64>() as usize;
+            let counts = PackedRows::pack(&kept.of(&*matrix)?, entries, budget.store(), "filter", ctx)?;
+            let places = |mask: &[bool]| (0..mask.len()).filter(|&at| mask[at]).collect::<Vec<usize>>();
+            input.obs = input.obs.take(&places(&kept.cells));
+            input.var = input.var.take(&places(&kept.genes));
+            let note = format!("{} kept", shape_text(counts.n_rows(), counts.n_cols()));
+            Ok(((kept, counts), note))
+        })?;
+        drop(matrix);
+        let counts_source: &dyn RowBlocks = &counts;
+        let divisors = stages.run("normalize", |ctx| {
+            sharing.step("normalize");
+            let factors =
+                size_factors(counts_source, &config.normalize, ctx).map_err(|error| within("normalize", error))?;
+            Ok((factors.divisors(), format!("to {:.0} counts per cell, log1p", factors.target)))
+        })?;
+        let hvg = stages.run("hvg", |ctx| {
+            sharing.step("hvg");
+            let logged = expression(&counts, &divisors)?;
+            let source =
+                if config.hvg.flavor.takes_counts() { HvgInput::new(counts_source) } else { HvgInput::new(&logged) };
+            let hvg = highly_variable_genes(source, &config.hvg, ctx).map_err(|error| within("hvg", error))?;
+            let chosen = hvg.highly_variable.iter().filter(|&&chosen| chosen).count();
+            notes.extend(hvg.notes.iter().cloned());
+            Ok((hvg, counted(chosen, "gene")))
+        })?;
+        // Up to here each stage is a read of the counts; from here on stages are worth keeping.
+        checkpoints.depend(&(&config.input, &config.tenx, &config.filter, &config.normalize, &config.hvg))?;
+        let pca = stages.run("pca", |ctx| {
+            let (pca, again) = checkpoints.shared_stage("pca", &config.pca, || {
+                sharing.step("gather");
+                let chosen = expression(&counts, &divisors)?.select_columns(&hvg.highly_variable)?;
+                let stored = kept.stored.iter().zip(&hvg.highly_variable).filter(|(_, chosen)| **chosen);
+                let entries = stored.map(|(stored, _)| *stored as usize).sum();
+                components(&chosen, entries, &config.pca, budget, ctx).map_err(|error| within("pca", error))
+            })?;
+            let share: f64 = pca.variance_ratio.iter().sum();
+            let note = format!("{}, {:.1} % of the variance", counted(pca.n_comps, "component"), share * 100.0);
+            Ok((pca, kept_note(note, again)))
+        })?;
+        let (neighbors, graph) = stages.run("neighbors", |ctx| {
+            let options = (&config.neighbors, &config.graph);
+            let ((neighbors, graph), again) =
+                checkpoints.stage("neighbors", &options, || super::neighborhood::find(&pca, config, ctx))?;
+            let note = format!("{} each, {} edges", neighbors.k, grouped(graph.indices.len() as u64 / 2));
+            Ok(((neighbors, graph), kept_note(note, again)))
+        })?;
+        let leiden = stages.run("leiden", |ctx| {
+            let (found, again) = checkpoints.stage("leiden", &config.leiden, || {
+                leiden(&graph, None, &config.leiden, ctx).map_err(|error| within("leiden", error))
+            })?;
+            let note = format!("{}, modularity {:.3}", counted(found.n_communities, "cluster"), found.modularity);
+            Ok((found, kept_note(note, again)))
+        })?;
+        let mut sizes = vec![0usize; leiden.n_communities];
+        leiden.membership.iter().for_each(|&cluster| sizes[cluster as usize] += 1);
+        let umap = stages.run("umap", |ctx| {
+            let (layout, again) = checkpoints.stage("umap", &config.umap, || {
+                umap(&graph, &config.umap, ctx).map_err(|error| within("umap", error))
+            })?;
+            Ok((layout, kept_note(counted(config.umap.epochs(graph.n), "epoch"), again)))
+        })?;
+        let (markers, columns) = stages.run("markers", |ctx| {
+            sharing.step("markers");
+            let source = expression(&counts, &divisors)?;
+            let (markers, again) = checkpoints.shared_stage("markers", &config.markers, || {
+                let mut left_out = Vec::new();
+                let ranked = rank(&source, &leiden.membership, &sizes, config, budget, &mut left_out, ctx)?;
+                Ok((ranked, left_out))
+            })?;
+            let (markers, left_out) = markers;
+            notes.extend(left_out);
+            let best = markers.iter().flat_map(|(ranked, _)| &ranked.groups);
+            let genes: BTreeSet<u32> = best.flat_map(|table| table.genes.iter().take(SHOWN_MARKERS).copied()).collect();
+            let shown = if report { genes.into_iter().collect() } else { Vec::new() };
+            let columns = GeneColumns::gather(Lazy::new(&Local(&source)), counts.n_cols(), shown, ctx)?;
+            let note = counted(markers.as_ref().map_or(0, |(_, tested)| tested.len()), "cluster");
+            Ok(((markers, columns), kept_note(format!("{note} against the rest"), again)))
+        })?;
+        Ok(Clustered {
+            input,
+            counts,
+            cells_read,
+            genes_read,
+            quality,
+            kept,
+            divisors,
+            hvg,
+            pca,
+            neighbors,
+            graph,
+            leiden,
+            sizes,
+            umap,
+            markers,
+            columns,
+            notes,
+        })
+    }
 }
 
 /// Everything that the stages found.
@@ -211,137 +427,22 @@ impl Clustered {
 fn expression<'a>(counts: &'a PackedRows, divisors: &[f64]) -> Result<Lazy<'a>> {
     Ok(Lazy::new(counts).divide_rows(divisors.to_vec())?.log1p(None))
 }
-
-fn analyse(
-    mut input: Input<'_>,
-    config: &ClusterConfig,
-    report: bool,
-    budget: &Budget<'_>,
-    checkpoints: &mut Checkpoints,
-    stages: &mut Stages<'_>,
-) -> Result<Clustered> {
-    let mut notes = Vec::new();
-    let (cells_read, genes_read) = (input.matrix.n_rows(), input.matrix.n_cols());
-    let quality = stages.run("qc", |ctx| {
-        input::check(&mut input, &config.input, &mut notes, ctx)?;
-        let genes = &input.about.var.index;
-        let found = quality(&*input.matrix, genes, &config.qc, &config.filter, &mut notes, ctx)?;
-        let mito = found.mito.iter().filter(|&&mito| mito).count();
-        Ok((found, counted(mito, "mitochondrial gene")))
-    })?;
-    let Input { matrix, about: mut input } = input;
-    let (kept, counts) = stages.run("filter", |ctx| {
-        let kept = filter(&*matrix, &quality, &config.filter, ctx)?;
-        let chosen = kept.of(&*matrix)?;
-        let entries = count_entries(&chosen, "count", ctx)?;
-        let counts = PackedRows::pack(&chosen, entries, budget.store(), "filter", ctx)?;
-        let places = |mask: &[bool]| (0..mask.len()).filter(|&at| mask[at]).collect::<Vec<usize>>();
-        input.obs = input.obs.take(&places(&kept.cells));
-        input.var = input.var.take(&places(&kept.genes));
-        let note = format!("{} kept", shape_text(counts.n_rows(), counts.n_cols()));
-        Ok(((kept, counts), note))
-    })?;
-    drop(matrix);
-    let counts_source: &dyn RowBlocks = &counts;
-    let divisors = stages.run("normalize", |ctx| {
-        let factors =
-            size_factors(counts_source, &config.normalize, ctx).map_err(|error| within("normalize", error))?;
-        Ok((factors.divisors(), format!("to {:.0} counts per cell, log1p", factors.target)))
-    })?;
-    let hvg = stages.run("hvg", |ctx| {
-        let logged = expression(&counts, &divisors)?;
-        let source =
-            if config.hvg.flavor.takes_counts() { HvgInput::new(counts_source) } else { HvgInput::new(&logged) };
-        let hvg = highly_variable_genes(source, &config.hvg, ctx).map_err(|error| within("hvg", error))?;
-        let chosen = hvg.highly_variable.iter().filter(|&&chosen| chosen).count();
-        notes.extend(hvg.notes.iter().cloned());
-        Ok((hvg, counted(chosen, "gene")))
-    })?;
-    // Up to here each stage is a read of the counts; from here on stages are worth keeping.
-    checkpoints.depend(&(&config.input, &config.tenx, &config.filter, &config.normalize, &config.hvg))?;
-    let pca = stages.run("pca", |ctx| {
-        let (pca, again) = checkpoints.stage("pca", &config.pca, || {
-            let chosen = expression(&counts, &divisors)?.select_columns(&hvg.highly_variable)?;
-            components(&chosen, &config.pca, budget, ctx).map_err(|error| within("pca", error))
-        })?;
-        let share: f64 = pca.variance_ratio.iter().sum();
-        let note = format!("{}, {:.1} % of the variance", counted(pca.n_comps, "component"), share * 100.0);
-        Ok((pca, kept_note(note, again)))
-    })?;
-    let (neighbors, graph) = stages.run("neighbors", |ctx| {
-        let options = (&config.neighbors, &config.graph);
-        let ((neighbors, graph), again) =
-            checkpoints.stage("neighbors", &options, || super::neighborhood::find(&pca, config, ctx))?;
-        let note = format!("{} each, {} edges", neighbors.k, grouped(graph.indices.len() as u64 / 2));
-        Ok(((neighbors, graph), kept_note(note, again)))
-    })?;
-    let leiden = stages.run("leiden", |ctx| {
-        let (found, again) = checkpoints.stage("leiden", &config.leiden, || {
-            leiden(&graph, None, &config.leiden, ctx).map_err(|error| within("leiden", error))
-        })?;
-        let note = format!("{}, modularity {:.3}", counted(found.n_communities, "cluster"), found.modularity);
-        Ok((found, kept_note(note, again)))
-    })?;
-    let mut sizes = vec![0usize; leiden.n_communities];
-    leiden.membership.iter().for_each(|&cluster| sizes[cluster as usize] += 1);
-    let umap = stages.run("umap", |ctx| {
-        let (layout, again) = checkpoints
-            .stage("umap", &config.umap, || umap(&graph, &config.umap, ctx).map_err(|error| within("umap", error)))?;
-        Ok((layout, kept_note(counted(config.umap.epochs(graph.n), "epoch"), again)))
-    })?;
-    let (markers, columns) = stages.run("markers", |ctx| {
-        let source = expression(&counts, &divisors)?;
-        let (markers, again) = checkpoints.stage("markers", &config.markers, || {
-            let mut left_out = Vec::new();
-            let ranked = rank(&source, &leiden.membership, &sizes, config, budget, &mut left_out, ctx)?;
-            Ok((ranked, left_out))
-        })?;
-        let (markers, left_out) = markers;
-        notes.extend(left_out);
-        let best = markers.iter().flat_map(|(ranked, _)| &ranked.groups);
-        let genes: BTreeSet<u32> = best.flat_map(|table| table.genes.iter().take(SHOWN_MARKERS).copied()).collect();
-        let shown = if report { genes.into_iter().collect() } else { Vec::new() };
-        let columns = GeneColumns::gather(source, counts.n_cols(), shown, ctx)?;
-        let note = counted(markers.as_ref().map_or(0, |(_, tested)| tested.len()), "cluster");
-        Ok(((markers, columns), kept_note(format!("{note} against the rest"), again)))
-    })?;
-    Ok(Clustered {
-        input,
-        counts,
-        cells_read,
-        genes_read,
-        quality,
-        kept,
-        divisors,
-        hvg,
-        pca,
-        neighbors,
-        graph,
-        leiden,
-        sizes,
-        umap,
-        markers,
-        columns,
-        notes,
-    })
-}
-
 /// The note of a stage, and where its result came from.
 fn kept_note(note: String, again: bool) -> String {
     if again { format!("{note} (from the earlier run)") } else { note }
 }
 
-/// Components of the chosen genes, which are gathered in memory where they fit and in the scratch file where not: in blocks of
-/// the same rows, so with the same bits.
-fn components(chosen: &Lazy<'_>, options: &PcaOptions, budget: &Budget<'_>, ctx: &Ctx) -> Result<Pca> {
-    let Some(share) = budget.share().filter(|_| !options.chunked) else { return pca(chosen, options, ctx) };
-    let entries = count_entries(chosen, "count", ctx)?;
+/// Components of the chosen genes, `entries` values, which are gathered in memory where they fit and in the scratch file or
+/// the folder of a shared run where not: in blocks of the same rows, so with the same bits.
+fn components(chosen: &Lazy<'_>, entries: usize, options: &PcaOptions, budget: &Budget<'_>, ctx: &Ctx) -> Result<Pca> {
     // 8 bytes per value, and blocks that are gathered while others are there.
-    if 9 * entries as u64 <= share {
+    let fits = budget.share().is_none_or(|share| 9 * entries as u64 <= share);
+    if chosen.exchange().is_none() && (fits || options.chunked) {
         return pca(chosen, options, ctx);
     }
     let gathered = PackedRows::pack(chosen, entries, budget.store(), "gather", ctx)?;
-    pca(&gathered, &PcaOptions { chunked: true, ..options.clone() }, ctx)
+    // What follows is small beside what was read so far, and not shared out.
+    pca(&Local(&gathered), &PcaOptions { chunked: true, ..options.clone() }, ctx)
 }
 
 /// Tests each cluster that can be tested against all other cells.

@@ -1,15 +1,17 @@
 //! Reads the counts of a recipe and checks that they are counts.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use zensaibo_core::matrix::{Lazy, PackedRows, Pass, RowBlock, RowBlocks, collect, count_entries, run};
-use zensaibo_core::qc::check_counts;
+use zensaibo_core::matrix::{Lazy, Local, PackedRows, Pass, RowBlock, RowBlocks, collect, count_entries};
+use zensaibo_core::qc::{CountFault, CountFaultPass, check_not_empty};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 use zensaibo_io::{CountsMatrix, MatrixLayout, OpenCounts, Table, first_repeated, make_unique, open_counts};
 
 use super::budget::Budget;
 use super::sections::within;
+use super::shared::Sharing;
 use super::{ClusterConfig, InputOptions, hash};
 use crate::measure::bytes_text;
 
@@ -45,12 +47,13 @@ pub struct Origin {
     pub sha256: String,
 }
 
-/// Reads a file or folder; its hash is taken meanwhile. The counts are read once and packed, in memory as far as `limits`
-/// allow.
+/// Reads a file or folder; its hash is taken meanwhile, save by a process that computes a part. The counts are read once and
+/// packed, in memory as far as `limits` allow.
 pub(super) fn read<'a>(
     path: &Path,
     config: &ClusterConfig,
     limits: &(dyn Fn(usize) -> Result<Budget<'a>> + Sync),
+    sharing: &Sharing,
     ctx: &Ctx,
 ) -> Result<(Input<'static>, Budget<'a>)> {
     // A file that cannot be read is not hashed to its end first.
@@ -59,7 +62,7 @@ pub(super) fn read<'a>(
         let OpenCounts { matrix, obs, var, format } =
             open_counts(path, config.input.layer.as_deref(), &config.tenx, ctx).map_err(of_section)?;
         let budget = limits(obs.len())?;
-        let matrix = pack(path, matrix, &budget, ctx)?;
+        let matrix = pack(path, matrix, &budget, sharing, ctx)?;
         let origin =
             Origin { name: path.display().to_string(), format: format.name().to_string(), ..Default::default() };
         Ok::<_, Error>((Input { matrix, about: About { obs, var, origin } }, budget))
@@ -67,6 +70,9 @@ pub(super) fn read<'a>(
     let (loaded, digest) = rayon::join(
         || load().inspect_err(|_| failed.store(true, Ordering::Relaxed)),
         || {
+            if sharing.is_part() {
+                return Ok(Default::default());
+            }
             hash::digest(path, &|| {
                 if failed.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { ctx.check() }
             })
@@ -84,34 +90,54 @@ fn of_section(error: Error) -> Error {
 }
 
 /// Brings counts out of their file: each block is read once.
-fn pack(path: &Path, matrix: CountsMatrix, budget: &Budget<'_>, ctx: &Ctx) -> Result<Box<dyn RowBlocks + Send>> {
+fn pack(
+    path: &Path,
+    matrix: CountsMatrix,
+    budget: &Budget<'_>,
+    sharing: &Sharing,
+    ctx: &Ctx,
+) -> Result<Box<dyn RowBlocks + Send>> {
     let (rows, kept) = match matrix {
         CountsMatrix::Memory(matrix) => {
+            check_rows(path, "text", sharing)?;
             check_held(path, "text", matrix.nnz(), budget)?;
             return Ok(Box::new(matrix));
         }
         CountsMatrix::File(rows, kept) => (rows, kept),
     };
     if rows.layout() == MatrixLayout::Csc {
+        check_rows(path, "stored by columns", sharing)?;
         check_held(path, "stored by columns", rows.n_entries(), budget)?;
     }
     let all = kept.iter().all(|&kept| kept);
+    // Repeated columns are found by reading.
+    let rows = Arc::<zensaibo_io::FileRows>::from(rows);
+    let shared = sharing.rows(Box::new(rows.clone()));
     let outcome = if all {
-        PackedRows::pack(&*rows, rows.n_entries(), budget.store(), "read", ctx)
+        PackedRows::pack(&*shared, rows.n_entries(), budget.store(), "read", ctx)
     } else {
-        let chosen = Lazy::new(&*rows).select_columns(&kept)?;
-        let entries = count_entries(&chosen, "count", ctx)?;
+        let chosen = Lazy::new(&*shared).select_columns(&kept)?;
+        let entries = count_entries(&Local(&chosen), "count", ctx)?;
         PackedRows::pack(&chosen, entries, budget.store(), "read", ctx)
     };
     match outcome {
         Ok(packed) => Ok(Box::new(packed)),
         // Repeated columns: in memory they are added up.
-        Err(Error::Data { fault: DataFault::Invalid, .. }) if !budget.limited() => {
+        Err(Error::Data { fault: DataFault::Invalid, .. }) if !budget.limited() && sharing.0.is_none() => {
             let whole = rows.to_memory(ctx)?;
             Ok(Box::new(if all { whole } else { collect(&Lazy::new(&whole).select_columns(&kept)?, ctx)? }))
         }
         Err(error) => Err(error),
     }
+}
+
+/// Refuses what many processes cannot read by rows.
+fn check_rows(path: &Path, how: &str, sharing: &Sharing) -> Result<()> {
+    if sharing.0.is_none() {
+        return Ok(());
+    }
+    let expected = "counts that are stored by rows, to be shared out (`zensaibo convert` makes an h5ad of them)";
+    Err(Error::format(path, "counts", expected, how))
 }
 
 /// Refuses what can only be held whole where it takes more than its share.
@@ -130,20 +156,9 @@ fn check_held(path: &Path, how: &str, entries: usize, budget: &Budget<'_>) -> Re
     }
 }
 
-/// Refuses what are no counts, and repeated names or makes them unique.
-pub(super) fn check(input: &mut Input<'_>, options: &InputOptions, notes: &mut Vec<String>, ctx: &Ctx) -> Result<()> {
-    let layer = options.layer.as_ref().map_or("X".to_string(), |layer| format!("layers/{layer}"));
-    let what = format!("{}: {layer}", input.about.origin.name);
-    if options.whole_counts {
-        check_counts(&*input.matrix, ctx).map_err(|error| named(error, &what))?;
-    } else {
-        let (cells, genes, entries) = (input.matrix.n_rows(), input.matrix.n_cols(), input.matrix.n_entries());
-        if cells == 0 || genes == 0 || entries == 0 {
-            let found = format!("{cells} cells, {genes} genes, {entries} stored values");
-            return Err(Error::data(DataFault::Empty, what, "counts of at least one cell and gene", found));
-        }
-        run(&*input.matrix, &NotNegative, "check counts", ctx).map_err(|error| named(error, &what))?;
-    }
+/// Refuses a matrix without counts, and repeated names or makes them unique. Reads nothing.
+pub(super) fn check(input: &mut Input<'_>, options: &InputOptions, notes: &mut Vec<String>) -> Result<()> {
+    check_not_empty(&*input.matrix).map_err(|error| named(error, &input.about, options))?;
     for (names, which) in [(&mut input.about.var.index, "genes"), (&mut input.about.obs.index, "cells")] {
         let Some(first) = first_repeated(names).map(str::to_string) else { continue };
         if !options.make_names_unique {
@@ -162,33 +177,41 @@ pub(super) fn check(input: &mut Input<'_>, options: &InputOptions, notes: &mut V
 }
 
 /// Says which matrix of which file it was, and what the user can do about data that are no counts.
-fn named(error: Error, name: &str) -> Error {
+pub(super) fn named(error: Error, about: &About, options: &InputOptions) -> Error {
+    let layer = options.layer.as_ref().map_or("X".to_string(), |layer| format!("layers/{layer}"));
     match error {
-        Error::Data { fault, mut expected, found, .. } => {
+        Error::Data { fault, what, mut expected, found } if what == "matrix" => {
             if fault == DataFault::NotCounts {
                 expected.push_str(
                     "; choose a layer with input.layer, or allow corrected counts with input.whole_counts = false",
                 );
             }
-            Error::Data { fault, what: name.to_string(), expected, found }
+            Error::Data { fault, what: format!("{}: {layer}", about.origin.name), expected, found }
         }
         other => other,
     }
 }
 
-/// Refuses values below zero, NaN and infinity.
-struct NotNegative;
+/// Refuses values that are no counts: those below zero, NaN and infinity, and where `whole` those that are not whole.
+pub(super) struct Judge {
+    pub(super) whole: bool,
+}
 
-impl Pass for NotNegative {
-    type Partial = ();
-    type State = ();
+impl Pass for Judge {
+    type Partial = Option<CountFault>;
+    type State = Option<CountFault>;
     type Output = ();
 
-    fn start(&self) {}
+    fn start(&self) -> Option<CountFault> {
+        None
+    }
 
-    fn block(&self, block: &RowBlock<'_>) -> Result<()> {
+    fn block(&self, block: &RowBlock<'_>) -> Result<Option<CountFault>> {
+        if self.whole {
+            return CountFaultPass.block(block);
+        }
         if block.values.iter().all(|value| *value >= 0.0 && value.is_finite()) {
-            return Ok(());
+            return Ok(None);
         }
         for (row, columns, values) in block.rows() {
             if let Some(at) = values.iter().position(|value| !(*value >= 0.0 && value.is_finite())) {
@@ -197,21 +220,22 @@ impl Pass for NotNegative {
                 return Err(Error::data(fault, "matrix", "finite numbers of at least 0", found));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn merge(&self, _: &mut (), _: ()) -> Result<()> {
-        Ok(())
+    fn merge(&self, state: &mut Option<CountFault>, partial: Option<CountFault>) -> Result<()> {
+        CountFaultPass.merge(state, partial)
     }
 
-    fn finish(&self, _: ()) -> Result<()> {
-        Ok(())
+    fn finish(&self, state: Option<CountFault>) -> Result<()> {
+        state.map_or(Ok(()), |fault| Err(fault.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use zensaibo_core::data::Csr;
+    use zensaibo_core::matrix::run;
 
     use super::*;
 
@@ -232,8 +256,14 @@ mod tests {
         Input { matrix: Box::new(matrix), about }
     }
 
+    fn judged(values: Vec<f32>, options: &InputOptions) -> Result<()> {
+        let input = input(values, ["g", "h"]);
+        let judge = Judge { whole: options.whole_counts };
+        run(&*input.matrix, &judge, "judge", &Ctx::quiet()).map_err(|error| named(error, &input.about, options))
+    }
+
     fn fault(values: Vec<f32>, options: &InputOptions) -> String {
-        check(&mut input(values, ["g", "h"]), options, &mut Vec::new(), &Ctx::quiet()).unwrap_err().to_string()
+        judged(values, options).unwrap_err().to_string()
     }
 
     #[test]
@@ -242,7 +272,7 @@ mod tests {
         let any = InputOptions { whole_counts: false, ..Default::default() };
         assert!(fault(vec![1.0, 0.5], &whole).contains("file: X: expected raw counts"));
         assert!(fault(vec![1.0, 0.5], &whole).contains("input.layer"));
-        assert!(check(&mut input(vec![1.0, 0.5], ["g", "h"]), &any, &mut Vec::new(), &Ctx::quiet()).is_ok());
+        assert!(judged(vec![1.0, 0.5], &any).is_ok());
         for options in [&whole, &any] {
             assert!(fault(vec![1.0, -2.0], options).contains("-2 in cell 1, gene 1"));
             assert!(fault(vec![1.0, f32::NAN], options).contains("NaN in cell 1, gene 1"));
@@ -253,12 +283,11 @@ mod tests {
     #[test]
     fn repeated_names_are_numbered_or_refused() {
         let (mut notes, mut repeated) = (Vec::new(), input(vec![1.0, 2.0], ["g", "g"]));
-        check(&mut repeated, &InputOptions::default(), &mut notes, &Ctx::quiet()).unwrap();
+        check(&mut repeated, &InputOptions::default(), &mut notes).unwrap();
         assert_eq!(repeated.about.var.index, ["g", "g-1"]);
         assert!(notes[0].contains("genes") && notes[0].contains("(g, for one)"));
         let strict = InputOptions { make_names_unique: false, ..Default::default() };
-        let refused =
-            check(&mut input(vec![1.0, 2.0], ["g", "g"]), &strict, &mut Vec::new(), &Ctx::quiet()).unwrap_err();
+        let refused = check(&mut input(vec![1.0, 2.0], ["g", "g"]), &strict, &mut Vec::new()).unwrap_err();
         assert!(
             matches!(refused, Error::Data { fault: DataFault::DuplicateNames, .. })
                 && refused.to_string().contains("g twice")

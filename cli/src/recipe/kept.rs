@@ -19,8 +19,8 @@ const RECORD: &str = "run.json";
 pub(super) struct Kept {
     folder: PathBuf,
     record: Record,
-    /// Held until the run ends, so that two runs never write one folder.
-    _lock: File,
+    /// Held until the run ends, so that two runs never write one folder; absent for one that only reads.
+    _lock: Option<File>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -76,9 +76,17 @@ impl Kept {
         let record = record
             .filter(|record| record.zensaibo == version)
             .unwrap_or_else(|| Record { zensaibo: version.into(), ..Default::default() });
-        let kept = Self { folder: folder.to_path_buf(), record, _lock: lock };
+        let kept = Self { folder: folder.to_path_buf(), record, _lock: Some(lock) };
         kept.write()?;
         Ok(kept)
+    }
+
+    /// What another run keeps in a folder.
+    pub(super) fn read(folder: &Path) -> Self {
+        let record: Option<Record> =
+            fs::read(folder.join(RECORD)).ok().and_then(|text| serde_json::from_slice(&text).ok());
+        let record = record.filter(|record| record.zensaibo == env!("CARGO_PKG_VERSION")).unwrap_or_default();
+        Self { folder: folder.to_path_buf(), record, _lock: None }
     }
 
     /// The path of a result.

@@ -19,13 +19,14 @@ mod output;
 mod quality;
 mod report_data;
 mod sections;
+mod shared;
 mod slots;
 mod stages;
 mod summary;
 
 use crate::measure::StageRecord;
 
-pub use cluster::{Extras, Resources, cluster, cluster_counts};
+pub use cluster::{Extras, Resources, cluster, cluster_counts, cluster_merge, cluster_part};
 pub use config::{ClusterConfig, FilterOptions, InputOptions, OutputOptions};
 pub use imaging::{
     AtlasOptions, BackgroundOptions, CellsConfig, CellsFiles, CellsSummary, ClassifierOptions, CountConfig, CountFiles,
@@ -38,6 +39,7 @@ pub use imaging::{
 pub use input::{About, Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
+pub use shared::{Blocks, cluster_steps};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use zensaibo_core::data::Csr;
+use zensaibo_core::matrix::Local;
 use zensaibo_core::{Ctx, Error, Result};
 use zensaibo_io::{AnnDataWriter, Value, WriteOptions};
 
@@ -85,10 +86,10 @@ pub(super) fn write_bytes(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(super) fn write(done: &Clustered, config: &ClusterConfig, path: &Path, ctx: &Ctx) -> Result<u64> {
     let mut writer = AnnDataWriter::create(path, &WriteOptions { gzip: config.output.gzip })?;
     if config.output.normalized {
-        writer.rows("X", &done.expression()?, ctx)?;
+        writer.rows("X", &Local(&done.expression()?), ctx)?;
     }
     if config.output.counts {
-        writer.rows("layers/counts", &done.counts, ctx)?;
+        writer.rows("layers/counts", &Local(&done.counts), ctx)?;
     }
     writer.obs(&slots::obs(done)?)?;
     writer.var(&slots::var(done)?)?;

@@ -1,10 +1,11 @@
 //! Quality control and filter: metrics per cell and gene, and which are kept.
 
-use zensaibo_core::matrix::{Lazy, RowBlocks};
-use zensaibo_core::qc::{FilterGenesOptions, QcMetrics, QcOptions, filter_genes, qc_metrics};
+use zensaibo_core::matrix::{Lazy, Pass, RowBlock, RowBlocks, run};
+use zensaibo_core::qc::{QcMetrics, QcOptions, qc_metrics_and};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use super::FilterOptions;
+use super::input::Judge;
 use crate::measure::counted;
 
 /// What the quality control found, over all cells and genes of the input.
@@ -20,9 +21,10 @@ pub(super) struct Quality {
     pub(super) pct_mito: Option<Vec<f64>>,
 }
 
-/// Computes the metrics. Numbers of `percent_top` beyond the number of genes are left out and noted.
+/// Computes the metrics, and refuses what `judge` refuses, in one read. Numbers of `percent_top` beyond the number of genes are left out and noted.
 pub(super) fn quality(
     counts: &dyn RowBlocks,
+    judge: &Judge,
     genes: &[String],
     options: &QcOptions,
     filter: &FilterOptions,
@@ -50,7 +52,7 @@ pub(super) fn quality(
             counted(genes.len(), "gene")
         ));
     }
-    let metrics = qc_metrics(counts, &[&mito], &options, ctx)?;
+    let ((), metrics) = qc_metrics_and(counts, judge, &[&mito], &options, ctx)?;
     let pct_mito = found.then(|| metrics.cells.subset_percent(0));
     Ok(Quality { metrics, percent_top: options.percent_top, mito, pct_mito })
 }
@@ -75,6 +77,8 @@ pub(super) struct Kept {
     pub(super) genes: Vec<bool>,
     /// Kept cells in which each gene is detected, over all genes.
     pub(super) cells_per_gene: Vec<f64>,
+    /// Values of kept cells that are stored for each kept gene.
+    pub(super) stored: Vec<u64>,
 }
 
 impl Kept {
@@ -84,7 +88,42 @@ impl Kept {
     }
 }
 
-/// Judges cells over all genes, then genes over the kept cells.
+/// Cells in which each gene is above zero, and its stored values.
+struct PerGene(usize);
+
+impl Pass for PerGene {
+    type Partial = Vec<[u32; 2]>;
+    type State = Vec<[u64; 2]>;
+    type Output = Vec<[u64; 2]>;
+
+    fn start(&self) -> Self::State {
+        vec![[0; 2]; self.0]
+    }
+
+    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
+        let mut found = vec![[0; 2]; self.0];
+        for (&column, &value) in block.indices.iter().zip(block.values) {
+            let own = &mut found[column as usize];
+            own[0] += u32::from(value > 0.0);
+            own[1] += 1;
+        }
+        Ok(found)
+    }
+
+    fn merge(&self, state: &mut Self::State, partial: Self::Partial) -> Result<()> {
+        for (total, found) in state.iter_mut().zip(partial) {
+            total[0] += u64::from(found[0]);
+            total[1] += u64::from(found[1]);
+        }
+        Ok(())
+    }
+
+    fn finish(&self, state: Self::State) -> Result<Self::Output> {
+        Ok(state)
+    }
+}
+
+/// Judges cells over all genes, then genes over the kept cells. One read.
 pub(super) fn filter(counts: &dyn RowBlocks, quality: &Quality, options: &FilterOptions, ctx: &Ctx) -> Result<Kept> {
     let metrics = &quality.metrics.cells;
     let passes = |cell: usize| {
@@ -103,13 +142,14 @@ pub(super) fn filter(counts: &dyn RowBlocks, quality: &Quality, options: &Filter
         let found = format!("none of {}; the richest has {most} genes", counted(counts.n_rows(), "cell"));
         return Err(Error::data(DataFault::Empty, "filter", expected, found));
     }
-    let least = FilterGenesOptions { min_cells: Some(options.min_cells.max(1) as f64), ..Default::default() };
-    let judged = filter_genes(&Lazy::new(counts).select_rows(&cells)?, &least, ctx)?;
-    if !judged.keep.contains(&true) {
+    let found = run(&Lazy::new(counts).select_rows(&cells)?, &PerGene(counts.n_cols()), "filter genes", ctx)?;
+    let genes: Vec<bool> = found.iter().map(|&[cells, _]| cells >= options.min_cells.max(1) as u64).collect();
+    if !genes.contains(&true) {
         let expected = format!("a gene detected in at least min_cells = {} kept cells", options.min_cells);
-        return Err(Error::data(DataFault::Empty, "filter", expected, format!("none of {}", judged.keep.len())));
+        return Err(Error::data(DataFault::Empty, "filter", expected, format!("none of {}", genes.len())));
     }
-    Ok(Kept { cells, genes: judged.keep, cells_per_gene: judged.number })
+    let stored = found.iter().zip(&genes).filter(|(_, kept)| **kept).map(|([_, stored], _)| *stored).collect();
+    Ok(Kept { cells, genes, cells_per_gene: found.iter().map(|&[cells, _]| cells as f64).collect(), stored })
 }
 
 #[cfg(test)]
@@ -131,7 +171,9 @@ mod tests {
     fn look(filter: &FilterOptions) -> (Quality, Vec<String>) {
         let mut notes = Vec::new();
         let genes = names(&["A", "B", "C", "MT-D"]);
-        let quality = quality(&example(), &genes, &QcOptions::default(), filter, &mut notes, &Ctx::quiet()).unwrap();
+        let judge = Judge { whole: true };
+        let quality =
+            quality(&example(), &judge, &genes, &QcOptions::default(), filter, &mut notes, &Ctx::quiet()).unwrap();
         (quality, notes)
     }
 
@@ -146,7 +188,10 @@ mod tests {
         // The empty cell goes, and the one with 75 % mitochondrial counts; then gene D is in no cell.
         assert_eq!(kept.cells, [true, true, false, false]);
         assert_eq!(kept.genes, [true, true, true, false]);
-        assert_eq!(kept.cells_per_gene, [2.0, 1.0, 1.0, 0.0]);
+        assert_eq!(
+            (kept.cells_per_gene.as_slice(), kept.stored.as_slice()),
+            (&[2.0, 1.0, 1.0, 0.0][..], &[2, 1, 1][..])
+        );
         let counts = collect(&kept.of(&example()).unwrap(), &Ctx::quiet()).unwrap();
         assert_eq!((counts.n_rows, counts.n_cols, counts.values), (2, 3, vec![1.0, 1.0, 5.0, 5.0]));
     }
@@ -173,8 +218,16 @@ mod tests {
     fn a_limit_without_mitochondrial_genes_is_refused() {
         let options = FilterOptions { max_pct_mito: Some(5.0), mito_prefix: Some("mito".into()), ..Default::default() };
         let genes = names(&["A", "B", "C", "MT-D"]);
-        let refused =
-            quality(&example(), &genes, &QcOptions::default(), &options, &mut Vec::new(), &Ctx::quiet()).unwrap_err();
+        let refused = quality(
+            &example(),
+            &Judge { whole: true },
+            &genes,
+            &QcOptions::default(),
+            &options,
+            &mut Vec::new(),
+            &Ctx::quiet(),
+        )
+        .unwrap_err();
         assert!(refused.to_string().contains("filter.max_pct_mito"), "{refused}");
         assert_eq!(mitochondrial(&names(&["mt-Co1", "Actb"]), None), [true, false]);
     }

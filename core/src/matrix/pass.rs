@@ -44,6 +44,24 @@ pub trait Pass: Sync {
     fn finish(&self, state: Self::State) -> Result<Self::Output>;
 }
 
+impl<P: Pass> Pass for &P {
+    type Partial = P::Partial;
+    type State = P::State;
+    type Output = P::Output;
+    fn start(&self) -> Self::State {
+        (**self).start()
+    }
+    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
+        (**self).block(block)
+    }
+    fn merge(&self, state: &mut Self::State, partial: Self::Partial) -> Result<()> {
+        (**self).merge(state, partial)
+    }
+    fn finish(&self, state: Self::State) -> Result<Self::Output> {
+        (**self).finish(state)
+    }
+}
+
 macro_rules! tuple_pass {
     ($($name:ident $index:tt),+) => {
         impl<$($name: Pass),+> Pass for ($($name,)+) {

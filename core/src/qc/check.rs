@@ -92,19 +92,29 @@ pub fn find_count_fault(source: &dyn RowBlocks, ctx: &Ctx) -> Result<Option<Coun
 /// and its first place; [`DataFault::Empty`] for a matrix without rows, columns or values above zero; whatever
 /// the source returns.
 pub fn check_counts(source: &dyn RowBlocks, ctx: &Ctx) -> Result<()> {
+    check_not_empty(source)?;
+    find_count_fault(source, ctx)?.map_or(Ok(()), |fault| Err(fault.into()))
+}
+
+/// Refuses a matrix without rows, columns or stored values.
+///
+/// # Errors
+/// [`Error::Data`] with [`DataFault::Empty`].
+pub fn check_not_empty(source: &dyn RowBlocks) -> Result<()> {
     let (rows, columns) = (source.n_rows(), source.n_cols());
     if rows == 0 || columns == 0 || source.n_entries() == 0 {
         let found = format!("{rows} cells, {columns} genes, {} stored values", source.n_entries());
         return Err(Error::data(DataFault::Empty, "matrix", "raw counts of at least one cell and gene", found));
     }
-    match find_count_fault(source, ctx)? {
-        None => Ok(()),
-        Some(CountFault { row, column, value, fault }) => {
-            let expected = match fault {
-                DataFault::NotCounts => "raw counts (whole numbers), not normalised or transformed values",
-                _ => "raw counts (whole numbers of at least 0)",
-            };
-            Err(Error::data(fault, "matrix", expected, format!("{value} in cell {row}, gene {column}")))
-        }
+    Ok(())
+}
+
+impl From<CountFault> for Error {
+    fn from(CountFault { row, column, value, fault }: CountFault) -> Self {
+        let expected = match fault {
+            DataFault::NotCounts => "raw counts (whole numbers), not normalised or transformed values",
+            _ => "raw counts (whole numbers of at least 0)",
+        };
+        Self::data(fault, "matrix", expected, format!("{value} in cell {row}, gene {column}"))
     }
 }

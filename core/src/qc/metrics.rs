@@ -1,7 +1,7 @@
 //! All metrics in one read.
 
 use super::{CellMetrics, CellMetricsPass, QcOptions};
-use crate::matrix::{RowBlocks, run};
+use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::options::Options as _;
 use crate::stats::{GeneMoments, MomentsPass, ValueMap};
 use crate::{Ctx, Result};
@@ -35,10 +35,47 @@ impl QcMetrics {
 ///
 /// Reference: McCarthy et al., Scater, Bioinformatics 2017.
 pub fn qc_metrics(source: &dyn RowBlocks, gene_masks: &[&[bool]], options: &QcOptions, ctx: &Ctx) -> Result<QcMetrics> {
+    Ok(qc_metrics_and(source, &Nothing, gene_masks, options, ctx)?.1)
+}
+
+/// As [`qc_metrics`], with another pass in the same read, which sees each block first.
+///
+/// # Errors
+/// As [`qc_metrics`]; whatever the other pass returns.
+pub fn qc_metrics_and<P: Pass>(
+    source: &dyn RowBlocks,
+    other: &P,
+    gene_masks: &[&[bool]],
+    options: &QcOptions,
+    ctx: &Ctx,
+) -> Result<(P::Output, QcMetrics)> {
     options.validate()?;
     let n_cols = source.n_cols();
     let cells = CellMetricsPass::new(n_cols, &options.percent_top, gene_masks)?;
-    let (cells, mut genes) =
-        run(source, &(cells, MomentsPass::new(n_cols, ValueMap::Identity)), "quality control", ctx)?;
-    Ok(QcMetrics { cells, genes: genes.swap_remove(0) })
+    let metrics = (cells, MomentsPass::new(n_cols, ValueMap::Identity));
+    let (found, (cells, mut genes)) = run(source, &(other, metrics), "quality control", ctx)?;
+    Ok((found, QcMetrics { cells, genes: genes.swap_remove(0) }))
+}
+
+/// Looks at nothing.
+struct Nothing;
+
+impl Pass for Nothing {
+    type Partial = ();
+    type State = ();
+    type Output = ();
+
+    fn start(&self) {}
+
+    fn block(&self, _: &RowBlock<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn merge(&self, _: &mut (), _: ()) -> Result<()> {
+        Ok(())
+    }
+
+    fn finish(&self, _: ()) -> Result<()> {
+        Ok(())
+    }
 }

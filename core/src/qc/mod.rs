@@ -13,8 +13,8 @@ mod tests;
 mod top;
 
 pub use cells::{CellMetrics, CellMetricsPass};
-pub use check::{CountFault, CountFaultPass, check_counts, find_count_fault};
+pub use check::{CountFault, CountFaultPass, check_counts, check_not_empty, find_count_fault};
 pub use compact::{Index, compact_in_place, compact_parts};
 pub use filter::{Filtered, filter_cells, filter_genes};
-pub use metrics::{QcMetrics, qc_metrics};
+pub use metrics::{QcMetrics, qc_metrics, qc_metrics_and};
 pub use options::{FilterCellsOptions, FilterGenesOptions, QcOptions};

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -63,18 +64,22 @@ def use(client: Client, *, n_parts: int | None = None, threads: int = 1) -> Iter
     ...     logged = counts.normalize_total(1e4).log1p()
     ...     variable = zs.arrays.highly_variable_genes(logged)
     """
-    for name, value in (("n_parts", n_parts), ("threads", threads)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            raise ParameterError(f"parameter `{name}`: expected a whole number of at least 1, found {value!r}")
-    if n_parts is None:
-        n_parts = 2 * sum(client.nthreads().values())
-        if n_parts == 0:
-            raise ParameterError("parameter `client`: expected a cluster with workers, found none")
-    token = machines.set(_DaskMachines(client, n_parts, threads))
+    token = machines.set(_DaskMachines(client, parts_of(client, n_parts, threads), threads))
     try:
         yield
     finally:
         machines.reset(token)
+
+
+def parts_of(client: Client, n_parts: int | None, threads: int) -> int:
+    """How many parts: as asked, or twice the threads of all workers."""
+    for name, value in (("n_parts", n_parts), ("threads", threads)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+            raise ParameterError(f"parameter `{name}`: expected a whole number of at least 1, found {value!r}")
+    found = n_parts or 2 * sum(client.nthreads().values())
+    if found == 0:
+        raise ParameterError("parameter `client`: expected a cluster with workers, found none")
+    return found
 
 
 class _DaskMachines:
@@ -107,8 +112,10 @@ class _Passes:
         # Reports are for the process that asks; threads are those of a part.
         instead = {"threads": on.threads, "progress": None}
         own = [instead.get(name, arg) for name, arg in zip(signature(function).parameters, args, strict=False)]
-        # A task rather than scattered data: it is done again where its worker died.
-        self.job: Future = on.client.submit(_itself, (self.function, at, own), key=f"zensaibo-{uuid4().hex}", pure=False)
+        # A task rather than scattered data: it is done again where its worker died. As bytes: what goes wrong in opening the file
+        # then goes wrong in the part.
+        job = pickle.dumps((self.function, at, own))
+        self.job: Future = on.client.submit(_itself, job, key=f"zensaibo-{uuid4().hex}", pure=False)
         self.history: list[list[Future]] = []
         self.failure: BaseException | None = None
 
@@ -167,13 +174,13 @@ class _Pending:
         self.passes.on.client.cancel(self.parts)
 
 
-def _itself(job: Any) -> Any:
+def _itself(job: bytes) -> bytes:
     return job
 
 
-def _compute(job: tuple[str, int, list[Any]], history: list[list[bytes]], part: int, of: int) -> bytes:
+def _compute(job: bytes, history: list[list[bytes]], part: int, of: int) -> bytes:
     """Runs in a worker: the same call up to the pass after `history`, of which a part is computed."""
-    function, at, args = job
+    function, at, args = pickle.loads(job)
     matrix = args[at].part(history, part, of)
     try:
         getattr(_core, function)(*args[:at], matrix, *args[at + 1 :])

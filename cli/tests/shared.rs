@@ -1,0 +1,169 @@
+//! Runs that many processes share: the same bits as of one.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{SLOTS, cluster, errors, example, fine, many_counts, results, zensaibo};
+
+const OPTIONS: [&str; 6] =
+    ["--set", "umap.maxiter=20", "--set", "hvg.n_top_genes=1500", "--set", "markers.method=wilcoxon"];
+
+fn part(step: &str, input: &Path, work: &Path, blocks: &str, options: &[&str]) -> Output {
+    let mut args = vec!["run-blocks", step, input.to_str().unwrap(), "--work", work.to_str().unwrap()];
+    args.extend(["--blocks", blocks, "--threads", "1"]);
+    args.extend(options);
+    zensaibo(args)
+}
+
+fn merge(input: &Path, work: &Path, to: [&str; 2], options: &[&str]) -> Output {
+    let mut args = vec!["merge", input.to_str().unwrap(), "--work", work.to_str().unwrap(), to[0], to[1]];
+    args.extend(options);
+    zensaibo(args)
+}
+
+fn steps(options: &[&str]) -> Vec<String> {
+    let listed = zensaibo(["run-blocks", "list"].iter().chain(options));
+    fine(&listed);
+    String::from_utf8(listed.stdout).unwrap().lines().map(String::from).collect()
+}
+
+/// All steps in parts, and the merge.
+fn shared(input: &Path, work: &Path, output: &Path, parts: usize, options: &[&str]) {
+    for step in steps(options) {
+        if step == "markers" {
+            fine(&merge(input, work, ["--until", "markers"], options));
+        }
+        // In any order.
+        for at in (1..=parts).rev() {
+            fine(&part(&step, input, work, &format!("{at}/{parts}"), options));
+        }
+    }
+    fine(&merge(input, work, ["-o", output.to_str().unwrap()], options));
+}
+
+#[test]
+fn five_processes_give_the_bits_of_one() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    let input = many_counts(place.path());
+    assert_eq!(steps(&OPTIONS), ["read", "qc", "genes", "filter", "normalize", "hvg", "gather", "markers"]);
+    fine(&cluster(&input, &at("one.h5ad"), &OPTIONS));
+    shared(&input, &at("work"), &at("five.h5ad"), 5, &OPTIONS);
+    let (one, five) = (results(&at("one.h5ad")), results(&at("five.h5ad")));
+    SLOTS.iter().enumerate().for_each(|(slot, key)| assert!(one[slot] == five[slot], "{key}"));
+
+    // What is there is not computed again, and what is damaged is.
+    let path = at("work/steps/qc/part-2-of-5");
+    let state = || std::fs::metadata(&path).unwrap().modified().unwrap();
+    let (before, bytes) = (state(), std::fs::read(&path).unwrap());
+    fine(&part("qc", &input, &at("work"), "2/5", &OPTIONS));
+    assert_eq!(state(), before);
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let refused = part("genes", &input, &at("work"), "1/7", &OPTIONS);
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(errors(&refused).contains("part-2-of-5") && errors(&refused).contains("cut short"), "{}", errors(&refused));
+    fine(&part("qc", &input, &at("work"), "2/5", &OPTIONS));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+
+    // So is one that was lost, also when all else is done.
+    for step in ["gather", "markers"] {
+        let path = at(&format!("work/steps/{step}/part-1-of-5"));
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        fine(&part(step, &input, &at("work"), "1/5", &OPTIONS));
+        assert!(std::fs::read(&path).unwrap() == bytes, "{step}");
+    }
+
+    // Another number of parts on top changes nothing.
+    for at_part in 1..=2 {
+        fine(&part("hvg", &input, &at("work"), &format!("{at_part}/2"), &OPTIONS));
+    }
+    fine(&merge(&input, &at("work"), ["-o", at("again.h5ad").to_str().unwrap()], &OPTIONS));
+    assert!(results(&at("again.h5ad")) == one);
+}
+
+#[test]
+fn every_flavor_has_the_steps_that_are_listed() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = example(&place.path().join("tenx"));
+    let input = place.path().join("counts.h5ad");
+    fine(&zensaibo(["convert".as_ref(), folder.as_os_str(), input.as_os_str()]));
+    for flavor in ["seurat", "cell_ranger", "seurat_v3", "pearson_residuals"] {
+        let flavor = format!("hvg.flavor={flavor}");
+        let mut options = common::SMALL.to_vec();
+        options.extend(["--set", &flavor, "--set", "normalize.exclude_highly_expressed=true"]);
+        let (one, two, work) = (place.path().join("one"), place.path().join("two"), place.path().join("work"));
+        fine(&cluster(&input, &one, &options));
+        shared(&input, &work, &two, 2, &options);
+        // As text: NaN is not equal to itself.
+        assert!(format!("{:?}", results(&one)) == format!("{:?}", results(&two)), "{flavor}");
+        std::fs::remove_dir_all(work).unwrap();
+    }
+}
+
+#[test]
+fn what_is_missing_or_wrong_is_named() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| -> PathBuf { place.path().join(name) };
+    let folder = example(&at("tenx"));
+    let input = at("counts.h5ad");
+    fine(&zensaibo(["convert".as_ref(), folder.as_os_str(), input.as_os_str()]));
+    let small = common::SMALL;
+    let said = |output: Output, code: i32, parts: &[&str]| {
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{said}"));
+    };
+    said(part("umap", &input, &at("work"), "1/2", &small), 2, &["step", "read, qc", "umap"]);
+    said(part("read", &input, &at("work"), "3/2", &small), 2, &["i/N"]);
+    said(part("read", &folder, &at("work"), "1/2", &small), 3, &["tenx", "convert"]);
+    std::fs::remove_dir_all(at("work")).unwrap();
+    said(part("qc", &input, &at("work"), "1/2", &small), 3, &["step read", "none"]);
+    fine(&part("read", &input, &at("work"), "1/3", &small));
+    said(part("qc", &input, &at("work"), "1/3", &small), 3, &["step read", "2/3, 3/3"]);
+    let other = ["--set", "filter.min_genes=6"];
+    said(part("read", &input, &at("work"), "2/3", &other), 2, &["other options"]);
+    said(merge(&input, &at("work"), ["-o", at("out").to_str().unwrap()], &small), 3, &["step read"]);
+    said(merge(&input, &at("work"), ["--until", "umap"], &small), 2, &["until", "umap"]);
+    assert!(!at("out").exists());
+    for step in ["read", "qc", "genes", "filter", "normalize", "hvg", "gather"] {
+        for blocks in ["1/2", "2/2"] {
+            fine(&part(step, &input, &at("work"), blocks, &small));
+        }
+    }
+    // Clusters are found by the merge, not by every part.
+    said(part("markers", &input, &at("work"), "1/2", &small), 2, &["zensaibo merge"]);
+    fine(&merge(&input, &at("work"), ["--until", "markers"], &small));
+    fine(&part("markers", &input, &at("work"), "1/2", &small));
+    std::fs::write(&input, std::fs::read(&input).unwrap()).unwrap();
+    said(part("markers", &input, &at("work"), "2/2", &small), 2, &["input that changed"]);
+}
+
+#[test]
+fn a_part_that_is_killed_leaves_nothing_and_is_done_again() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    let input = many_counts(place.path());
+    let files = |step: &str| {
+        let entries = std::fs::read_dir(at("work").join("steps").join(step)).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    for delay in [20, 60, 120, 200] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_zensaibo"))
+            .args(["run-blocks", "read", input.to_str().unwrap(), "--work", at("work").to_str().unwrap()])
+            .args(["--blocks", "1/1", "--quiet"])
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // Whatever is there under the name of a part is whole.
+        if files("read").contains(&"part-1-of-1".to_string()) {
+            fine(&part("qc", &input, &at("work"), "1/1", &[]));
+        }
+    }
+    fine(&part("read", &input, &at("work"), "1/1", &[]));
+    fine(&part("qc", &input, &at("work"), "1/1", &[]));
+}

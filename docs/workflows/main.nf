@@ -1,0 +1,69 @@
+// `zensaibo cluster` shared by many jobs: N parts of each step, what is not shared out, the output.
+//
+//   nextflow run main.nf --input /data/atlas.h5ad --output /data/out.h5ad --parts 16
+//
+// Paths are absolute and the same on all machines. `work` (by default the output's name with .parts) can be removed once the
+// output is there. The steps are those that `zensaibo run-blocks list` prints with the options given; options that add a
+// step (`hvg.flavor=seurat_v3`: hvg-2) need it here as well.
+
+nextflow.enable.dsl = 2
+
+params.input = null
+params.output = null
+params.work = "${params.output}.parts"
+params.parts = 8
+params.options = ''
+params.zensaibo = 'zensaibo'
+
+include { PART as READ      } from './part.nf'
+include { PART as QC        } from './part.nf'
+include { PART as GENES     } from './part.nf'
+include { PART as FILTER    } from './part.nf'
+include { PART as NORMALIZE } from './part.nf'
+include { PART as HVG       } from './part.nf'
+include { PART as GATHER    } from './part.nf'
+include { PART as MARKERS   } from './part.nf'
+
+process CLUSTERS {
+    cpus 8
+
+    input:
+    val before
+
+    output:
+    val true
+
+    script:
+    """
+    ${params.zensaibo} merge '${params.input}' --work '${params.work}' --until markers --threads ${task.cpus} --quiet ${params.options}
+    """
+}
+
+process OUTPUT {
+    cpus 8
+
+    input:
+    val before
+
+    output:
+    val params.output
+
+    script:
+    """
+    ${params.zensaibo} merge '${params.input}' --work '${params.work}' -o '${params.output}' --threads ${task.cpus} --quiet ${params.options}
+    """
+}
+
+workflow {
+    parts = Channel.of(1..params.parts)
+    READ('read', parts, true)
+    QC('qc', parts, READ.out.done.collect())
+    GENES('genes', parts, QC.out.done.collect())
+    FILTER('filter', parts, GENES.out.done.collect())
+    NORMALIZE('normalize', parts, FILTER.out.done.collect())
+    HVG('hvg', parts, NORMALIZE.out.done.collect())
+    GATHER('gather', parts, HVG.out.done.collect())
+    CLUSTERS(GATHER.out.done.collect())
+    MARKERS('markers', parts, CLUSTERS.out)
+    OUTPUT(MARKERS.out.done.collect()) | view
+}
