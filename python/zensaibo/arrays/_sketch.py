@@ -11,6 +11,7 @@ from .._anndata import as_matrix
 from .._labels import codes_of
 from .._options import to_json
 from .._progress import Progress, reporting
+from .._shared import call
 from ..errors import ParameterError, ShapeError
 from ._neighbors import _points
 from ._pca import as_mask
@@ -178,7 +179,7 @@ def leverage_scores(
     n = matrix.shape[0]
     if groups is None:
         with reporting(progress) as callback:
-            return _core.leverage_scores(matrix, options, None, mask, threads, callback)
+            return call(_core.leverage_scores, matrix, options, None, mask, threads, callback)
     codes, categories = codes_of(groups, "groups")
     if len(codes) != n:
         raise ShapeError(f"`groups`: expected {n} labels, one per cell, found {len(codes)}")
@@ -186,7 +187,7 @@ def leverage_scores(
     for group in range(len(categories)):
         cells = codes == group
         with reporting(progress) as callback:
-            scores[cells] = _core.leverage_scores(matrix, options, cells, mask, threads, callback)
+            scores[cells] = call(_core.leverage_scores, matrix, options, cells, mask, threads, callback)
     return scores
 
 
