@@ -47,6 +47,7 @@ pub mod scale;
 pub mod score;
 pub mod scrublet;
 pub mod simulate;
+pub mod sketch;
 pub mod stats;
 pub mod tsne;
 pub mod umap;

@@ -42,6 +42,7 @@ mod scale;
 mod shapes;
 mod shared;
 mod simulate;
+mod sketch;
 mod stitch;
 mod structure;
 mod track;
@@ -80,6 +81,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         regress::register,
         scale::register,
         simulate::register,
+        sketch::register,
         recipe::register,
         stitch::register,
         structure::register,

@@ -57,6 +57,8 @@ described! {
     zensaibo_core::scale::ScaleOptions,
     zensaibo_core::scrublet::ScrubletOptions,
     zensaibo_core::simulate::SimulateOptions,
+    zensaibo_core::sketch::GeometricOptions,
+    zensaibo_core::sketch::LeverageOptions,
     zensaibo_core::tsne::TsneOptions,
     zensaibo_core::umap::UmapOptions,
     zensaibo_core::velocity::TransitionOptions,

@@ -192,6 +192,18 @@ def logged(w: ad.AnnData) -> ad.AnnData:
     return w
 
 
+def half(genes: int) -> ad.AnnData:
+    sketch = healthy(genes)[::2].copy()
+    if genes > 1:
+        zs.pp.pca(sketch, n_comps=DIMS)
+    return sketch
+
+
+def marked(w: ad.AnnData) -> str:
+    w.obs["marked"] = np.arange(w.n_obs) % 2 == 0
+    return "marked"
+
+
 def model(w: ad.AnnData):
     return zs.tl.train_classifier(healthy(w.n_vars), "group")
 
@@ -243,6 +255,8 @@ CASES = {
     "pp.sample": lambda w: zs.pp.sample(w, 0.5),
     "pp.scale": lambda w: zs.pp.scale(logged(w)),
     "pp.scrublet": lambda w: zs.pp.scrublet(w, n_prin_comps=3, batch_key="batch"),
+    "pp.sketch": lambda w: zs.pp.sketch(w, fraction=0.5),
+    "pp.sketch leverage": lambda w: zs.pp.sketch(logged(w), fraction=0.5, method="leverage"),
     "pp.spike_in_size_factors": lambda w: zs.pp.spike_in_size_factors(w),
     "pp.tfidf": lambda w: zs.pp.tfidf(w),
     "pp.wnn": lambda w: zs.pp.wnn(w, ["X_pca", "protein"]),
@@ -265,6 +279,10 @@ CASES = {
     "tl.map_to_reference": lambda w: zs.tl.map_to_reference(logged(w), healthy(w.n_vars), obs="group"),
     "tl.marker_gene_overlap": lambda w: zs.tl.marker_gene_overlap(w, {"a": {"gene0"}, "b": {"gene1"}}),
     "tl.paga": lambda w: zs.tl.paga(w, "group"),
+    "tl.project_sketch": lambda w: zs.tl.project_sketch(logged(w), half(w.n_vars), obs="group"),
+    "tl.project_sketch half": lambda w: zs.tl.project_sketch(
+        logged(w), marked(w), obs="group", umap=False, n_neighbors=3
+    ),
     "tl.pseudobulk_test": lambda w: zs.tl.pseudobulk_test(
         w, ["donor", "half"], "half", contrast=("half", "h1", "h0"), min_cells=2, min_count=1, min_total_count=1
     ),
@@ -336,6 +354,8 @@ CASES = {
     "arrays.knn": lambda w: zs.arrays.knn(w.obsm["X_pca"], 5),
     "arrays.knn_query": lambda w: nearest(w),
     "arrays.leiden": lambda w: zs.arrays.leiden(w.obsp["connectivities"]),
+    "arrays.leverage_scores": lambda w: zs.arrays.leverage_scores(w.layers["log"], groups=w.obs["half"], n_comps=3),
+    "arrays.leverage_scores all genes": lambda w: zs.arrays.leverage_scores(w.layers["log"], n_comps=None),
     "arrays.loess": lambda w: zs.arrays.loess(w.obs["number"].to_numpy(), w.obs["size_factors"].to_numpy()),
     "arrays.log1p": lambda w: zs.arrays.log1p(w.X),
     "arrays.logistic_regression": lambda w: zs.arrays.logistic_regression(w.layers["log"], w.obs["group"]),
@@ -366,10 +386,12 @@ CASES = {
     "arrays.rank_genes_groups": lambda w: zs.arrays.rank_genes_groups(w.layers["log"], w.obs["group"]),
     "arrays.raster_points": lambda w: zs.arrays.raster_points(w.obsm["X_umap"], width=20, height=20),
     "arrays.regress_out": lambda w: zs.arrays.regress_out(w.layers["log"], w.obs[["number"]].to_numpy()),
+    "arrays.sample_weighted": lambda w: zs.arrays.sample_weighted(w.obs["size_factors"], w.n_obs // 2),
     "arrays.scale": lambda w: zs.arrays.scale(w.layers["log"]),
     "arrays.score_genes": lambda w: zs.arrays.score_genes(w.layers["log"], [0], ctrl_size=3),
     "arrays.scrublet": lambda w: zs.arrays.scrublet(w.X, n_prin_comps=3),
     "arrays.size_factors": lambda w: zs.arrays.size_factors(w.X),
+    "arrays.sketch_geometric": lambda w: zs.arrays.sketch_geometric(w.obsm["X_pca"], w.n_obs // 2),
     "arrays.spike_in_size_factors": lambda w: zs.arrays.spike_in_size_factors(w.X, np.arange(w.n_vars) >= w.n_vars - 2),
     "arrays.tfidf": lambda w: zs.arrays.tfidf(w.X),
     "arrays.transition_matrix": lambda w: zs.arrays.transition_matrix(w.uns["velocity_graph"]),

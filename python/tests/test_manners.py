@@ -107,6 +107,8 @@ CARRIERS = {
     "filter_genes": [zs.arrays.filter_genes, zs.pp.filter_genes],
     "calculate_qc_metrics": [zs.arrays.qc_metrics, zs.pp.calculate_qc_metrics],
     "simulate": [zs.datasets.simulate],
+    "sketch_geometric": [zs.arrays.sketch_geometric],
+    "leverage_scores": [zs.arrays.leverage_scores, zs.pp.sketch],
     "normalize_pearson_residuals": [zs.arrays.pearson_residuals, zs.pp.normalize_pearson_residuals],
     "combat": [zs.arrays.combat],
     "downsample_counts": [zs.arrays.downsample_counts, zs.pp.downsample_counts],

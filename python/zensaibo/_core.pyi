@@ -397,6 +397,18 @@ def downsample_counts(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, Any, Any]: ...
+def sketch_geometric(
+    embedding: Any, n_obs: int, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, float, int]: ...
+def leverage_scores(
+    matrix: Any,
+    options: str,
+    cells: Any = None,
+    mask: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def sample_weighted(weights: Any, n_obs: int, seed: int) -> Any: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

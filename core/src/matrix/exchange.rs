@@ -168,6 +168,7 @@ pub(crate) mod tests {
     use crate::pca::{PcaOptions, Solver, pca};
     use crate::qc::{QcOptions, qc_metrics};
     use crate::random::Stream;
+    use crate::sketch::{LeverageOptions, leverage_scores};
 
     /// Units of the passes that are over, and the passes that the parts stand for.
     #[derive(Default)]
@@ -312,6 +313,10 @@ pub(crate) mod tests {
             });
         }
         same(&counts, 1, |source| aggregate(source, &labels, 4, &AggregateOptions::default(), &ctx));
+        for n_comps in [Some(5), None] {
+            let options = LeverageOptions { n_comps, ..Default::default() };
+            same(&counts, 3, |source| leverage_scores(&Lazy::new(source).log1p(None), &options, &ctx));
+        }
     }
 
     #[test]

@@ -236,6 +236,11 @@ impl RowBlocks for Lazy<'_> {
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
         let span = self.source.block_rows(block);
         let kept = self.kept(block);
+        if kept.is_empty() {
+            // Nothing of it is wanted: not read.
+            scratch.begin();
+            return Ok(scratch.as_block(kept.start, self.n_cols()));
+        }
         let mut inner = scratch.inner.take().unwrap_or_default();
         scratch.begin();
         {
@@ -297,6 +302,37 @@ mod tests {
         let got = gather(&lazy);
         assert_eq!((got.n_rows, got.n_cols), (2, 2));
         assert_eq!((got.indptr, got.indices, got.values), (vec![0, 1, 3], vec![1, 0, 1], vec![2.0, 2.5, 3.0]));
+    }
+
+    /// Rows that cannot be read.
+    struct Unreadable;
+
+    impl RowBlocks for Unreadable {
+        fn n_rows(&self) -> usize {
+            3
+        }
+        fn n_cols(&self) -> usize {
+            2
+        }
+        fn n_entries(&self) -> usize {
+            6
+        }
+        fn n_blocks(&self) -> usize {
+            1
+        }
+        fn block_rows(&self, _: usize) -> Range<usize> {
+            0..3
+        }
+        fn read<'a>(&'a self, _: usize, _: &'a mut Scratch) -> Result<RowBlock<'a>> {
+            Err(Error::Internal("read".into()))
+        }
+    }
+
+    #[test]
+    fn blocks_of_which_nothing_is_kept_are_not_read() {
+        let lazy = Lazy::new(&Unreadable);
+        assert!(collect(&lazy, &Ctx::quiet()).is_err());
+        assert_eq!(gather(&lazy.select_rows(&[false; 3]).unwrap()), Csr::empty(0, 2));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::stats::GeneMoments;
 use crate::{Ctx, Error, Result};
 
 /// Cells per piece: their panel stays in the second-level cache.
-const CELLS: usize = 512;
+pub(super) const CELLS: usize = 512;
 
 /// Cells whose products of dense columns are summed in f32 before they are added up in f64: an error of some
 /// 1e-7 of the sum, which averages out over the pieces.

@@ -29,6 +29,7 @@ mod scores;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use multiply::{padded, times};
 pub use options::{PcaOptions, Solver};
 
 use ndarray::Array2;
@@ -175,6 +176,40 @@ pub fn project(source: &dyn RowBlocks, components: &[f64], center: Option<&[f64]
     scores::project(source, components.t(), center, None, ctx)
 }
 
+/// Genes up to which the matrix of products is formed: 8 g^2 bytes, 288 MB.
+pub(crate) const LARGEST_GRAM: usize = 6000;
+
+/// The `k` largest eigenvalues, falling, and their eigenvectors (g x k) of the matrix of products of the columns, less
+/// `center` where it is given. One read up to [`LARGEST_GRAM`] genes, above some 20 to 40; never gathers the source.
+pub(crate) fn directions(
+    source: &dyn RowBlocks,
+    moments: &GeneMoments,
+    center: Option<&[f64]>,
+    k: usize,
+    random_state: u64,
+    ctx: &Ctx,
+) -> Result<(Vec<f64>, Array2<f64>)> {
+    let options = PcaOptions { random_state, ..Default::default() };
+    if source.n_cols() <= LARGEST_GRAM {
+        gram::solve(source, moments, center, None, k, &options, ctx)
+    } else {
+        krylov::solve(source, center, None, k, &options, ctx)
+    }
+}
+
+/// The g x g matrix of products of the columns, less `center` where it is given. One read; 16 g^2 bytes.
+pub(crate) fn products(
+    source: &dyn RowBlocks,
+    moments: &GeneMoments,
+    center: Option<&[f64]>,
+    ctx: &Ctx,
+) -> Result<Array2<f64>> {
+    let split = panel::Split::choose(moments);
+    let matrix = gram::accumulate(source, &split, center, gram::CELLS, ctx)?;
+    let places = split.places();
+    Ok(Array2::from_shape_fn(matrix.dim(), |(i, j)| matrix[(places[i] as usize, places[j] as usize)]))
+}
+
 /// Number of components to compute, or why there can be none.
 fn check_shape(n: usize, g: usize, rank: usize, options: &PcaOptions) -> Result<usize> {
     if g == 0 {
@@ -211,8 +246,6 @@ fn total_variance(moments: &GeneMoments, removed: Option<&adjust::Removed<'_>>, 
 
 /// The route by estimated time, within the memory that a Gram matrix may take.
 fn choose_solver(options: &PcaOptions, moments: &GeneMoments, k: usize) -> Result<Solver> {
-    /// 8 g^2 bytes: 288 MB.
-    const LARGEST_GRAM: usize = 6000;
     let solver = match options.svd_solver {
         Solver::Auto => {
             let g = moments.sum.len();

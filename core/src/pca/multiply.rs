@@ -12,12 +12,12 @@ use crate::matrix::RowBlock;
 pub(super) const LANES: usize = 8;
 
 /// `width` rounded up to a multiple of [`LANES`].
-pub(super) fn padded(width: usize) -> usize {
+pub(crate) fn padded(width: usize) -> usize {
     width.next_multiple_of(LANES)
 }
 
 /// `out` (rows x width) = block (rows x g) times `dense` (g x width).
-pub(super) fn times(block: &RowBlock<'_>, dense: &[f64], width: usize, out: &mut [f64]) {
+pub(crate) fn times(block: &RowBlock<'_>, dense: &[f64], width: usize, out: &mut [f64]) {
     times_kernel(block.indptr, block.indices, block.values, dense, width, out);
 }
 

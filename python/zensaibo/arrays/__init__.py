@@ -37,6 +37,7 @@ from ._pseudobulk import PseudobulkTest, lowess, pseudobulk_test
 from ._pearson import PearsonResiduals, pearson_residuals
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
+from ._sketch import GeometricSketch, leverage_scores, sample_weighted, sketch_geometric
 from ._tsne import Tsne, tsne
 from ._regress import Regressed, regress_out
 from ._scale import Scaled, scale
@@ -65,6 +66,7 @@ __all__ = [
     "Filtered",
     "GeneActivity",
     "GeneScores",
+    "GeometricSketch",
     "Harmony",
     "Hashsolo",
     "HighlyVariableGenes",
@@ -114,6 +116,7 @@ __all__ = [
     "knn",
     "knn_query",
     "leiden",
+    "leverage_scores",
     "loess",
     "log1p",
     "logistic_regression",
@@ -137,10 +140,12 @@ __all__ = [
     "rank_genes_groups",
     "raster_points",
     "regress_out",
+    "sample_weighted",
     "scale",
     "score_genes",
     "scrublet",
     "size_factors",
+    "sketch_geometric",
     "spike_in_size_factors",
     "tfidf",
     "transition_matrix",

@@ -31,7 +31,7 @@ class Votes(NamedTuple):
     labels: Any
     """(n,) `pandas.Categorical` with the categories of the reference."""
     confidence: np.ndarray
-    """(n,) float64: share of the neighbours that bear the label, above 0 and at most 1."""
+    """(n,) float64: share of the neighbours (of their weight) that bear the label, above 0 and at most 1."""
 
 
 def knn_query(
@@ -82,8 +82,12 @@ def knn_query(
         return Nearest(*_core.knn_query(reference, queries, n_neighbors, metric, algorithm, threads, callback))
 
 
-def vote(indices: np.ndarray, labels: Any) -> Votes:
-    """The most frequent label among each row's neighbours; of equally frequent ones the first category.
+#: Cells whose votes are counted at once.
+_VOTERS = 65536
+
+
+def vote(indices: np.ndarray, labels: Any, *, weights: np.ndarray | None = None) -> Votes:
+    """The label of most weight among each row's neighbours; of equal ones the first category.
 
     Parameters
     ----------
@@ -91,15 +95,17 @@ def vote(indices: np.ndarray, labels: Any) -> Votes:
         (n, k) rows of the reference, as `knn_query` returns them.
     labels
         (m,) labels of the reference.
+    weights
+        (n, k) weights of the votes, finite and at least 0, in each row at least one above 0. ``None``: 1 each.
 
     Returns
     -------
-    `Votes`: labels with their shares of the neighbours.
+    `Votes`: labels with their shares of the neighbours' weight.
 
     Raises
     ------
     DataError
-        Cells of the reference without a label; indices beyond them.
+        Cells of the reference without a label; indices beyond them; weights that do not fit.
     """
     import pandas as pd
 
@@ -109,10 +115,25 @@ def vote(indices: np.ndarray, labels: Any) -> Votes:
         raise ShapeError(f"`indices`: expected shape (n, k) with at least one neighbour, found {indices.shape}")
     if indices.size and indices.max() >= len(codes):
         raise DataError(f"`indices`: expected rows below {len(codes)}, found {indices.max()}")
-    counts = np.zeros((len(indices), len(categories)), dtype=np.int64)
-    np.add.at(counts, (np.arange(len(indices))[:, None], codes[indices]), 1)
-    best = counts.argmax(axis=1)
-    shares = counts[np.arange(len(indices)), best] / indices.shape[1]
+    if weights is not None:
+        weights = np.asarray(weights, dtype=np.float64)
+        if weights.shape != indices.shape:
+            raise ShapeError(f"`weights`: expected shape {indices.shape}, as `indices`, found {weights.shape}")
+        wrong = np.flatnonzero(~((weights >= 0) & np.isfinite(weights)).all(axis=1) | ~(weights > 0).any(axis=1))
+        if wrong.size:
+            raise DataError(
+                "`weights`: expected finite numbers of at least 0, in each row one above 0, found "
+                f"{weights[wrong[0]].tolist()} in row {wrong[0]}"
+            )
+    best, shares = np.empty(len(indices), np.int64), np.empty(len(indices))
+    for first in range(0, len(indices), _VOTERS):
+        part = slice(first, first + _VOTERS)
+        rows = len(indices[part])
+        places = np.arange(rows)[:, None] * len(categories) + codes[indices[part]]
+        given = None if weights is None else weights[part].ravel()
+        sums = np.bincount(places.ravel(), given, rows * len(categories)).reshape(rows, len(categories))
+        best[part] = sums.argmax(axis=1)
+        shares[part] = sums[np.arange(rows), best[part]] / sums.sum(axis=1)
     return Votes(pd.Categorical.from_codes(best, categories=categories), shares)
 
 

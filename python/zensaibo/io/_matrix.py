@@ -17,7 +17,7 @@ class FileMatrix:
     """A matrix of cells x genes in a file, read block by block each time it is looked at.
 
     The functions of :mod:`zensaibo.arrays` take it in place of a matrix, those of `pp` and `tl` an AnnData that is backed by a
-    file; results have the same bits as of the matrix in memory. Quality control, filters, size factors, variable genes,
+    file; results have the same bits as of the matrix in memory. Quality control, filters, size factors, variable genes, sketches,
     components, Pearson residuals, doublets, markers, sums of groups and pseudobulks read it block by block; other functions read it
     into memory first. What is done to the values (`normalize_total`, `log1p`, `select`)
     is done as they are read: a new object comes back, the file is never changed. Memory: a few blocks of 8 MB per thread, 8 bytes

@@ -19,6 +19,7 @@ from ._sample import sample
 from ._scale import scale
 from ._scrublet import scrublet
 from ._size_factors import normalize_size_factors, normalize_tpm, pooled_size_factors, spike_in_size_factors
+from ._sketch import sketch
 from ._tfidf import tfidf
 from ._wnn import wnn
 
@@ -48,6 +49,7 @@ __all__ = [
     "sample",
     "scale",
     "scrublet",
+    "sketch",
     "spike_in_size_factors",
     "tfidf",
     "wnn",

@@ -16,6 +16,7 @@ from ._lsi import lsi
 from ._map_to_reference import map_to_reference
 from ._marker_gene_overlap import marker_gene_overlap
 from ._paga import paga
+from ._project_sketch import project_sketch
 from ._pseudobulk_test import pseudobulk_test
 from ._rank_genes_groups import rank_genes_groups
 from ._score_genes import score_genes, score_genes_cell_cycle
@@ -42,6 +43,7 @@ __all__ = [
     "map_to_reference",
     "marker_gene_overlap",
     "paga",
+    "project_sketch",
     "pseudobulk_test",
     "rank_genes_groups",
     "score_genes",

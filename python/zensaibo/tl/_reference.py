@@ -22,11 +22,14 @@ _CHECKED = 200
 class Projection:
     """The principal components of a reference: loadings, and the mean to take off."""
 
-    def __init__(self, reference: AnnData) -> None:
+    def __init__(
+        self, reference: AnnData, name: str = "adata_ref", hint: str = "was it scaled or normalised since?"
+    ) -> None:
         if PCS not in reference.varm or PCA not in reference.uns:
             raise MissingKeyError(
-                f"key `{PCS}` not found in adata_ref.varm, or `{PCA}` not in adata_ref.uns: run `zs.pp.pca(adata_ref)` first"
+                f"key `{PCS}` not found in {name}.varm, or `{PCA}` not in {name}.uns: run `zs.pp.pca({name})` first"
             )
+        self._name, self._hint = name, hint
         self.loadings = np.asarray(reference.varm[PCS], dtype=np.float64)
         #: Genes with a part in the components.
         self.used = (self.loadings != 0).any(axis=1)
@@ -52,9 +55,9 @@ class Projection:
         if not off <= 0.02 * size:
             place = "X" if self.layer is None else f"layers[{self.layer!r}]"
             raise DataError(
-                f"`adata_ref.{place}`: expected the matrix that the principal components were made from, found one whose "
-                f"projection differs from obsm[{X_PCA!r}] by up to {off:.3g} (largest coordinate {size:.3g}); was it scaled "
-                "or normalised since?"
+                f"`{self._name}.{place}`: expected the matrix that the principal components were made from, found one whose "
+                f"projection differs from obsm[{X_PCA!r}] by up to {off:.3g} (largest coordinate {size:.3g}); "
+                f"{self._hint}"
             )
 
     def project(self, matrix: Any, *, threads: int | None, progress: Any) -> np.ndarray:
