@@ -5,6 +5,10 @@ mod common;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use zensaibo_core::Ctx;
+use zensaibo_imaging::phantom::{Phantom, PhantomOptions};
+use zensaibo_io::volume::{OmeZarrOptions, write_ome_zarr};
+
 use common::{SLOTS, cluster, errors, example, fine, many_counts, results, zensaibo};
 
 const OPTIONS: [&str; 6] =
@@ -166,4 +170,52 @@ fn a_part_that_is_killed_leaves_nothing_and_is_done_again() {
     }
     fine(&part("read", &input, &at("work"), "1/1", &[]));
     fine(&part("qc", &input, &at("work"), "1/1", &[]));
+}
+
+#[test]
+fn cells_found_in_parts_are_those_of_the_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    let options = PhantomOptions { shape: [40, 200, 180], spacing: [5.0, 2.0, 2.0], nuclei: 200, ..Default::default() };
+    let chunks = OmeZarrOptions { chunk: Some([16, 64, 64]), ..Default::default() };
+    write_ome_zarr(&Phantom::new(&options).unwrap(), &at("in.ome.zarr"), &chunks, &Ctx::quiet()).unwrap();
+    let input = at("in.ome.zarr");
+    let input = input.to_str().unwrap();
+    let (work, whole, merged) = (at("work"), at("whole.csv"), at("merged.csv"));
+    let options = ["--set", "detect.soma_diameter=12", "--set", "detect.memory=100000000"];
+    let run = |first: &[&str]| zensaibo(first.iter().chain(&options));
+    fine(&run(&["detect", input, "-o", whole.to_str().unwrap()]));
+    let found = std::fs::read_to_string(&whole).unwrap();
+    assert!(found.lines().count() > 100, "{}", found.lines().count());
+    let work = work.to_str().unwrap();
+    let listed = zensaibo(["run-blocks", "list", "--recipe", "detect"]);
+    assert_eq!(String::from_utf8_lossy(&listed.stdout), "local-noise\ndetect-cells\n");
+    let early = run(&["run-blocks", "detect-cells", input, "--recipe", "detect", "--work", work, "--blocks", "1/3"]);
+    assert_eq!(early.status.code(), Some(3));
+    assert!(errors(&early).contains("local-noise"), "{}", errors(&early));
+    for step in ["local-noise", "detect-cells"] {
+        for blocks in ["3/3", "1/3", "2/3"] {
+            let threads = if blocks == "1/3" { "2" } else { "1" };
+            fine(&run(&[
+                "run-blocks",
+                step,
+                input,
+                "--recipe",
+                "detect",
+                "--work",
+                work,
+                "--blocks",
+                blocks,
+                "-t",
+                threads,
+            ]));
+        }
+    }
+    // Each part has cells of its own.
+    let parts = ["1", "2", "3"].map(|part| at("work/steps/detect-cells").join(format!("part-{part}-of-3")));
+    assert!(parts.iter().all(|part| std::fs::metadata(part).unwrap().len() > 500));
+    fine(&run(&["merge", input, "--recipe", "detect", "--work", work, "-o", merged.to_str().unwrap()]));
+    assert_eq!(std::fs::read_to_string(&merged).unwrap(), found);
+    let seed = zensaibo(["merge", input, "--recipe", "detect", "--work", work, "-o", "x.csv", "--seed", "1"]);
+    assert_eq!(seed.status.code(), Some(2));
 }

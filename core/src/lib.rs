@@ -16,6 +16,7 @@ pub mod density;
 pub mod diffusion;
 pub mod downsample;
 pub mod error;
+pub mod exchange;
 pub mod fate;
 pub mod forceatlas;
 pub mod graph;

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use zensaibo_core::matrix::StoredBlocks;
+use zensaibo_core::exchange::StoredBlocks;
 use zensaibo_core::{Error, Result};
 
 /// First and last bytes of a part.

@@ -6,7 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use zensaibo_core::matrix::{BlockStore, MemoryStore, StoredBlocks};
+use zensaibo_core::exchange::StoredBlocks;
+use zensaibo_core::matrix::{BlockStore, MemoryStore};
 use zensaibo_core::{Error, Result};
 
 /// Keeps the first blocks in memory and the others in a scratch file.

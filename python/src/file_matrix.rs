@@ -9,7 +9,8 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 use serde::{Deserialize, Serialize};
-use zensaibo_core::matrix::{Exchange, Lazy, RowBlocks, Shared, collect};
+use zensaibo_core::exchange::Exchange;
+use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
 use zensaibo_io::{AnnDataFile, Format, TenxFile, TenxOptions, detect};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use zensaibo_core::matrix::{Exchange, Outbox, Turn};
+use zensaibo_core::exchange::{Exchange, Outbox, Turn};
 use zensaibo_core::{Ctx, Error, Result};
 use zensaibo_io::{PartWriter, Parts, units_of_part};
 

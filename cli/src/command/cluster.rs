@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
+use zensaibo_core::{Error, Result};
 
 use super::options::{carry_out, now};
 use super::volume::memory;
-use crate::recipe::{ClusterConfig, Extras, Resources, cluster};
+use crate::recipe::{ClusterConfig, DetectConfig, Extras, Resources, cluster};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
 /// neighbours, Leiden, UMAP, markers.
@@ -85,6 +85,15 @@ impl Options {
         }
         assignments.extend(self.set.iter().cloned());
         ClusterConfig::from_toml(&text, &assignments)
+    }
+
+    /// The same for `detect`, which draws no random numbers.
+    pub(super) fn read_detect(&self) -> Result<DetectConfig> {
+        let text = self.config.as_deref().map_or(Ok(String::new()), super::options::read)?;
+        if let Some(seed) = self.seed {
+            return Err(Error::parameter("--seed", "none for detect, which draws no random numbers", seed));
+        }
+        DetectConfig::from_toml(&text, &self.set)
     }
 }
 

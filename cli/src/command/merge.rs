@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
+use zensaibo_core::{Error, Result};
 
 use super::cluster::Options;
 use super::options::{carry_out, now};
+use super::run_blocks::{Recipe, no_background};
 use super::volume::memory;
-use crate::recipe::{Extras, Resources, cluster_merge};
+use crate::recipe::{DetectFiles, Extras, Resources, cluster_merge, detect_merge};
 
 /// Merge the parts of `run-blocks`, and do what is not shared out: components, neighbours, clusters, layout, the output.
 ///
@@ -18,15 +19,22 @@ use crate::recipe::{Extras, Resources, cluster_merge};
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \
     zensaibo merge atlas.h5ad --work atlas.parts/ --until markers\n  \
-    zensaibo merge atlas.h5ad --work atlas.parts/ -o out.h5ad --report report.html")]
+    zensaibo merge atlas.h5ad --work atlas.parts/ -o out.h5ad --report report.html\n  \
+    zensaibo merge --recipe detect brain.ome.zarr --work brain.parts/ -o cells.parquet --set detect.soma_diameter=16")]
 pub(super) struct Args {
-    /// Raw counts: the file that the parts were made of.
+    /// Raw counts, or for detect the volume: the file that the parts were made of.
     input: PathBuf,
+    /// What was shared out.
+    #[arg(long, value_enum, default_value_t)]
+    recipe: Recipe,
+    /// For detect: the channel without the stain; may be the same file.
+    #[arg(long, value_name = "VOLUME")]
+    background: Option<PathBuf>,
     /// Folder of the parts.
     #[arg(short, long, value_name = "DIR")]
     work: PathBuf,
-    /// The h5ad to write. An existing file is replaced once the new one is complete.
-    #[arg(short, long, value_name = "OUT.h5ad", required_unless_present = "until", conflicts_with = "until")]
+    /// The h5ad to write, for detect the table of cells. An existing file is replaced once the new one is complete.
+    #[arg(short, long, value_name = "OUT", required_unless_present = "until", conflicts_with = "until")]
     output: Option<PathBuf>,
     /// Go as far as before this step and keep what was found.
     #[arg(long, value_name = "STEP")]
@@ -48,9 +56,13 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
-    let config = args.options.read()?;
     let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
+    if matches!(args.recipe, Recipe::Detect) {
+        return cells(args, extras, cancel);
+    }
+    no_background(args.background.as_deref())?;
+    let config = args.options.read()?;
     let resources = Resources { memory: args.memory, ..Default::default() };
     let (until, output) = (args.until.as_deref(), args.output.as_deref());
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
@@ -59,5 +71,20 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
             || format!("All before step {} is in {}\n", until.unwrap_or_default(), args.work.display()),
             |summary| summary.text(),
         ))
+    })
+}
+
+/// Cells of a volume.
+fn cells(args: &Args, extras: Extras<'_>, cancel: &CancelToken) -> Result<()> {
+    let config = args.options.read_detect()?;
+    if args.memory.is_some() {
+        return Err(Error::parameter("--memory", "none for detect: --set detect.memory, as for the parts", "one"));
+    }
+    let Some(output) = &args.output else {
+        return Err(Error::parameter("--until", "none for detect, whose parts need no merge between them", "one"));
+    };
+    let files = DetectFiles { signal: &args.input, background: args.background.as_deref(), output };
+    carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
+        Ok(detect_merge(files, &args.work, &config, extras, terminal, ctx)?.text())
     })
 }

@@ -20,7 +20,7 @@ use super::columns::GeneColumns;
 use super::input::{self, About, Input, Judge};
 use super::quality::{Kept, Quality, filter, quality};
 use super::sections::within;
-use super::shared::{Blocks, Folder, Role, Sharing};
+use super::shared::{Blocks, Folder, Role, Sharing, cluster_steps};
 use super::stages::Stages;
 use super::summary::{ClusterSummary, ClusterSummaryRow};
 use super::{ClusterConfig, Hooks, output, report_data};
@@ -107,7 +107,7 @@ pub fn cluster_part(
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<()> {
-    let folder = Folder::open(work, input, config, Role::Part(step.into(), blocks))?;
+    let folder = shared(work, input, config, Role::Part(step.into(), blocks))?;
     let anew = if step == "markers" { "markers" } else { "pca" };
     let checkpoints = Checkpoints::read(&folder.stages(), input, anew);
     let sharing = Sharing(Some(folder.into()));
@@ -146,7 +146,7 @@ pub fn cluster_merge(
     if let Some(output) = output {
         output::check_targets(output, extras.report, Some(input))?;
     }
-    let folder = Folder::open(work, input, config, Role::Merge(until.map(String::from)))?;
+    let folder = shared(work, input, config, Role::Merge(until.map(String::from)))?;
     let checkpoints = Checkpoints::open(Some(&folder.stages()), Some(input))?;
     let sharing = Sharing(Some(folder.into()));
     let mut run = Run { config, sharing, checkpoints, stages: Stages::new(hooks, ctx) };
@@ -185,6 +185,16 @@ pub fn cluster_counts(
     let checkpoints = Checkpoints::open(None, None)?;
     let run = Run { config, sharing: Sharing::default(), checkpoints, stages: Stages::new(hooks, ctx) };
     run.finish(input, output, extras, &budget)
+}
+
+/// The folder of a shared run.
+fn shared(work: &Path, input: &Path, config: &ClusterConfig, role: Role) -> Result<Folder> {
+    let steps = cluster_steps(config)?;
+    if config.pca.chunked {
+        let expected = "false where a run is shared out, which gathers variable genes";
+        return Err(Error::parameter("pca.chunked", expected, true));
+    }
+    Folder::open(work, &[input], &steps, config, role)
 }
 
 /// What the stages of a run have in common.

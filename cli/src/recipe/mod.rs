@@ -33,13 +33,13 @@ pub use imaging::{
     CountSummary, DetectConfig, DetectFiles, DetectSummary, ImageOptions, LandmarksOptions, PlacesOptions,
     RegisterConfig, RegisterFiles, RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions,
     SegmentSummary, StitchConfig, StitchFiles, StitchInputOptions, StitchSummary, TrackConfig, TrackInputOptions,
-    TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, load_registration, register, save_registration,
-    segment, stitch, track,
+    TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, detect_merge, detect_part, load_registration,
+    register, save_registration, segment, stitch, track,
 };
 pub use input::{About, Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
-pub use shared::{Blocks, cluster_steps};
+pub use shared::{Blocks, cluster_steps, detect_steps};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

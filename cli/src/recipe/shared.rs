@@ -1,4 +1,4 @@
-//! One run of `cluster` shared by many processes through a folder that all see: each computes its part of a step and leaves.
+//! One run of a recipe shared by many processes through a folder that all see: each computes its part of a step and leaves.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
+use zensaibo_core::exchange::{Exchange, Outbox, Turn};
 use zensaibo_core::hvg::Flavor;
-use zensaibo_core::matrix::{Exchange, Outbox, RowBlocks, Shared, Turn};
+use zensaibo_core::matrix::{RowBlocks, Shared};
 use zensaibo_core::{Ctx, Error, Result};
 use zensaibo_io::{PartWriter, Parts, units_of_part};
 
@@ -50,11 +51,17 @@ pub fn cluster_steps(config: &ClusterConfig) -> Result<Vec<String>> {
     let totals = if config.normalize.exclude_highly_expressed { 3 } else { 1 };
     let variable = match config.hvg.flavor {
         Flavor::Seurat | Flavor::CellRanger => 1,
-        Flavor::SeuratV3 | Flavor::SeuratV3Paper | Flavor::PearsonResiduals => 2,
+        Flavor::SeuratV3 | Flavor::SeuratV3Paper => 2,
+        Flavor::PearsonResiduals => 3,
     };
     let passes = [("read", 1), ("qc", 1), ("genes", 1), ("filter", 1), ("normalize", totals), ("hvg", variable)];
     let steps = passes.into_iter().chain([("gather", 1), ("markers", 1)]);
     Ok(steps.flat_map(|(step, passes)| (1..=passes).map(move |pass| name_of(step, pass))).collect())
+}
+
+/// The steps of `detect` that can be shared out, in order.
+pub fn detect_steps() -> Vec<String> {
+    vec!["local-noise".into(), "detect-cells".into()]
 }
 
 /// The first pass of a step has its name, a later one its number too.
@@ -75,7 +82,7 @@ pub(super) enum Role {
 pub(super) struct Folder {
     place: PathBuf,
     role: Role,
-    /// Step, and its passes so far.
+    /// Step, and its passes so far. Without a step each pass has the name of what it does.
     at: Mutex<(String, usize)>,
 }
 
@@ -92,15 +99,13 @@ impl Folder {
     ///
     /// # Errors
     /// [`Error::Parameter`] for a step that is none, and for a folder of another run or with other things; [`Error::Io`].
-    pub(super) fn open(place: &Path, input: &Path, config: &ClusterConfig, role: Role) -> Result<Self> {
-        let steps = cluster_steps(config)?;
-        if config.pca.chunked {
-            return Err(Error::parameter(
-                "pca.chunked",
-                "false where a run is shared out, which gathers variable genes",
-                true,
-            ));
-        }
+    pub(super) fn open(
+        place: &Path,
+        inputs: &[&Path],
+        steps: &[String],
+        options: &impl Serialize,
+        role: Role,
+    ) -> Result<Self> {
         let named = match &role {
             Role::Part(step, _) => Some(("step", step)),
             Role::Merge(until) => until.as_ref().map(|until| ("until", until)),
@@ -108,9 +113,11 @@ impl Folder {
         if let Some((name, step)) = named.filter(|(_, step)| !steps.contains(step)) {
             return Err(Error::parameter(name, format!("one of {}", steps.join(", ")), step));
         }
-        fs::metadata(input).map_err(|error| Error::io(input, "open", error))?;
-        let text = serde_json::to_string(config).map_err(|error| Error::Internal(error.to_string()))?;
-        let job = Job { zensaibo: env!("CARGO_PKG_VERSION").into(), key: key(&[text], &[input]) };
+        for input in inputs {
+            fs::metadata(input).map_err(|error| Error::io(input, "open", error))?;
+        }
+        let text = serde_json::to_string(options).map_err(|error| Error::Internal(error.to_string()))?;
+        let job = Job { zensaibo: env!("CARGO_PKG_VERSION").into(), key: key(&[text, steps.join(" ")], inputs) };
         let path = place.join(JOB);
         if place.exists() && !path.exists() {
             let mut entries = fs::read_dir(place).map_err(|error| Error::io(place, "read", error))?;
@@ -205,11 +212,11 @@ fn blocks_of(name: &str) -> Option<Blocks> {
 }
 
 impl Exchange for Folder {
-    fn turn(&self, _: &str, units: usize, _: &Ctx) -> Result<Turn<'_>> {
+    fn turn(&self, stage: &str, units: usize, _: &Ctx) -> Result<Turn<'_>> {
         let step = {
             let mut at = self.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             at.1 += 1;
-            name_of(&at.0, at.1)
+            if at.0.is_empty() { stage.replace(' ', "-") } else { name_of(&at.0, at.1) }
         };
         if let Role::Part(wanted, blocks) = &self.role
             && *wanted == step
@@ -310,7 +317,8 @@ mod tests {
         fs::write(&input, "counts").unwrap();
         let config = ClusterConfig::default();
         let open = |config: &ClusterConfig, step: &str| {
-            Folder::open(&work, &input, config, Role::Part(step.into(), Blocks { part: 1, of: 2 })).map(drop)
+            let steps = cluster_steps(config)?;
+            Folder::open(&work, &[&input], &steps, config, Role::Part(step.into(), Blocks { part: 1, of: 2 })).map(drop)
         };
         let said = |outcome: Result<()>| outcome.unwrap_err().to_string();
         assert!(said(open(&config, "umap")).contains("one of read, qc"));

@@ -13,4 +13,4 @@ pub use dtype::Dtype;
 pub use grid::Grid;
 pub use orientation::{Orientation, Side};
 pub use region::Region;
-pub use volume::{Frame, VolumeBlocks, VolumeInfo, VolumeSink, check_spacing};
+pub use volume::{Frame, SharedVolume, VolumeBlocks, VolumeInfo, VolumeSink, check_spacing};

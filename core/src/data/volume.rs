@@ -1,6 +1,9 @@
 //! Volumes that are read by regions: what the imaging half asks of a file or of memory.
 
+use std::sync::Arc;
+
 use super::{Dtype, Grid, Orientation, Region};
+use crate::exchange::Exchange;
 use crate::{Error, Result};
 
 /// One time point of one channel.
@@ -104,14 +107,47 @@ pub trait VolumeBlocks: Send + Sync {
     /// # Errors
     /// What reading can meet: a truncated file, a damaged chunk, a region outside.
     fn read(&self, frame: Frame, region: &Region, out: &mut [u8]) -> Result<()>;
+
+    /// Other processes that look at the same volume, with whom the work is shared out (see [`crate::exchange`]).
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        None
+    }
 }
 
-impl VolumeBlocks for std::sync::Arc<dyn VolumeBlocks> {
+/// A volume that processes look at together.
+pub struct SharedVolume {
+    volume: Arc<dyn VolumeBlocks>,
+    exchange: Arc<dyn Exchange>,
+}
+
+impl SharedVolume {
+    /// Shares the work on `volume`.
+    pub fn new(volume: Arc<dyn VolumeBlocks>, exchange: Arc<dyn Exchange>) -> Self {
+        Self { volume, exchange }
+    }
+}
+
+impl VolumeBlocks for SharedVolume {
+    fn info(&self) -> &VolumeInfo {
+        self.volume.info()
+    }
+    fn read(&self, frame: Frame, region: &Region, out: &mut [u8]) -> Result<()> {
+        self.volume.read(frame, region, out)
+    }
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        Some(&self.exchange)
+    }
+}
+
+impl VolumeBlocks for Arc<dyn VolumeBlocks> {
     fn info(&self) -> &VolumeInfo {
         self.as_ref().info()
     }
     fn read(&self, frame: Frame, region: &Region, out: &mut [u8]) -> Result<()> {
         self.as_ref().read(frame, region, out)
+    }
+    fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
+        self.as_ref().exchange()
     }
 }
 

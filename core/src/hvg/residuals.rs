@@ -1,9 +1,8 @@
 //! The flavor that takes the variance of Pearson residuals.
 
-use super::variance::{pick, ranks, total};
+use super::variance::{first_read, pick, ranks, total};
 use super::{Flavor, Hvg, HvgInput, HvgOptions, HvgStatistics};
 use crate::pearson::residual_variances;
-use crate::stats::{ValueMap, gene_moments, gene_moments_by};
 use crate::{Ctx, DataFault, Error, Result};
 
 pub(super) fn select(input: HvgInput<'_>, n_batches: usize, options: &HvgOptions, ctx: &Ctx) -> Result<Hvg> {
@@ -11,11 +10,7 @@ pub(super) fn select(input: HvgInput<'_>, n_batches: usize, options: &HvgOptions
         return Err(Error::parameter("n_top_genes", "a number for flavor pearson_residuals", "none"));
     };
     let source = input.source;
-    let moments = match input.batches {
-        None => vec![gene_moments(source, ValueMap::Identity, ctx)?],
-        Some(batches) => gene_moments_by(source, batches, n_batches, ValueMap::Identity, ctx)?,
-    };
-    let not_counts = if options.check_values { crate::qc::find_count_fault(source, ctx)? } else { None };
+    let (moments, not_counts) = first_read(input, n_batches, options, ctx)?;
     // Negative and infinite values are refused here.
     let variances = residual_variances(source, &moments, input.batches, options.theta.0, options.clip, ctx)?;
     let whole = total(&moments);

@@ -48,7 +48,7 @@ pub(super) fn select(input: HvgInput<'_>, n_batches: usize, options: &HvgOptions
 }
 
 /// Moments per batch and, if asked, the first value that is not a count.
-fn first_read(
+pub(super) fn first_read(
     input: HvgInput<'_>,
     n_batches: usize,
     options: &HvgOptions,

@@ -8,7 +8,8 @@ use super::Grouping;
 use super::moments::{Moments, not_finite_error};
 use super::options::RankGenesOptions;
 use super::sort::{ranked_key, sort_by_value, value_of};
-use crate::matrix::{ColumnChunk, Lazy, RowBlocks, column_chunks, units};
+use crate::exchange::units;
+use crate::matrix::{ColumnChunk, Lazy, RowBlocks, column_chunks};
 use crate::{Ctx, Result};
 
 /// Statistics of the rank-sum test, `[group * n_genes + gene]` over the groups (not those of no group).

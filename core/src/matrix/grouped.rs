@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{RowBlock, RowBlocks, Scratch, units};
+use super::{RowBlock, RowBlocks, Scratch};
+use crate::exchange::units;
 use crate::parallel::pieces;
 use crate::{Ctx, Result};
 

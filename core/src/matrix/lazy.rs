@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Exchange, RowBlock, RowBlocks, Scratch};
+use super::{RowBlock, RowBlocks, Scratch};
+use crate::exchange::Exchange;
 use crate::normalize::{divide_values, log1p_values};
 use crate::{DataFault, Error, Result};
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::pass::{each_block, map_blocks};
 use super::source::block_range;
-use super::{Exchange, RowBlock, RowBlocks, Scratch, StoredBlocks, Turn, rows_per_block};
+use super::{RowBlock, RowBlocks, Scratch, rows_per_block};
+use crate::exchange::{Exchange, StoredBlocks, Turn};
 use crate::{Ctx, Error, Result};
 
 /// Where packed blocks are kept.

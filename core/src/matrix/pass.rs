@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{RowBlock, RowBlocks, Scratch, units};
+use super::{RowBlock, RowBlocks, Scratch};
+use crate::exchange::units;
 use crate::parallel::ordered_reduce;
 use crate::{Ctx, Result};
 

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Exchange, RowBlock, Scratch};
+use super::{RowBlock, Scratch};
 use crate::Result;
 use crate::data::Csr;
+use crate::exchange::Exchange;
 
 /// Stored values per block that the block rule aims at: 8 MiB of columns and values, which stays in the
 /// second-level caches of a few cores and is still large against the cost of starting a task.
@@ -52,7 +53,7 @@ pub trait RowBlocks: Sync {
         false
     }
 
-    /// Other processes that look at the same source, with whom passes are shared out (see [`Exchange`]).
+    /// Other processes that look at the same source, with whom passes are shared out (see [`crate::exchange`]).
     fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
         None
     }

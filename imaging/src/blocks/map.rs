@@ -1,7 +1,12 @@
 //! Work on blocks, results in order.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
-use zensaibo_core::data::Region;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zensaibo_core::data::{Region, VolumeBlocks};
+use zensaibo_core::exchange::units;
 use zensaibo_core::{Ctx, Result};
 
 use super::Plan;
@@ -16,17 +21,50 @@ pub fn map_blocks<T: Send>(
     stage: &str,
     ctx: &Ctx,
     map: impl Fn(&Region) -> Result<T> + Sync,
+    fold: impl FnMut(&Region, T) -> Result<()>,
+) -> Result<()> {
+    map_some(plan, 0..plan.len(), stage, ctx, map, fold)
+}
+
+/// As [`map_blocks`]; processes that share `volume` map some of the blocks each. The plan is the same for all
+/// ([`Plan::shared`]).
+///
+/// # Errors
+/// As [`map_blocks`]; [`zensaibo_core::Error::PartDone`].
+pub fn map_shared<T: Send + Serialize + DeserializeOwned>(
+    volume: &dyn VolumeBlocks,
+    plan: &Plan,
+    stage: &str,
+    ctx: &Ctx,
+    map: impl Fn(&Region) -> Result<T> + Sync,
     mut fold: impl FnMut(&Region, T) -> Result<()>,
 ) -> Result<()> {
-    let progress = ctx.stage(stage, plan.shape().iter().map(|&n| n as u64).product());
-    let count = plan.len();
+    let here = |blocks: Range<usize>, put: &mut dyn FnMut(usize, T) -> Result<()>| {
+        let mut next = blocks.start;
+        map_some(plan, blocks, stage, ctx, &map, |_, found| {
+            next += 1;
+            put(next - 1, found)
+        })
+    };
+    units(volume.exchange(), stage, plan.len(), ctx, here, |block, found| fold(&plan.region(block), found))
+}
+
+fn map_some<T: Send>(
+    plan: &Plan,
+    blocks: Range<usize>,
+    stage: &str,
+    ctx: &Ctx,
+    map: impl Fn(&Region) -> Result<T> + Sync,
+    mut fold: impl FnMut(&Region, T) -> Result<()>,
+) -> Result<()> {
+    let progress = ctx.stage(stage, blocks.clone().map(|block| plan.region(block).len() as u64).sum());
     // A few blocks per thread between folds, so that threads seldom wait; just as many as fit where memory is short.
     let threads = rayon::current_num_threads();
     let wave = if plan.at_once() < threads { plan.at_once() } else { 4 * threads };
-    let mut start = 0;
-    while start < count {
+    let mut start = blocks.start;
+    while start < blocks.end {
         ctx.check()?;
-        let end = (start + wave).min(count);
+        let end = (start + wave).min(blocks.end);
         let results: Vec<Result<T>> = (start..end)
             .into_par_iter()
             .with_max_len(1)

@@ -40,8 +40,21 @@ impl Plan {
     /// # Errors
     /// [`Error::Limit`] when even one block at a time, as small as it may be, does not fit.
     pub fn new(shape: [usize; 3], work: &Work) -> Result<Self> {
+        Self::for_threads(shape, work, rayon::current_num_threads())
+    }
+
+    /// As [`Plan::new`], the same for any thread pool: for processes that share the blocks out.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    pub fn shared(shape: [usize; 3], work: &Work) -> Result<Self> {
+        /// Threads of a process, at most: more wait for each other.
+        const THREADS: usize = 8;
+        Self::for_threads(shape, work, THREADS)
+    }
+
+    fn for_threads(shape: [usize; 3], work: &Work, threads: usize) -> Result<Self> {
         let memory = work.memory.unwrap_or(DEFAULT_MEMORY);
-        let threads = rayon::current_num_threads();
         let lengths: [Vec<usize>; 3] =
             std::array::from_fn(|axis| lengths(shape[axis], work.chunk[axis], work.halo[axis]));
         // Fewer blocks at one time before giving up: slower, but within the memory.

@@ -26,7 +26,7 @@ pub(crate) struct Responses {
 }
 
 /// A peak.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Peak {
     /// Voxel in the volume.
     pub voxel: [usize; 3],

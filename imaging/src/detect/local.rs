@@ -4,8 +4,11 @@
 //! of the signal, its spread (median absolute deviation) and the noise from voxel to voxel; between the centres of the
 //! tiles these run linearly. The tiles lie where the shape of the volume says, so blocks and threads change nothing.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks};
+use zensaibo_core::exchange::units;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use crate::blocks::read_f32;
@@ -17,7 +20,7 @@ const SAMPLE: usize = 4096;
 const MAD: f32 = 1.4826;
 
 /// What is normal at one place.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Normal {
     /// Median of the signal.
     pub median: f32,
@@ -43,6 +46,7 @@ pub(crate) struct LocalMap {
 }
 
 /// What one tile tells.
+#[derive(serde::Serialize, serde::Deserialize)]
 struct Tile {
     normal: Normal,
     saturated: u64,
@@ -72,7 +76,6 @@ impl LocalMap {
         let reach = spacing.to_voxels(0.75 * diameter).map(|r| (r.round() as usize).max(1));
         let top = top_value(signal.info().dtype);
         let number: usize = counts.iter().product();
-        let stage = ctx.stage("local noise", number as u64);
         let place = |index: usize| [index / (counts[1] * counts[2]), index / counts[2] % counts[1], index % counts[2]];
         let start = |at: [usize; 3]| -> [usize; 3] { std::array::from_fn(|a| at[a] * shape[a] / counts[a]) };
         // Tiles of one stored piece follow one another, so that it is decoded for all of them at once.
@@ -82,19 +85,28 @@ impl LocalMap {
             let first = start(place(index));
             (std::array::from_fn::<usize, 3, _>(|a| first[a] / chunk[a]), index)
         });
-        let mut seen: Vec<(usize, Tile)> = order
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|index| {
-                ctx.check()?;
-                let at = place(index);
-                let (start, end) = (start(at), start(at.map(|n| n + 1)));
-                let region = Region { start, size: std::array::from_fn(|a| end[a] - start[a]) };
-                let tile = look(signal, background, frame, &region, reach, top)?;
-                stage.advance(1)?;
-                Ok((index, tile))
-            })
-            .collect::<Result<_>>()?;
+        let here = |wanted: Range<usize>, put: &mut dyn FnMut(usize, (usize, Tile)) -> Result<()>| {
+            let stage = ctx.stage("local noise", wanted.len() as u64);
+            let tiles: Vec<Result<(usize, Tile)>> = order[wanted.clone()]
+                .par_iter()
+                .with_max_len(1)
+                .map(|&index| {
+                    ctx.check()?;
+                    let at = place(index);
+                    let (start, end) = (start(at), start(at.map(|n| n + 1)));
+                    let region = Region { start, size: std::array::from_fn(|a| end[a] - start[a]) };
+                    let tile = look(signal, background, frame, &region, reach, top)?;
+                    stage.advance(1)?;
+                    Ok((index, tile))
+                })
+                .collect();
+            wanted.zip(tiles).try_for_each(|(unit, tile)| put(unit, tile?))
+        };
+        let mut seen: Vec<(usize, Tile)> = Vec::with_capacity(number);
+        units(signal.exchange(), "local noise", number, ctx, here, |_, tile| {
+            seen.push(tile);
+            Ok(())
+        })?;
         seen.sort_unstable_by_key(|(index, _)| *index);
         let tiles: Vec<Tile> = seen.into_iter().map(|(_, tile)| tile).collect();
         if let Some(at) = tiles.iter().filter_map(|tile| tile.bad).min() {

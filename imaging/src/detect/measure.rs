@@ -6,7 +6,7 @@ use super::local::Normal;
 use crate::space::Spacing;
 
 /// What is measured of a cell.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Measured {
     /// Voxels of the body.
     pub voxels: u32,

@@ -33,7 +33,7 @@ use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::{Border, Plan, Work, map_blocks, pool, read_padded};
+use crate::blocks::{Border, Plan, Work, map_shared, pool, read_padded};
 use crate::classify::CellClassifier;
 use crate::space::Spacing;
 
@@ -50,7 +50,7 @@ fn prominence(peak: &Peak, normal: &Normal, gain: [f32; 2]) -> f32 {
 }
 
 /// A candidate with all that is known of it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Candidate {
     pub peak: Peak,
     pub prominence: f32,
@@ -122,7 +122,9 @@ impl<'a> Search<'a> {
     pub(crate) fn plan(&self, memory: Option<u64>) -> Result<Plan> {
         let bytes_per_voxel = 24 + self.signal.info().dtype.size() + if self.background.is_some() { 8 } else { 0 };
         let chunk = self.signal.info().chunk;
-        Plan::new(self.signal.info().space(), &Work { halo: self.halo(), bytes_per_voxel, chunk, memory })
+        let work = Work { halo: self.halo(), bytes_per_voxel, chunk, memory };
+        let cut = if self.signal.exchange().is_some() { Plan::shared } else { Plan::new };
+        cut(self.signal.info().space(), &work)
     }
 
     /// The signal of a block with its halo, without what the background channel explains.
@@ -319,6 +321,8 @@ fn square_distance(a: [f64; 3], b: [f64; 3]) -> f64 {
 /// [`Error::Parameter`] for options out of range and a diameter below 0.2 or above 200 voxels; [`Error::Data`] for an empty
 /// volume, NaN or infinity (with the first such voxel), or a background of another shape; [`Error::Limit`] when no block
 /// fits into the memory.
+///
+/// Processes that share the signal take two passes: some tiles of the first look each, then some blocks.
 pub fn detect_cells(
     signal: &dyn VolumeBlocks,
     background: Option<&dyn VolumeBlocks>,
@@ -357,7 +361,8 @@ fn detect_in(
         Some(classifier) => prominence >= classifier.gate(),
         None => f64::from(prominence) >= options.threshold,
     };
-    map_blocks(
+    map_shared(
+        search.signal,
         plan,
         "detect cells",
         ctx,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
-use zensaibo_core::data::{Frame, VolumeBlocks};
+use zensaibo_core::data::{Frame, SharedVolume, VolumeBlocks};
 use zensaibo_core::{Ctx, Error, Result};
 use zensaibo_imaging::blocks::View;
 use zensaibo_imaging::classify::CellClassifier;
@@ -18,6 +18,7 @@ use super::source::{Budget, described, open, spacing_of};
 use super::{DetectConfig, costs, ending};
 use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::output::{check_targets, write_text};
+use crate::recipe::shared::{Blocks, Folder, Role, detect_steps};
 use crate::recipe::stages::Stages;
 use crate::recipe::{Extras, Hooks};
 use crate::report::{Distribution, VolumeReport};
@@ -95,12 +96,86 @@ pub fn detect(
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<DetectSummary> {
+    detect_with(files, config, extras, None, hooks, ctx)
+}
+
+/// Computes one part of one step of [`detect`] and leaves it in the folder `work`, for [`detect_merge`].
+///
+/// All processes see `work` and the volumes under the same names, and take the same options. A part that is there is not
+/// computed again.
+///
+/// # Errors
+/// As [`detect`]; [`Error::Parameter`] for a step that is none, or a folder of another run; [`Error::Format`] that names what
+/// is missing of the step before.
+#[expect(clippy::too_many_arguments, reason = "those of `detect`, and the part")]
+pub fn detect_part(
+    signal: &Path,
+    background: Option<&Path>,
+    work: &Path,
+    step: &str,
+    blocks: Blocks,
+    config: &DetectConfig,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<()> {
+    config.validate()?;
+    let folder = folder_of(work, signal, background, config, Role::Part(step.into(), blocks))?;
+    let mut stages = Stages::new(hooks, ctx);
+    let budget = Budget::new(config.detect.memory);
+    let search = Search::open(signal, background, config, &budget, &mut stages)?.shared(folder);
+    match search.run(&mut stages) {
+        // A volume without contrast has no second step.
+        Err(Error::PartDone) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`detect`], from the parts that processes left in the folder `work`: with the same bits.
+///
+/// # Errors
+/// As [`detect`] and [`detect_part`].
+pub fn detect_merge(
+    files: DetectFiles<'_>,
+    work: &Path,
+    config: &DetectConfig,
+    extras: Extras<'_>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<DetectSummary> {
+    config.validate()?;
+    let folder = folder_of(work, files.signal, files.background, config, Role::Merge(None))?;
+    detect_with(files, config, extras, Some(folder), hooks, ctx)
+}
+
+fn folder_of(
+    work: &Path,
+    signal: &Path,
+    background: Option<&Path>,
+    config: &DetectConfig,
+    role: Role,
+) -> Result<Arc<Folder>> {
+    let inputs: Vec<&Path> = [Some(signal), background].into_iter().flatten().collect();
+    Folder::open(work, &inputs, &detect_steps(), config, role).map(Arc::new)
+}
+
+fn detect_with(
+    files: DetectFiles<'_>,
+    config: &DetectConfig,
+    extras: Extras<'_>,
+    folder: Option<Arc<Folder>>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<DetectSummary> {
     config.validate()?;
     let target = target("output", files.output, &["parquet", "csv", "h5ad", "xml"])?;
     check_targets(files.output, extras.report, Some(files.signal))?;
     let budget = Budget::new(config.detect.memory);
     let mut stages = Stages::new(hooks, ctx);
     let search = Search::open(files.signal, files.background, config, &budget, &mut stages)?;
+    let search = match folder {
+        None => search,
+        Some(folder) => search.shared(folder),
+    };
     let cells = search.run(&mut stages)?;
     let (signal, spacing, options) = (&search.signal, search.spacing, &search.options);
     let said = search.said(&cells, config);
@@ -168,6 +243,11 @@ impl Search {
             let note = format!("{}{with}", described(signal.info()));
             Ok((Self { signal, background, spacing, options, classifier }, note))
         })
+    }
+
+    /// The same with the work shared out.
+    fn shared(self, folder: Arc<Folder>) -> Self {
+        Self { signal: Arc::new(SharedVolume::new(self.signal, folder)), ..self }
     }
 
     /// Finds the cells.

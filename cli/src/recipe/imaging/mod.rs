@@ -25,7 +25,7 @@ pub use config::{
     SegmentInputOptions, StitchConfig, StitchInputOptions, TrackConfig, TrackInputOptions, VolumeOptions,
 };
 pub use count::{CountFiles, CountSummary, PlacesOptions, count};
-pub use detect::{DetectFiles, DetectSummary, detect};
+pub use detect::{DetectFiles, DetectSummary, detect, detect_merge, detect_part};
 pub use landmarks::LandmarksOptions;
 pub use register::{ImageOptions, RegisterFiles, RegisterSummary, TrustOptions, register};
 pub use segment::{SegmentFiles, SegmentSummary, segment};
