@@ -2,6 +2,9 @@
 
 mod common;
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
 use common::{CELLS, GENES, SLOTS, SMALL, cluster, count, errors, example, fine, finish, many_counts, names, results};
 use zensaibo_core::Ctx;
 use zensaibo_core::data::Csr;
@@ -225,4 +228,47 @@ fn killed_at_any_moment_a_run_ends_with_the_same_bits() {
     // No half file is left beside the output, but for those of killed writers, which are hidden and named after them.
     let visible: Vec<String> = names(place.path()).into_iter().filter(|name| !name.starts_with('.')).collect();
     assert_eq!(visible, ["in", "out.h5ad", "plain.h5ad"]);
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_told() {
+    let place = tempfile::tempdir().unwrap();
+    let input = many_counts(place.path());
+    let output = place.path().join("out.h5ad");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_zensaibo"))
+        .args(["cluster", input.to_str().unwrap(), "-o", output.to_str().unwrap(), "--quiet", "--threads", "1"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Somebody writes into it until the run is over: a byte that says nothing, at the end.
+    let mut file = std::fs::OpenOptions::new().append(true).open(&input).unwrap();
+    while child.try_wait().unwrap().is_none() {
+        file.write_all(&[0]).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let run = child.wait_with_output().unwrap();
+    assert_eq!(run.status.code(), Some(3));
+    assert!(
+        errors(&run).contains("counts.h5ad") && errors(&run).contains("changed while it was read"),
+        "{}",
+        errors(&run)
+    );
+    assert!(!output.exists());
+}
+
+#[test]
+fn of_two_runs_that_write_one_output_one_is_there_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let input = example(&place.path().join("in"));
+    let (alone, output) = (place.path().join("alone.h5ad"), place.path().join("out.h5ad"));
+    fine(&cluster(&input, &alone, &SMALL));
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_zensaibo"));
+        command.args(["cluster", input.to_str().unwrap(), "-o", output.to_str().unwrap(), "--quiet"]).args(SMALL);
+        command.spawn().unwrap()
+    };
+    let runs: Vec<_> = (0..4).map(|_| start()).collect();
+    runs.into_iter().for_each(|mut run| assert!(run.wait().unwrap().success()));
+    assert!(results(&output) == results(&alone));
+    assert_eq!(names(place.path()), ["alone.h5ad", "in", "out.h5ad"]);
 }

@@ -18,6 +18,7 @@ use super::budget::Budget;
 use super::checkpoints::Checkpoints;
 use super::columns::GeneColumns;
 use super::input::{self, About, Input, Judge};
+use super::kept::state_of;
 use super::quality::{Kept, Quality, filter, quality};
 use super::sections::within;
 use super::shared::{Blocks, Folder, Role, Sharing, cluster_steps};
@@ -212,14 +213,21 @@ impl Run<'_> {
         limits: &(dyn Fn(usize) -> Result<Budget<'b>> + Sync),
     ) -> Result<(Input<'static>, Budget<'b>)> {
         let Self { config, sharing, stages, .. } = self;
-        stages.run("read", |ctx| {
+        let before = state_of(input);
+        let outcome = stages.run("read", |ctx| {
             sharing.step("read");
             let (input, budget) = input::read(input, config, limits, sharing, ctx)?;
             let shape = shape_text(input.matrix.n_rows(), input.matrix.n_cols());
             let entries = grouped(input.matrix.n_entries() as u64);
             let note = format!("{shape}, {entries} counts above 0, {}", input.about.origin.format);
             Ok(((input, budget), note))
-        })
+        });
+        // What was read, or went wrong, is then of no file that ever was.
+        if before != state_of(input) && !matches!(outcome, Err(Error::Interrupted)) {
+            let found = "one that changed while it was read";
+            return Err(Error::format(input, "file", "the file as it was when it was opened", found));
+        }
+        outcome
     }
 
     fn finish(

@@ -142,7 +142,7 @@ impl Kept {
 const LOCK: &str = ".lock";
 
 /// What tells whether a file or folder changed: sizes and times of all that is in it. `None` where there is nothing.
-fn state_of(path: &Path) -> Option<String> {
+pub(super) fn state_of(path: &Path) -> Option<String> {
     let mut hash = Sha256::new();
     add_state(path, "", &mut hash)?;
     Some(hexadecimal(&hash.finalize()[..16]))
