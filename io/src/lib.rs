@@ -6,6 +6,7 @@
 //! - [`AnnDataFile`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
 //!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
 //!   as the matrix in memory.
+//! - [`MatrixFile`]: one matrix by its key, with the names of its cells and genes; [`ConcatRows`]: several taken as one.
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
@@ -38,12 +39,14 @@
 mod arrays;
 pub mod atlas;
 mod columns;
+mod concat;
 mod convert;
 mod counts;
 mod detect;
 mod h5;
 pub mod h5ad;
 mod inspect;
+mod matrix_file;
 mod parts;
 mod rows;
 mod scratch;
@@ -55,11 +58,13 @@ pub mod volume;
 
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
+pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, join_genes};
 pub use convert::convert;
 pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};
 pub use h5ad::{AnnDataFile, AnnDataWriter, WriteOptions};
 pub use inspect::{Inspection, Slot, inspect};
+pub use matrix_file::MatrixFile;
 pub use parts::{PartWriter, Parts, units_of_part};
 pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;

@@ -243,11 +243,12 @@ impl StoredMatrix {
 
     /// Non-zeros of some rows of a dense matrix.
     fn dense_rows(&self, rows: Range<usize>, scratch: &mut Scratch, buffers: &mut Buffers) -> Result<()> {
-        let mut dense = vec![0f32; rows.len() * self.n_cols];
+        let n_rows = rows.len();
+        let mut dense = vec![0f32; n_rows * self.n_cols];
         self.values.read_into(rows, &mut dense, buffers)?;
         scratch.begin();
         if self.n_cols == 0 {
-            scratch.indptr.resize(dense.len().max(1), 0);
+            scratch.indptr.resize(n_rows + 1, 0);
         }
         for row in dense.chunks_exact(self.n_cols.max(1)) {
             for (column, &value) in row.iter().enumerate() {
@@ -392,19 +393,38 @@ impl RowBlocks for FileRows {
             return matrix.read(block, scratch);
         }
         let rows = self.block_rows(block);
-        let lock = || self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut buffers = lock().pop().unwrap_or_default();
-        let outcome = match &self.held {
-            Held::Sparse { pointers, indices } => self.read_sparse(pointers, indices, &rows, scratch, &mut buffers),
-            _ => self.matrix.dense_rows(rows.clone(), scratch, &mut buffers),
-        };
-        lock().push(buffers);
-        outcome?;
+        self.read_rows(rows.clone(), scratch)?;
         Ok(scratch.as_block(rows.start, self.matrix.n_cols))
     }
 }
 
+/// Rows of a matrix in memory, as a block of their own.
+pub(crate) fn copy_rows(matrix: &Csr, rows: Range<usize>, scratch: &mut Scratch) {
+    let (from, to) = (matrix.indptr[rows.start], matrix.indptr[rows.end]);
+    let span = from as usize..to as usize;
+    scratch.begin();
+    scratch.indptr.extend(matrix.indptr[rows.start + 1..=rows.end].iter().map(|&end| end - from));
+    scratch.indices.extend_from_slice(&matrix.indices[span.clone()]);
+    scratch.values.extend_from_slice(&matrix.values[span]);
+}
+
 impl FileRows {
+    /// Reads rows of any range, which need not be those of a block, into `scratch`.
+    pub(crate) fn read_rows(&self, rows: Range<usize>, scratch: &mut Scratch) -> Result<()> {
+        if let Held::Memory(matrix) = &self.held {
+            copy_rows(matrix, rows, scratch);
+            return Ok(());
+        }
+        let lock = || self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut buffers = lock().pop().unwrap_or_default();
+        let outcome = match &self.held {
+            Held::Sparse { pointers, indices } => self.read_sparse(pointers, indices, &rows, scratch, &mut buffers),
+            _ => self.matrix.dense_rows(rows, scratch, &mut buffers),
+        };
+        lock().push(buffers);
+        outcome
+    }
+
     fn read_sparse(
         &self,
         pointers: &[u64],

@@ -79,7 +79,7 @@ def _in_file(matrix: Any) -> Any:
     if file is None or not isinstance(getattr(file, "filename", None), str) or not isinstance(getattr(place, "name", None), str):
         return None
     file.flush()
-    return _core.FileMatrix(file.filename, place.name.strip("/"))
+    return _core.FileMatrix([file.filename], place.name.strip("/"))
 
 
 def as_dense(matrix: Any, name: str, dtype: Any = np.float32) -> np.ndarray:
