@@ -8,8 +8,9 @@ use crate::concat::ConcatPart;
 use crate::counts::CountsMatrix;
 use crate::detect::{Format, detect};
 use crate::h5ad::AnnDataFile;
-use crate::rows::FileRows;
+use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::tenx::{TenxFile, TenxOptions};
+use crate::values::Dtype;
 
 /// A matrix of cells x genes in a file, found but not read: `X`, `layers/<name>` or `raw/X` of an h5ad, `X` of a 10x HDF5 file
 /// (all features).
@@ -50,15 +51,33 @@ impl MatrixFile {
         &self.path
     }
 
+    /// The matrix in the file.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(crate) fn stored(&self) -> Result<StoredMatrix> {
+        match &self.kind {
+            Kind::H5ad(file) => file.matrix(&self.key),
+            Kind::Tenx(file) => file.matrix(),
+        }
+    }
+
+    /// Its cells and genes, the type of its values, and how it is laid out.
+    ///
+    /// # Errors
+    /// As [`MatrixFile::rows`].
+    pub fn describe(&self) -> Result<((usize, usize), Dtype, MatrixLayout)> {
+        let stored = self.stored()?;
+        Ok(((stored.n_rows, stored.n_cols), stored.values.dtype, stored.layout))
+    }
+
     /// The matrix as a source of row blocks.
     ///
     /// # Errors
     /// [`Error::Key`] when there is no such matrix; [`Error::Format`] when it is damaged.
     pub fn rows(&self, ctx: &Ctx) -> Result<FileRows> {
-        match &self.kind {
-            Kind::H5ad(file) => file.rows(&self.key, ctx),
-            Kind::Tenx(file) => file.rows(ctx),
-        }
+        FileRows::new(self.stored()?, ctx)
     }
 
     /// Names of its genes: of `raw/var` for `raw/X`, else of `var`.

@@ -42,6 +42,7 @@ mod scale;
 mod shapes;
 mod shared;
 mod simulate;
+mod stack;
 mod stitch;
 mod structure;
 mod track;
@@ -81,6 +82,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         scale::register,
         simulate::register,
         recipe::register,
+        stack::register,
         stitch::register,
         structure::register,
         aggregate::register,

@@ -296,6 +296,29 @@ impl NumberArray {
         })
     }
 
+    /// Reads some rows in their own type on this thread.
+    pub(crate) fn read_some(&self, rows: Range<usize>, buffers: &mut Buffers) -> Result<Values> {
+        fn read<T: bytemuck::Pod>(array: &NumberArray, rows: Range<usize>, buffers: &mut Buffers) -> Result<Vec<T>> {
+            let mut out: Vec<T> = zeroed(rows.len() * array.row_len, &array.file, &array.key)?;
+            array.read_bytes(rows, bytemuck::cast_slice_mut(&mut out), &mut buffers.data, &mut buffers.spare)?;
+            Ok(out)
+        }
+        Ok(match self.dtype {
+            Dtype::I8 => Values::I8(read(self, rows, buffers)?),
+            Dtype::I16 => Values::I16(read(self, rows, buffers)?),
+            Dtype::I32 => Values::I32(read(self, rows, buffers)?),
+            Dtype::I64 => Values::I64(read(self, rows, buffers)?),
+            Dtype::U8 => Values::U8(read(self, rows, buffers)?),
+            Dtype::U16 => Values::U16(read(self, rows, buffers)?),
+            Dtype::U32 => Values::U32(read(self, rows, buffers)?),
+            Dtype::U64 => Values::U64(read(self, rows, buffers)?),
+            Dtype::F16 => Values::F16(read(self, rows, buffers)?),
+            Dtype::F32 => Values::F32(read(self, rows, buffers)?),
+            Dtype::F64 => Values::F64(read(self, rows, buffers)?),
+            Dtype::Bool => Values::Bool(read(self, rows, buffers)?),
+        })
+    }
+
     /// Reads the whole array in its own whole-number type, checking that all lie in `0..limit`.
     pub(crate) fn read_checked(&self, limit: usize, ctx: &Ctx) -> Result<Values> {
         if self.dtype == Dtype::I32 {

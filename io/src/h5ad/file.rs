@@ -112,7 +112,7 @@ impl AnnDataFile {
         whole.column(name).cloned().ok_or_else(|| Error::key(name, table, present))
     }
 
-    fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
+    pub(crate) fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
         // Before 0.7 the raw matrix lay at the root.
         let slot =
             if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };

@@ -11,8 +11,9 @@ use zarrs::filesystem::FilesystemStore;
 use zensaibo_core::data::{Dtype, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 
+use crate::values::dtype_named;
 use crate::volume::cache::Piece;
-use crate::volume::open::{check_axes, dtype_named};
+use crate::volume::open::check_axes;
 use crate::volume::pieced::{Pieced, Store};
 
 /// An array that was opened, not yet a volume.
