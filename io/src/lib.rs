@@ -1,9 +1,9 @@
-//! Readers and writers of zensaibo: h5ad, 10x HDF5 (versions 2 and 3), 10x folders, Matrix Market.
+//! Readers and writers of zensaibo: h5ad, AnnData in Zarr, 10x HDF5 (versions 2 and 3), 10x folders, Matrix Market.
 //!
 //! What a file is, is found by its content ([`detect`]). Doors, from the simplest:
 //!
 //! - [`read_counts`]: matrix and both tables of any of these, in memory; [`open_counts`] leaves the matrix in the file.
-//! - [`AnnDataFile`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
+//! - [`AnnDataFile`], [`AnnDataZarr`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
 //!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
 //!   as the matrix in memory.
 //! - [`MatrixFile`]: one matrix by its key, with the names of its cells and genes; [`ConcatRows`]: several taken as one.
@@ -36,6 +36,7 @@
 //! # }
 //! ```
 
+pub mod anndata_zarr;
 mod arrays;
 pub mod atlas;
 mod columns;
@@ -48,6 +49,7 @@ pub mod h5ad;
 mod inspect;
 mod lines;
 mod matrix_file;
+mod numbers;
 mod parts;
 mod rows;
 mod scratch;
@@ -57,6 +59,7 @@ mod value;
 mod values;
 pub mod volume;
 
+pub use anndata_zarr::AnnDataZarr;
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
 pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, join_genes};

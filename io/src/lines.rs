@@ -5,7 +5,7 @@ use std::ops::Range;
 use zensaibo_core::parallel::pieces;
 use zensaibo_core::{Ctx, Error, Result};
 
-use crate::h5::Buffers;
+use crate::numbers::Buffers;
 use crate::rows::{MatrixLayout, StoredMatrix};
 use crate::value::SparseArray;
 use crate::values::Values;

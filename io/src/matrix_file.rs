@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use zensaibo_core::{Ctx, Error, Result};
 
+use crate::anndata_zarr::AnnDataZarr;
 use crate::concat::ConcatPart;
 use crate::counts::CountsMatrix;
 use crate::detect::{Format, detect};
@@ -12,8 +13,8 @@ use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::tenx::{TenxFile, TenxOptions};
 use crate::values::Dtype;
 
-/// A matrix of cells x genes in a file, found but not read: `X`, `layers/<name>` or `raw/X` of an h5ad, `X` of a 10x HDF5 file
-/// (all features).
+/// A matrix of cells x genes in a file, found but not read: `X`, `layers/<name>` or `raw/X` of an h5ad or of AnnData in Zarr, `X` of
+/// a 10x HDF5 file (all features).
 pub struct MatrixFile {
     path: PathBuf,
     key: String,
@@ -22,6 +23,7 @@ pub struct MatrixFile {
 
 enum Kind {
     H5ad(AnnDataFile),
+    Zarr(AnnDataZarr),
     Tenx(Box<TenxFile>),
 }
 
@@ -34,12 +36,13 @@ impl MatrixFile {
         let path = path.as_ref();
         let kind = match detect(path)? {
             Format::H5ad => Kind::H5ad(AnnDataFile::open(path)?),
+            Format::AnnDataZarr => Kind::Zarr(AnnDataZarr::open(path)?),
             Format::TenxV2 | Format::TenxV3 if key == "X" => {
                 let all = TenxOptions { gex_only: false, ..Default::default() };
                 Kind::Tenx(Box::new(TenxFile::open(path, &all)?))
             }
             other => {
-                let expected = "an h5ad, or X of a 10x HDF5 file";
+                let expected = "an h5ad, AnnData in Zarr, or X of a 10x HDF5 file";
                 return Err(Error::format(path, key, expected, other.name()));
             }
         };
@@ -59,6 +62,7 @@ impl MatrixFile {
     pub(crate) fn stored(&self) -> Result<StoredMatrix> {
         match &self.kind {
             Kind::H5ad(file) => file.matrix(&self.key),
+            Kind::Zarr(file) => file.matrix(&self.key),
             Kind::Tenx(file) => file.matrix(),
         }
     }
@@ -88,6 +92,7 @@ impl MatrixFile {
         let table = if self.key == "raw/X" { "raw/var" } else { "var" };
         match &self.kind {
             Kind::H5ad(file) => file.index(table, ctx),
+            Kind::Zarr(file) => file.index(table, ctx),
             Kind::Tenx(file) => Ok(file.var.index.clone()),
         }
     }
@@ -99,6 +104,7 @@ impl MatrixFile {
     pub fn cells(&self, ctx: &Ctx) -> Result<Vec<String>> {
         match &self.kind {
             Kind::H5ad(file) => file.index("obs", ctx),
+            Kind::Zarr(file) => file.index("obs", ctx),
             Kind::Tenx(file) => Ok(file.obs.index.clone()),
         }
     }

@@ -123,7 +123,7 @@ fn state_of(path: &Path) -> Result<State> {
 
 #[pymethods]
 impl PyFileMatrix {
-    /// Opens the matrix `key` of an h5ad, or that of a 10x HDF5 file; of several files the rows one after the other.
+    /// Opens the matrix `key` of an h5ad or of AnnData in Zarr, or that of a 10x HDF5 file; of several files the rows one after the other.
     #[new]
     #[pyo3(signature = (paths, key="X", join="inner"))]
     fn new(py: Python<'_>, paths: Vec<PathBuf>, key: &str, join: &str) -> PyResult<Self> {

@@ -22,7 +22,7 @@ use crate::recipe::{ClusterConfig, Extras, Resources, cluster};
     zensaibo config cluster > my.toml; zensaibo cluster counts.h5ad -o out.h5ad --config my.toml\n  \
     zensaibo cluster atlas.h5ad -o out.h5ad --memory 4GiB --checkpoints out.stages/")]
 pub(super) struct Args {
-    /// Raw counts: h5ad, 10x HDF5, a 10x folder, or Matrix Market.
+    /// Raw counts: h5ad, AnnData in Zarr, 10x HDF5, a 10x folder, or Matrix Market.
     input: PathBuf,
     /// The h5ad to write. An existing file is replaced once the new one is complete.
     #[arg(short, long, value_name = "OUT.h5ad")]

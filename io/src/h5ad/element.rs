@@ -9,9 +9,10 @@ use hdf5_metno_sys::h5t::{
 use zensaibo_core::{Ctx, Result};
 
 use crate::h5::{
-    Attr, Field, H5File, NumberArray, TypeKind, kind_of, locked, parse_fixed, read_attr, read_string_scalar,
-    read_strings, read_variable_field, reference_target, values_from_bytes,
+    Attr, Field, H5File, TypeKind, kind_of, locked, parse_fixed, read_attr, read_string_scalar, read_strings,
+    read_variable_field, reference_target, values_from_bytes,
 };
+use crate::numbers::NumberArray;
 use crate::rows::StoredMatrix;
 use crate::table::{Column, Table};
 use crate::value::{SparseArray, Value};

@@ -26,7 +26,8 @@ class FileMatrix:
     components, Pearson residuals, doublets, markers, sums of groups and pseudobulks read it block by block; other functions read it
     into memory first. What is done to the values (`normalize_total`, `log1p`, `select`)
     is done as they are read: a new object comes back, the file is never changed. Memory: a few blocks of 8 MB per thread, 8 bytes
-    per cell; a matrix stored by columns is held, 8 bytes per value.
+    per cell; a matrix stored by columns is held, 8 bytes per value. Of a Zarr store the chunks decoded last are kept, 16 MB for each
+    array or one chunk; `adata.X` may be such a matrix as well, as ``anndata.io.sparse_dataset`` opens it.
 
     Of several files the cells stand one after the other, genes are joined by name: results have the same bits as of
     ``anndata.concat`` of sparse matrices in memory. Where genes are left out, the files that have them are read once on opening.
@@ -34,7 +35,7 @@ class FileMatrix:
     Parameters
     ----------
     path
-        An h5ad, or a 10x HDF5 file (all features), or a list of them.
+        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a list of them.
     key
         The matrix: ``"X"``, ``"layers/<name>"``, ``"raw/X"``; the same in every file.
     join
@@ -181,7 +182,7 @@ def open_matrix(
     Parameters
     ----------
     path
-        An h5ad, or a 10x HDF5 file (all features), or a list of them: cells one after the other.
+        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a list of them: cells one after the other.
     key
         ``"X"``, ``"layers/<name>"`` or ``"raw/X"``; the same in every file.
     join

@@ -15,6 +15,7 @@ import numpy as np
 from .. import _core
 from .._progress import Progress, reporting
 from ..errors import DuplicateNamesError, EmptyDataError, FileError, FormatError, MissingKeyError, ParameterError, ZensaiboError
+from ._beside import need
 from ._inspect import detect
 from ._matrix import paths_of
 from ._read import _path
@@ -63,10 +64,18 @@ class _File:
 
 @contextlib.contextmanager
 def _opened(path: str) -> Iterator[Any]:
-    """The root of an h5ad, as anndata's reader takes it."""
+    """The root of an h5ad or of a Zarr folder, as anndata's reader takes it."""
     kind = detect(path)
+    if kind == "zarr" and os.path.isdir(path):
+        zarr = need("zarr", "zarr")
+        settings = {"use_consolidated": False} if int(zarr.__version__.split(".")[0]) > 2 else {}
+        root = zarr.open_group(path, mode="r", **settings)
+        if not {"obs", "var"} <= set(root):
+            raise FormatError(f"{path}: expected AnnData in Zarr, found a store without obs and var")
+        yield root
+        return
     if kind != "h5ad":
-        raise FormatError(f"{path}: expected an h5ad (zensaibo.io.convert makes one), found {kind}")
+        raise FormatError(f"{path}: expected an h5ad or AnnData in a Zarr folder (zensaibo.io.convert makes one), found {kind}")
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
@@ -175,7 +184,7 @@ def concat_on_disk(
     Parameters
     ----------
     paths
-        The files: h5ad.
+        The files: h5ad, or AnnData in Zarr folders.
     out
         The h5ad to write. It appears whole or not at all; it may be one of the files.
     join
@@ -200,7 +209,7 @@ def concat_on_disk(
     Raises
     ------
     FileError, FormatError
-        A file cannot be opened, is no h5ad, or is damaged; the output cannot be written.
+        A file cannot be opened, is of another kind, or is damaged; the output cannot be written.
     EmptyDataError
         No gene that all files have.
     DuplicateNamesError
@@ -306,7 +315,7 @@ def subset_on_disk(
     Parameters
     ----------
     path
-        The file: an h5ad.
+        The file: an h5ad, or AnnData in a Zarr folder.
     out
         The h5ad to write. It appears whole or not at all; it may be `path`.
     obs, var
@@ -322,7 +331,7 @@ def subset_on_disk(
     Raises
     ------
     FileError, FormatError
-        The file cannot be opened, is no h5ad, or is damaged; the output cannot be written.
+        The file cannot be opened, is of another kind, or is damaged; the output cannot be written.
     ParameterError
         A mask of another length, a slice that goes backwards, a name that is given twice.
     MissingKeyError

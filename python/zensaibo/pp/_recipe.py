@@ -41,7 +41,7 @@ def recipe(
     Parameters
     ----------
     data
-        Raw counts: a path (h5ad, 10x HDF5, 10x folder, Matrix Market), or an AnnData with counts in ``X`` (or
+        Raw counts: a path (h5ad, AnnData in Zarr, 10x HDF5, 10x folder, Matrix Market), or an AnnData with counts in ``X`` (or
         in the layer that ``config["input"]["layer"]`` names). An AnnData is not changed.
     out
         h5ad to write; by default none is kept. Written beside and renamed at the end.

@@ -26,7 +26,7 @@ pub(super) struct Level {
 }
 
 /// Keeps a panic of the library (on damaged metadata) an error.
-fn calm<R>(path: &Path, key: &str, job: impl FnOnce() -> std::result::Result<R, String>) -> Result<R> {
+pub(crate) fn calm<R>(path: &Path, key: &str, job: impl FnOnce() -> std::result::Result<R, String>) -> Result<R> {
     let outcome = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err("data that cannot be decoded".into()));
     outcome.map_err(|found| Error::format(path, key, "a Zarr array that can be read", found))
 }
