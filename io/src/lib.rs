@@ -62,7 +62,7 @@ pub mod volume;
 pub use anndata_zarr::AnnDataZarr;
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
-pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, join_genes};
+pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, concat_tables, join_genes, same_columns};
 pub use convert::convert;
 pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};

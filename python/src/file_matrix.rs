@@ -175,16 +175,18 @@ impl PyFileMatrix {
         states: Vec<State>,
         steps: &[u8],
     ) -> PyResult<Self> {
-        let made = Self::new(py, paths, key, join)?;
-        for ((file, found), state) in made.files.iter().zip(&made.states).zip(&states) {
-            if found != state {
+        // Before anything is read: what has changed may be damaged to those who expect the file as it was.
+        for (path, state) in paths.iter().zip(&states) {
+            let found = state_of(path).map_err(|error| to_python(py, error))?;
+            if found != *state {
                 let text = |(bytes, changed): &State| {
                     format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000)
                 };
                 let expected = format!("the file as it was when it was first opened ({})", text(state));
-                return Err(to_python(py, Error::format(file.path(), key, expected, text(found))));
+                return Err(to_python(py, Error::format(path, key, expected, text(&found))));
             }
         }
+        let made = Self::new(py, paths, key, join)?;
         let steps = postcard::from_bytes(steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let chain = Chain { rows: made.chain.rows.clone(), steps };

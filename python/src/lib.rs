@@ -35,6 +35,7 @@ mod protein;
 mod pseudobulk;
 mod raster;
 mod recipe;
+mod recipe_files;
 mod register;
 mod regress;
 mod run;
@@ -82,6 +83,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         scale::register,
         simulate::register,
         recipe::register,
+        recipe_files::register,
         stack::register,
         stitch::register,
         structure::register,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 import warnings
 from pathlib import Path
 
@@ -101,6 +103,20 @@ def test_layers_one_file_and_masks(parts: list[ad.AnnData], paths: list[Path]) -
     assert (again.to_memory() != held.X[cells][:, genes][:, ::2]).nnz == 0
 
 
+def test_a_list_goes_to_other_processes(paths: list[Path], tmp_path: Path) -> None:
+    copies = [tmp_path / path.name for path in paths[:2]]
+    for path, copy in zip(paths, copies, strict=False):
+        shutil.copy(path, copy)
+    sent = zs.io.open_matrix(copies, join="outer").log1p()
+    there = pickle.loads(pickle.dumps(sent))
+    assert there.shape == sent.shape and there.var_names.tolist() == sent.var_names.tolist() and repr(there) == repr(sent)
+    same(zs.arrays.pca(there, 3), zs.arrays.pca(sent, 3))
+    packed = pickle.dumps(sent)
+    shutil.copy(paths[2], copies[1])
+    with pytest.raises(errors.FormatError, match="sample1.h5ad.*as it was when it was first opened"):
+        pickle.loads(packed)
+
+
 def test_faults_name_the_file(parts: list[ad.AnnData], paths: list[Path], tmp_path: Path) -> None:
     with pytest.raises(errors.FileError, match="nowhere.h5ad"):
         zs.io.open_matrix([paths[0], tmp_path / "nowhere.h5ad"])
@@ -136,3 +152,77 @@ def test_a_file_cut_short_while_it_is_read(parts: list[ad.AnnData], tmp_path: Pa
         file.truncate(20_000)
     with pytest.raises(errors.FormatError, match=r"b\.h5ad: X/.*end of the file"):
         zs.arrays.qc_metrics(found)
+
+
+SMALL = {"umap": {"maxiter": 10}, "pca": {"n_comps": 12}, "filter": {"min_genes": 20}}
+
+
+def test_the_recipe_on_several_files(parts: list[ad.AnnData], tmp_path: Path) -> None:
+    kept = []
+    for part in parts:
+        part = part.copy()
+        del part.layers["counts"]
+        part.var = part.var[[]].assign(gene_ids=[f"id-{name}" for name in part.var_names])
+        kept.append(part)
+    paths = [tmp_path / f"sample{at}.h5ad" for at in range(3)]
+    for path, part in zip(paths, kept, strict=True):
+        part.write_h5ad(path)
+    for join in ("inner", "outer"):
+        held = concat(kept, join)
+        held.obs_names_make_unique()
+        held.write_h5ad(tmp_path / "held.h5ad")
+        wanted = zs.pp.recipe(tmp_path / "held.h5ad", config=SMALL, progress=False)
+        for options in ({}, {"memory": "1GiB", "threads": 2}):
+            found = zs.pp.recipe(paths, tmp_path / "out.h5ad", SMALL, join=join, progress=False, **options)
+            for key in ("X_pca", "X_umap"):
+                np.testing.assert_array_equal(found.obsm[key], wanted.obsm[key])
+            assert (found.X != wanted.X).nnz == 0 and (found.layers["counts"] != wanted.layers["counts"]).nnz == 0
+            assert found.obs["leiden"].tolist() == wanted.obs["leiden"].tolist()
+        assert set(found.obs["batch"].cat.categories) == {"sample0", "sample1", "sample2"}
+        assert found.obs["batch"].cat.codes.tolist() == wanted.obs["batch"].astype(int).tolist()
+        assert found.obs["cell_type"].tolist() == wanted.obs["cell_type"].tolist()
+        assert ("gene_ids" in found.var) == (join == "inner")
+        origin = found.uns["zensaibo"]["recipe"]["input"]
+        assert "sample2.h5ad" in origin["name"] and "3 files (h5ad)" in origin["format"] and len(origin["sha256"]) == 64
+    # Names that repeat over the files carry the name of their file.
+    twin = tmp_path / "twin.h5ad"
+    kept[1].write_h5ad(twin)
+    found = zs.pp.recipe([paths[1], twin], config=SMALL, progress=False)
+    assert found.obs_names.is_unique and {name.rpartition("-")[2] for name in found.obs_names} == {"sample1", "twin"}
+
+
+def test_several_files_on_the_command_line(parts: list[ad.AnnData], paths: list[Path], tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    def command(*arguments: object) -> subprocess.CompletedProcess:
+        line = [sys.executable, "-m", "zensaibo", "cluster", *map(str, arguments), "--set", "umap.maxiter=10", "--quiet"]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    out = tmp_path / "out.h5ad"
+    done = command(*paths, "-o", out, "--set", "pca.n_comps=12", "--set", "filter.min_genes=20")
+    assert done.returncode == 0, done.stderr
+    found, wanted = ad.read_h5ad(out), zs.pp.recipe(paths, config=SMALL, progress=False)
+    np.testing.assert_array_equal(found.obsm["X_pca"], wanted.obsm["X_pca"])
+    for arguments, code, message in [
+        ((*paths, "--checkpoints", tmp_path / "kept"), 2, "--checkpoints"),
+        ((paths[0], "--join", "outer"), 2, "--join"),
+        ((*paths, "--join", "left"), 2, "inner or outer"),
+        ((paths[0], tmp_path / "nowhere.h5ad"), 3, "nowhere.h5ad"),
+    ]:
+        done = command(*arguments, "-o", tmp_path / "other.h5ad")
+        assert done.returncode == code and message in done.stderr, done.stderr
+    assert command(*paths, "-o", paths[1]).returncode == 2
+    with pytest.raises(errors.ParameterError, match="join"):
+        zs.pp.recipe(paths[0], join="outer")
+    with pytest.raises(errors.ParameterError, match="checkpoints"):
+        zs.pp.recipe(paths, checkpoints=tmp_path / "kept")
+
+
+def test_columns_do_not_fit_into_a_limit_of_memory(parts: list[ad.AnnData], tmp_path: Path) -> None:
+    turned = parts[0].copy()
+    turned.X = sparse.csc_matrix(turned.X)
+    for name, part in (("rows", parts[0]), ("columns", turned)):
+        part.write_h5ad(tmp_path / f"{name}.h5ad")
+    with pytest.raises(errors.FormatError, match=r"columns\.h5ad: counts.*stored by columns"):
+        zs.pp.recipe([tmp_path / "rows.h5ad", tmp_path / "columns.h5ad"], memory="2GiB")

@@ -160,6 +160,17 @@ def recipe_file(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[str, str]: ...
+def recipe_files(
+    inputs: list[str],
+    join: str,
+    output: str,
+    toml: str,
+    report: str | None = None,
+    memory: int | None = None,
+    scratch: str | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[str, str]: ...
 def recipe_counts(
     matrix: Any,
     obs: tuple[list[str], list[tuple[str, str, Any]]],

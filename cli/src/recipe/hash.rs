@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use zensaibo_core::{Error, Result};
@@ -29,6 +29,21 @@ pub(super) fn digest(path: &Path, check: &dyn Fn() -> Result<()>) -> Result<(u64
         let (size, hash) = file_digest(&path.join(&name), check)?;
         bytes += size;
         listing.update(format!("{hash}  {name}\n"));
+    }
+    Ok((bytes, hexadecimal(&listing.finalize())))
+}
+
+/// Bytes of several inputs, and the hash of a list of their hashes and paths as `sha256sum` prints it.
+///
+/// # Errors
+/// As [`digest`].
+pub(super) fn digest_of_all(paths: &[PathBuf], check: &dyn Fn() -> Result<()>) -> Result<(u64, String)> {
+    let mut listing = Sha256::new();
+    let mut bytes = 0;
+    for path in paths {
+        let (size, hash) = digest(path, check)?;
+        bytes += size;
+        listing.update(format!("{hash}  {}\n", path.display()));
     }
     Ok((bytes, hexadecimal(&listing.finalize())))
 }

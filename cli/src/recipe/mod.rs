@@ -19,6 +19,7 @@ mod output;
 mod quality;
 mod report_data;
 mod sections;
+mod several;
 mod slots;
 mod stages;
 mod summary;
@@ -38,6 +39,7 @@ pub use imaging::{
 pub use input::{About, Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
+pub use several::open_several;
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

@@ -5,6 +5,8 @@
 
 mod genes;
 mod rows;
+mod tables;
 
 pub use genes::{Join, JoinedGenes, join_genes};
 pub use rows::{ConcatPart, ConcatRows};
+pub use tables::{concat_tables, same_columns};
