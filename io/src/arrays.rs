@@ -4,7 +4,8 @@ use std::path::Path;
 
 use zensaibo_core::{Ctx, Result};
 
-use crate::h5::{H5File, NumberArray};
+use crate::h5::H5File;
+use crate::numbers::NumberArray;
 use crate::value::SparseArray;
 use crate::values::Values;
 

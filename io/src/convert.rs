@@ -25,7 +25,13 @@ pub fn convert(
     ctx: &Ctx,
 ) -> Result<()> {
     let input = input.as_ref();
-    if detect(input)? != Format::H5ad {
+    let format = detect(input)?;
+    if format == Format::AnnDataZarr {
+        // X and the tables alone would lose the other slots without a word.
+        let expected = "h5ad, 10x or Matrix Market (zensaibo.io.convert in Python carries every slot of a Zarr store)";
+        return Err(zensaibo_core::Error::format(input, "/", expected, format.name()));
+    }
+    if format != Format::H5ad {
         let counts = read_counts(input, tenx, ctx)?;
         let mut writer = AnnDataWriter::create(output, options)?;
         writer.rows("X", &counts.matrix, ctx)?;

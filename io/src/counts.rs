@@ -7,6 +7,7 @@ use zensaibo_core::matrix::RowBlocks;
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, Error, Result};
 
+use crate::anndata_zarr::AnnDataZarr;
 use crate::detect::{Format, detect};
 use crate::h5ad::AnnDataFile;
 use crate::rows::FileRows;
@@ -77,7 +78,7 @@ pub enum CountsMatrix {
     Memory(Csr),
 }
 
-/// Opens the counts of an h5ad (`X`, or `layer`), a 10x file or folder or a Matrix Market file. The matrix of an HDF5 file is
+/// Opens the counts of an h5ad or of AnnData in Zarr (`X`, or `layer`), a 10x file or folder or a Matrix Market file. The matrix of an HDF5 file is
 /// not read (8 bytes per row; one stored by columns is read, 8 bytes per value); text is.
 ///
 /// # Errors
@@ -91,19 +92,21 @@ pub fn open_counts(
     options.validate()?;
     let path = path.as_ref();
     let format = detect(path)?;
-    if let (Some(layer), false) = (layer, format == Format::H5ad) {
+    if let (Some(layer), false) = (layer, matches!(format, Format::H5ad | Format::AnnDataZarr)) {
         let expected = format!("unset for a file without layers ({})", format.name());
         return Err(Error::parameter("layer", expected, layer));
     }
     match format {
-        Format::H5ad => {
+        Format::H5ad | Format::AnnDataZarr => {
             let slot = layer.map_or("X".to_string(), |layer| format!("layers/{layer}"));
-            let file = AnnDataFile::open(path)?;
-            let (rows, obs, var) = (file.rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?);
-            if (obs.len(), var.len()) != (rows.n_rows(), rows.n_cols()) {
-                let expected = format!("{} x {} entries, as obs and var say", obs.len(), var.len());
-                return Err(Error::format(path, slot, expected, format!("{} x {}", rows.n_rows(), rows.n_cols())));
-            }
+            let (rows, obs, var) = if format == Format::H5ad {
+                let file = AnnDataFile::open(path)?;
+                (file.rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?)
+            } else {
+                let file = AnnDataZarr::open(path)?;
+                (file.rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?)
+            };
+            check_tables(path, &slot, (rows.n_rows(), rows.n_cols()), &obs, &var)?;
             let all = vec![true; rows.n_cols()];
             Ok(OpenCounts { matrix: CountsMatrix::File(Box::new(rows), all), obs, var, format })
         }
@@ -121,7 +124,7 @@ pub fn open_counts(
     }
 }
 
-/// Reads `X`, `obs` and `var` of an h5ad, or a 10x file or folder, or a Matrix Market file, by content.
+/// Reads `X`, `obs` and `var` of an h5ad or of AnnData in Zarr, or a 10x file or folder, or a Matrix Market file, by content.
 ///
 /// Values become f32. Memory: 8 bytes per stored value. The result does not depend on the number of threads.
 /// `options` matter for 10x data only.
@@ -134,13 +137,15 @@ pub fn read_counts(path: impl AsRef<Path>, options: &TenxOptions, ctx: &Ctx) -> 
     let path = path.as_ref();
     let format = detect(path)?;
     match format {
-        Format::H5ad => {
-            let file = AnnDataFile::open(path)?;
-            let (matrix, obs, var) = (file.csr("X", ctx)?, file.obs(ctx)?, file.var(ctx)?);
-            if (obs.len(), var.len()) != (matrix.n_rows, matrix.n_cols) {
-                let expected = format!("{} x {} entries, as obs and var say", obs.len(), var.len());
-                return Err(Error::format(path, "X", expected, format!("{} x {}", matrix.n_rows, matrix.n_cols)));
-            }
+        Format::H5ad | Format::AnnDataZarr => {
+            let (matrix, obs, var) = if format == Format::H5ad {
+                let file = AnnDataFile::open(path)?;
+                (file.csr("X", ctx)?, file.obs(ctx)?, file.var(ctx)?)
+            } else {
+                let file = AnnDataZarr::open(path)?;
+                (file.matrix("X")?.read(ctx)?, file.obs(ctx)?, file.var(ctx)?)
+            };
+            check_tables(path, "X", (matrix.n_rows, matrix.n_cols), &obs, &var)?;
             Ok(Counts { matrix, obs, var, format })
         }
         Format::TenxV2 | Format::TenxV3 => TenxFile::open(path, options)?.read(ctx),
@@ -151,4 +156,13 @@ pub fn read_counts(path: impl AsRef<Path>, options: &TenxOptions, ctx: &Ctx) -> 
             Ok(Counts { obs: name(matrix.n_rows), var: name(matrix.n_cols), matrix, format })
         }
     }
+}
+
+/// Refuses a matrix of another shape than its tables.
+fn check_tables(path: &Path, key: &str, shape: (usize, usize), obs: &Table, var: &Table) -> Result<()> {
+    if (obs.len(), var.len()) == shape {
+        return Ok(());
+    }
+    let expected = format!("{} x {} entries, as obs and var say", obs.len(), var.len());
+    Err(Error::format(path, key, expected, format!("{} x {}", shape.0, shape.1)))
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use zensaibo_core::{Error, Result};
 
+use crate::anndata_zarr::is_anndata;
 use crate::h5::{H5File, is_hdf5, listed};
 use crate::tenx::{decompressed, folder_files};
 
@@ -15,6 +16,9 @@ use crate::tenx::{decompressed, folder_files};
 pub enum Format {
     /// AnnData in HDF5.
     H5ad,
+    /// AnnData in a Zarr store.
+    #[serde(rename = "zarr")]
+    AnnDataZarr,
     /// 10x HDF5 of Cell Ranger 2 and before: a group per genome.
     TenxV2,
     /// 10x HDF5 of Cell Ranger 3 and later, and Visium probe files.
@@ -32,6 +36,7 @@ impl Format {
     pub fn name(self) -> &'static str {
         match self {
             Self::H5ad => "h5ad",
+            Self::AnnDataZarr => "AnnData in Zarr",
             Self::TenxV2 => "10x HDF5 (version 2)",
             Self::TenxV3 => "10x HDF5 (version 3)",
             Self::TenxFolderV2 => "10x folder (version 2)",
@@ -50,6 +55,9 @@ pub fn detect(path: impl AsRef<Path>) -> Result<Format> {
     let io = |error| Error::io(path, "read", error);
     let meta = fs::metadata(path).map_err(io)?;
     if meta.is_dir() {
+        if is_anndata(path) {
+            return Ok(Format::AnnDataZarr);
+        }
         let files = folder_files(path, "")?;
         return Ok(if files.legacy { Format::TenxFolderV2 } else { Format::TenxFolderV3 });
     }
@@ -69,7 +77,7 @@ pub fn detect(path: impl AsRef<Path>) -> Result<Format> {
         [b'P', b'K', ..] => "a zip archive".into(),
         _ => "none of their signatures".into(),
     };
-    Err(Error::format(path, "file", "h5ad, 10x HDF5, a 10x folder or Matrix Market", found))
+    Err(Error::format(path, "file", "h5ad, AnnData in a Zarr folder, 10x HDF5, a 10x folder or Matrix Market", found))
 }
 
 pub(crate) fn detect_hdf5(file: &H5File) -> Result<Format> {

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 
 use zensaibo_core::{Error, Result};
 
+use crate::anndata_zarr::AnnDataZarr;
 use crate::detect::{Format, detect};
-use crate::h5::{Attr, H5File, NumberArray, TypeKind, kind_of, read_attr};
-use crate::rows::StoredMatrix;
+use crate::h5::{Attr, H5File, TypeKind, kind_of, read_attr};
+use crate::numbers::NumberArray;
+use crate::rows::{MatrixLayout, StoredMatrix};
 use crate::tenx::{TenxFile, TenxOptions, folder_files, market_size};
 
 /// One element of a file.
@@ -101,6 +103,26 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
                 }
             }
         }
+        Format::AnnDataZarr => {
+            let file = AnnDataZarr::open(path)?;
+            report.bytes = folder_bytes(path)?;
+            let ctx = zensaibo_core::Ctx::quiet();
+            (report.n_cells, report.n_genes) = (file.index("obs", &ctx)?.len(), file.index("var", &ctx)?.len());
+            for key in file.matrices()? {
+                let stored = file.matrix(&key)?;
+                let kind = match stored.layout {
+                    MatrixLayout::Csr => "csr_matrix",
+                    MatrixLayout::Csc => "csc_matrix",
+                    MatrixLayout::Dense => "array",
+                };
+                let mut slot = matrix_slot(&key, &stored, kind);
+                slot.bytes = folder_bytes(&path.join(&key))?;
+                if key == "X" {
+                    report.entries = stored.values.len() as u64;
+                }
+                report.slots.push(slot);
+            }
+        }
         Format::TenxFolderV2 | Format::TenxFolderV3 => {
             let files = folder_files(path, "")?;
             let (rows, columns, entries) = market_size(&files.matrix)?;
@@ -144,6 +166,16 @@ fn matrix_slot(key: &str, stored: &StoredMatrix, kind: &str) -> Slot {
         compression: stored.values.filter_names(),
         bytes: 0,
     }
+}
+
+/// Bytes of all files under a folder.
+fn folder_bytes(path: &Path) -> Result<u64> {
+    let read = |error| Error::io(path, "read", error);
+    fs::read_dir(path).map_err(read)?.try_fold(0, |all, entry| {
+        let entry = entry.map_err(read)?;
+        let meta = entry.metadata().map_err(read)?;
+        Ok(all + if meta.is_dir() { folder_bytes(&entry.path())? } else { meta.len() })
+    })
 }
 
 /// Bytes of all data sets at and under `key`.

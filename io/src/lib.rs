@@ -1,11 +1,12 @@
-//! Readers and writers of zensaibo: h5ad, 10x HDF5 (versions 2 and 3), 10x folders, Matrix Market.
+//! Readers and writers of zensaibo: h5ad, AnnData in Zarr, 10x HDF5 (versions 2 and 3), 10x folders, Matrix Market.
 //!
 //! What a file is, is found by its content ([`detect`]). Doors, from the simplest:
 //!
 //! - [`read_counts`]: matrix and both tables of any of these, in memory; [`open_counts`] leaves the matrix in the file.
-//! - [`AnnDataFile`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
+//! - [`AnnDataFile`], [`AnnDataZarr`], [`TenxFile`]: opened, then read piece by piece; `rows` gives a
 //!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
 //!   as the matrix in memory.
+//! - [`MatrixFile`]: one matrix by its key, with the names of its cells and genes; [`ConcatRows`]: several taken as one.
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
@@ -35,15 +36,20 @@
 //! # }
 //! ```
 
+pub mod anndata_zarr;
 mod arrays;
 pub mod atlas;
 mod columns;
+mod concat;
 mod convert;
 mod counts;
 mod detect;
 mod h5;
 pub mod h5ad;
 mod inspect;
+mod lines;
+mod matrix_file;
+mod numbers;
 mod parts;
 mod rows;
 mod scratch;
@@ -53,18 +59,21 @@ mod value;
 mod values;
 pub mod volume;
 
+pub use anndata_zarr::AnnDataZarr;
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
+pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, concat_tables, join_genes, same_columns};
 pub use convert::convert;
 pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};
-pub use h5ad::{AnnDataFile, AnnDataWriter, WriteOptions};
+pub use h5ad::{AnnDataFile, AnnDataWriter, Stack, StackLayout, StackPart, WriteOptions};
 pub use inspect::{Inspection, Slot, inspect};
+pub use matrix_file::MatrixFile;
 pub use parts::{PartWriter, Parts, units_of_part};
 pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};
 pub use tenx::{TenxFile, TenxOptions, VarNames, read_folder, read_market};
 pub use value::{RecordField, SparseArray, Value};
-pub use values::{Dtype, Values};
+pub use values::{Dtype, Values, dtype_named};
 pub use volume::{OpenOptions, open_volume, open_volume_with};

@@ -1,6 +1,7 @@
 //! Matrices in HDF5 files as sources of row blocks, and whole into memory.
 
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,8 @@ use zensaibo_core::matrix::{RowBlock, RowBlocks, Scratch, rows_per_block};
 use zensaibo_core::parallel::{ordered_reduce, pieces};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::h5::{Attr, Buffers, H5File, NumberArray, read_attr, zeroed};
+use crate::h5::{Attr, H5File, read_attr};
+use crate::numbers::{Buffers, NumberArray, zeroed};
 use crate::value::SparseArray;
 use crate::values::Dtype;
 
@@ -69,21 +71,25 @@ impl StoredMatrix {
     /// Opens the matrix at `key` and checks that its parts belong together.
     pub(crate) fn open(file: &H5File, key: &str) -> Result<Self> {
         if !file.is_group(key) {
-            let values = NumberArray::open(file, key)?;
-            let &[n_rows, n_cols] = values.shape.as_slice() else {
-                return Err(file.fault(key, "a matrix", format!("an array of {} dimensions", values.shape.len())));
-            };
-            check_width(file, key, n_cols)?;
-            return Ok(Self { layout: MatrixLayout::Dense, n_rows, n_cols, values, sparse: None });
+            return Self::dense(NumberArray::open(file, key)?);
         }
         let (layout, n_rows, n_cols) = sparse_shape(file, key)?;
         let part = |name: &str| NumberArray::open(file, &format!("{key}/{name}"));
-        Self::from_parts(file, key, layout, (n_rows, n_cols), (part("data")?, part("indices")?, part("indptr")?))
+        Self::from_parts(&file.path, key, layout, (n_rows, n_cols), (part("data")?, part("indices")?, part("indptr")?))
+    }
+
+    /// From an array that holds every entry.
+    pub(crate) fn dense(values: NumberArray) -> Result<Self> {
+        let &[n_rows, n_cols] = values.shape.as_slice() else {
+            return Err(values.refused("a matrix", format!("an array of {} dimensions", values.shape.len())));
+        };
+        check_width(&values.path, &values.key, n_cols)?;
+        Ok(Self { layout: MatrixLayout::Dense, n_rows, n_cols, values, sparse: None })
     }
 
     /// From the three arrays of a sparse matrix.
     pub(crate) fn from_parts(
-        file: &H5File,
+        path: &Path,
         key: &str,
         layout: MatrixLayout,
         (n_rows, n_cols): (usize, usize),
@@ -91,31 +97,31 @@ impl StoredMatrix {
     ) -> Result<Self> {
         for array in [&values, &indices, &indptr] {
             if array.shape.len() != 1 {
-                return Err(file.fault(&array.key, "one dimension", array.shape.len()));
+                return Err(array.refused("one dimension", array.shape.len()));
             }
         }
         for array in [&indices, &indptr] {
             if !array.dtype.is_integer() || array.dtype == Dtype::Bool {
-                return Err(file.fault(&array.key, "whole numbers", array.dtype.name()));
+                return Err(array.refused("whole numbers", array.dtype.name()));
             }
         }
         if values.len() != indices.len() {
             let found = format!("{} values and {} indices", values.len(), indices.len());
-            return Err(file.fault(key, "as many values as indices", found));
+            return Err(Error::format(path, key, "as many values as indices", found));
         }
         let lines = if layout == MatrixLayout::Csr { n_rows } else { n_cols };
         if lines.checked_add(1) != Some(indptr.len()) {
-            return Err(file.fault(&indptr.key, format!("{} entries", lines as u128 + 1), indptr.len()));
+            return Err(indptr.refused(format!("{} entries", lines as u128 + 1), indptr.len()));
         }
-        check_width(file, key, n_cols)?;
-        check_width(file, key, if layout == MatrixLayout::Csc { n_rows } else { 0 })?;
+        check_width(path, key, n_cols)?;
+        check_width(path, key, if layout == MatrixLayout::Csc { n_rows } else { 0 })?;
         Ok(Self { layout, n_rows, n_cols, values, sparse: Some((indices, indptr)) })
     }
 
     /// Reads and checks the pointers of a sparse matrix.
     pub(crate) fn pointers(&self, indptr: &NumberArray, ctx: &Ctx) -> Result<Vec<u64>> {
         let pointers: Vec<u64> = indptr.read_all(ctx)?;
-        let fault = |expected: String, found: String| Err(indptr.file.fault(&indptr.key, expected, found));
+        let fault = |expected: String, found: String| Err(indptr.refused(expected, found));
         if pointers.first() != Some(&0) {
             return fault("to start at 0".into(), format!("{:?}", pointers.first()));
         }
@@ -134,7 +140,7 @@ impl StoredMatrix {
     /// Reads a sparse matrix in the types of the file, checking pointers and indices.
     pub(crate) fn read_sparse(&self, ctx: &Ctx) -> Result<SparseArray> {
         let Some((indices, indptr)) = &self.sparse else {
-            return Err(self.values.file.fault(&self.values.key, "a sparse matrix", "a dense array"));
+            return Err(self.values.refused("a sparse matrix", "a dense array"));
         };
         self.pointers(indptr, ctx)?;
         Ok(SparseArray {
@@ -193,8 +199,8 @@ impl StoredMatrix {
             starts[row + 1] += starts[row];
         }
         let mut next = starts.clone();
-        let mut columns: Vec<u32> = zeroed(n, &self.values.file, &self.values.key)?;
-        let mut values: Vec<f32> = zeroed(n, &self.values.file, &self.values.key)?;
+        let mut columns: Vec<u32> = zeroed(n, &self.values.path, &self.values.key)?;
+        let mut values: Vec<f32> = zeroed(n, &self.values.path, &self.values.key)?;
         let mut data = Vec::new();
         let mut column = 0usize;
         for span in pieces(n, STEP) {
@@ -243,11 +249,12 @@ impl StoredMatrix {
 
     /// Non-zeros of some rows of a dense matrix.
     fn dense_rows(&self, rows: Range<usize>, scratch: &mut Scratch, buffers: &mut Buffers) -> Result<()> {
-        let mut dense = vec![0f32; rows.len() * self.n_cols];
+        let n_rows = rows.len();
+        let mut dense = vec![0f32; n_rows * self.n_cols];
         self.values.read_into(rows, &mut dense, buffers)?;
         scratch.begin();
         if self.n_cols == 0 {
-            scratch.indptr.resize(dense.len().max(1), 0);
+            scratch.indptr.resize(n_rows + 1, 0);
         }
         for row in dense.chunks_exact(self.n_cols.max(1)) {
             for (column, &value) in row.iter().enumerate() {
@@ -262,9 +269,9 @@ impl StoredMatrix {
     }
 }
 
-fn check_width(file: &H5File, key: &str, n: usize) -> Result<()> {
+fn check_width(path: &Path, key: &str, n: usize) -> Result<()> {
     if n >= u32::MAX as usize {
-        return Err(file.fault(key, "fewer than 2^32 columns", n));
+        return Err(Error::format(path, key, "fewer than 2^32 columns", n));
     }
     Ok(())
 }
@@ -320,8 +327,7 @@ impl FileRows {
         let held = match (&matrix.sparse, matrix.layout) {
             (Some((indices, indptr)), MatrixLayout::Csr) => {
                 let pointers = matrix.pointers(indptr, ctx)?;
-                let indices = NumberArray::open(&indices.file, &indices.key)?;
-                Held::Sparse { pointers, indices }
+                Held::Sparse { pointers, indices: indices.clone() }
             }
             (Some(_), _) => {
                 let whole = matrix.read(ctx)?;
@@ -392,19 +398,38 @@ impl RowBlocks for FileRows {
             return matrix.read(block, scratch);
         }
         let rows = self.block_rows(block);
-        let lock = || self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let mut buffers = lock().pop().unwrap_or_default();
-        let outcome = match &self.held {
-            Held::Sparse { pointers, indices } => self.read_sparse(pointers, indices, &rows, scratch, &mut buffers),
-            _ => self.matrix.dense_rows(rows.clone(), scratch, &mut buffers),
-        };
-        lock().push(buffers);
-        outcome?;
+        self.read_rows(rows.clone(), scratch)?;
         Ok(scratch.as_block(rows.start, self.matrix.n_cols))
     }
 }
 
+/// Rows of a matrix in memory, as a block of their own.
+pub(crate) fn copy_rows(matrix: &Csr, rows: Range<usize>, scratch: &mut Scratch) {
+    let (from, to) = (matrix.indptr[rows.start], matrix.indptr[rows.end]);
+    let span = from as usize..to as usize;
+    scratch.begin();
+    scratch.indptr.extend(matrix.indptr[rows.start + 1..=rows.end].iter().map(|&end| end - from));
+    scratch.indices.extend_from_slice(&matrix.indices[span.clone()]);
+    scratch.values.extend_from_slice(&matrix.values[span]);
+}
+
 impl FileRows {
+    /// Reads rows of any range, which need not be those of a block, into `scratch`.
+    pub(crate) fn read_rows(&self, rows: Range<usize>, scratch: &mut Scratch) -> Result<()> {
+        if let Held::Memory(matrix) = &self.held {
+            copy_rows(matrix, rows, scratch);
+            return Ok(());
+        }
+        let lock = || self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut buffers = lock().pop().unwrap_or_default();
+        let outcome = match &self.held {
+            Held::Sparse { pointers, indices } => self.read_sparse(pointers, indices, &rows, scratch, &mut buffers),
+            _ => self.matrix.dense_rows(rows, scratch, &mut buffers),
+        };
+        lock().push(buffers);
+        outcome
+    }
+
     fn read_sparse(
         &self,
         pointers: &[u64],
@@ -434,7 +459,7 @@ impl FileRows {
             );
             line.sort_by_key(|&(column, _)| column);
             if line.windows(2).any(|pair| pair[0].0 == pair[1].0) {
-                let what = format!("{}: {}", indices.file.path.display(), indices.key);
+                let what = format!("{}: {}", indices.path.display(), indices.key);
                 let expected = "each column at most once per row (read it into memory to add the repeated ones up)";
                 return Err(Error::data(DataFault::Invalid, what, expected, "repeated columns"));
             }

@@ -4,6 +4,12 @@ use bytemuck::Pod;
 
 pub use zensaibo_core::data::Dtype;
 
+/// The type of that name, as numpy spells it.
+pub fn dtype_named(name: &str) -> Option<Dtype> {
+    use Dtype::{Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
+    [I8, I16, I32, I64, U8, U16, U32, U64, F16, F32, F64, Bool].into_iter().find(|dtype| dtype.name() == name)
+}
+
 /// Numbers in one of the types. Booleans are bytes of 0 and 1; half precision is kept as its bits.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -106,6 +112,35 @@ impl Values {
             Self::U32(v) => v.iter().map(|&x| i64::from(x)).collect(),
             Self::U64(v) => v.iter().map(|&x| i64::try_from(x).ok()).collect::<Option<_>>()?,
             Self::F16(_) | Self::F32(_) | Self::F64(_) => return None,
+        })
+    }
+
+    /// The values in another type: exact or refused for whole numbers, nearest for floating-point ones. Half precision and
+    /// booleans are turned into others, nothing into them.
+    ///
+    /// # Errors
+    /// The first value that the type does not hold.
+    pub(crate) fn cast(self, dtype: Dtype) -> Result<Self, String> {
+        fn to<T: Element>(values: &Values) -> Result<Vec<T>, String> {
+            let mut out = vec![<T as bytemuck::Zeroable>::zeroed(); values.len()];
+            convert(values.dtype(), values.bytes(), &mut out).map_err(|at| values.to_f64()[at].to_string())?;
+            Ok(out)
+        }
+        if self.dtype() == dtype {
+            return Ok(self);
+        }
+        Ok(match dtype {
+            Dtype::I8 => Self::I8(to(&self)?),
+            Dtype::I16 => Self::I16(to(&self)?),
+            Dtype::I32 => Self::I32(to(&self)?),
+            Dtype::I64 => Self::I64(to(&self)?),
+            Dtype::U8 => Self::U8(to(&self)?),
+            Dtype::U16 => Self::U16(to(&self)?),
+            Dtype::U32 => Self::U32(to(&self)?),
+            Dtype::U64 => Self::U64(to(&self)?),
+            Dtype::F32 => Self::F32(to(&self)?),
+            Dtype::F64 => Self::F64(to(&self)?),
+            Dtype::F16 | Dtype::Bool => return Err(format!("values of type {}", self.dtype().name())),
         })
     }
 
@@ -219,6 +254,10 @@ whole_element!(u32, U32);
 whole_element!(u64, U64);
 whole_element!(i64, I64);
 whole_element!(i32, I32);
+whole_element!(u16, U16);
+whole_element!(i16, I16);
+whole_element!(u8, U8);
+whole_element!(i8, I8);
 
 /// Converts bytes of `from` into `out`. Returns the index of the first number that does not fit.
 pub(crate) fn convert<T: Element>(from: Dtype, bytes: &[u8], out: &mut [T]) -> Result<(), usize> {
@@ -255,6 +294,18 @@ mod tests {
         }
         assert!(half_to_f64(0x7e00).is_nan());
         assert_eq!(half_to_f64(0xfc00), f64::NEG_INFINITY);
+    }
+
+    #[test]
+    fn casts_are_exact_or_refused() {
+        let counts = Values::U8(vec![0, 3, 200]);
+        assert_eq!(counts.clone().cast(Dtype::F32), Ok(Values::F32(vec![0.0, 3.0, 200.0])));
+        assert_eq!(counts.clone().cast(Dtype::I16), Ok(Values::I16(vec![0, 3, 200])));
+        assert_eq!(counts.clone().cast(Dtype::I8), Err("200".into()));
+        assert_eq!(Values::F32(vec![1.5]).cast(Dtype::I32), Err("1.5".into()));
+        assert_eq!(Values::Bool(vec![1, 0]).cast(Dtype::F64), Ok(Values::F64(vec![1.0, 0.0])));
+        assert!(counts.cast(Dtype::Bool).is_err());
+        assert_eq!((dtype_named("float32"), dtype_named("complex64")), (Some(Dtype::F32), None));
     }
 
     #[test]

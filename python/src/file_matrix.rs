@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zensaibo_core::exchange::Exchange;
 use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
-use zensaibo_io::{AnnDataFile, Format, TenxFile, TenxOptions, detect};
+use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile};
 
 use crate::errors::to_python;
 use crate::run::run;
@@ -50,22 +50,24 @@ impl Chain {
     }
 }
 
-/// Size of a file, and when it was changed: nanoseconds since 1970.
+/// Size of a file (of all files of a folder), and when it was changed last: nanoseconds since 1970.
 type State = (u64, u128);
 
-/// A matrix of cells x genes in a file, read block by block each time it is looked at.
+/// A matrix of cells x genes in one file or in several, read block by block each time it is looked at.
 #[pyclass(name = "FileMatrix", module = "zensaibo._core", frozen)]
 pub(crate) struct PyFileMatrix {
     pub(crate) chain: Chain,
     pub(crate) shape: (usize, usize),
-    #[pyo3(get)]
-    path: PathBuf,
+    files: Arc<Vec<MatrixFile>>,
+    /// Genes of several files, joined; those of one file are read when asked for.
+    joined: Option<Arc<Vec<String>>>,
     #[pyo3(get)]
     key: String,
-    /// Type of the values in the file.
-    stored: &'static str,
-    /// That of the file as it was opened.
-    state: State,
+    /// Types of the values in the files.
+    stored: Vec<&'static str>,
+    join: String,
+    /// Those of the files as they were opened.
+    states: Vec<State>,
     /// The part of a pass that this process computes, in a worker.
     worker: Option<Arc<Worker>>,
 }
@@ -78,14 +80,25 @@ impl PyFileMatrix {
         Ok(Self { chain, shape, ..self.copy() })
     }
 
+    /// What the masks of the chain leave of names.
+    fn left(&self, mut names: Vec<String>, mask_of: impl Fn(&Step) -> Option<&Vec<bool>>) -> Vec<String> {
+        for mask in self.chain.steps.iter().filter_map(mask_of) {
+            let mut kept = mask.iter();
+            names.retain(|_| kept.next() == Some(&true));
+        }
+        names
+    }
+
     fn copy(&self) -> Self {
         Self {
             chain: self.chain.clone(),
             shape: self.shape,
-            path: self.path.clone(),
+            files: self.files.clone(),
+            joined: self.joined.clone(),
             key: self.key.clone(),
-            stored: self.stored,
-            state: self.state,
+            stored: self.stored.clone(),
+            join: self.join.clone(),
+            states: self.states.clone(),
             worker: self.worker.clone(),
         }
     }
@@ -97,59 +110,84 @@ impl PyFileMatrix {
 }
 
 fn state_of(path: &Path) -> Result<State> {
-    let meta = std::fs::metadata(path).map_err(|error| Error::io(path, "open", error))?;
+    let io = |error| Error::io(path, "open", error);
+    let meta = std::fs::metadata(path).map_err(io)?;
+    if meta.is_dir() {
+        return std::fs::read_dir(path).map_err(io)?.try_fold((0, 0), |(bytes, changed), entry| {
+            let (more, later) = state_of(&entry.map_err(io)?.path())?;
+            Ok((bytes + more, later.max(changed)))
+        });
+    }
     let changed = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     Ok((meta.len(), changed.map_or(0, |since| since.as_nanos())))
 }
 
 #[pymethods]
 impl PyFileMatrix {
-    /// Opens the matrix `key` of an h5ad, or that of a 10x HDF5 file.
+    /// Opens the matrix `key` of an h5ad or of AnnData in Zarr, or that of a 10x HDF5 file; of several files the rows one after the other.
     #[new]
-    #[pyo3(signature = (path, key="X"))]
-    fn new(py: Python<'_>, path: PathBuf, key: &str) -> PyResult<Self> {
-        let (rows, state) = run(py, None, None, |ctx| {
-            let state = state_of(&path)?;
-            let rows = match detect(&path)? {
-                Format::H5ad => AnnDataFile::open(&path)?.rows(key, ctx)?,
-                Format::TenxV2 | Format::TenxV3 if key == "X" => {
-                    TenxFile::open(&path, &TenxOptions { gex_only: false, ..Default::default() })?.rows(ctx)?
-                }
-                other => {
-                    let expected = "an h5ad, or X of a 10x HDF5 file";
-                    return Err(Error::format(&path, key, expected, other.name()));
-                }
+    #[pyo3(signature = (paths, key="X", join="inner"))]
+    fn new(py: Python<'_>, paths: Vec<PathBuf>, key: &str, join: &str) -> PyResult<Self> {
+        let (states, (files, rows, joined, stored)) = run(py, None, None, |ctx| {
+            let how: Join = join.parse()?;
+            let states = paths.iter().map(|path| state_of(path)).collect::<Result<Vec<_>>>()?;
+            let files = paths.iter().map(|path| MatrixFile::open(path, key)).collect::<Result<Vec<_>>>()?;
+            if let [file] = &files[..] {
+                let rows = file.rows(ctx)?;
+                let stored = vec![rows.dtype().name()];
+                return Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, None, stored)));
+            }
+            let parts = files.iter().map(|file| file.part(ctx)).collect::<Result<Vec<_>>>()?;
+            let dtype = |matrix: &CountsMatrix| match matrix {
+                CountsMatrix::File(rows, _) => rows.dtype().name(),
+                CountsMatrix::Memory(_) => "float32",
             };
-            Ok((rows, state))
+            let stored = parts.iter().map(|part| dtype(&part.matrix)).collect();
+            let rows = ConcatRows::new(parts, how, ctx)?;
+            let genes = Arc::new(rows.genes().to_vec());
+            Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, Some(genes), stored)))
         })?;
-        let (shape, stored) = ((rows.n_rows(), rows.n_cols()), rows.dtype().name());
-        let chain = Chain { rows: Arc::new(rows), steps: Vec::new() };
-        Ok(Self { chain, shape, path, key: key.to_string(), stored, state, worker: None })
+        let shape = (rows.n_rows(), rows.n_cols());
+        let chain = Chain { rows, steps: Vec::new() };
+        let (key, join) = (key.to_string(), join.to_string());
+        Ok(Self { chain, shape, files: Arc::new(files), joined, key, stored, join, states, worker: None })
     }
 
-    /// The file, the key and what is done to the rows; the file is opened anew where this is read, and must not have changed.
+    /// The files, the key and what is done to the rows; the files are opened anew where this is read, and must not have changed.
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (PathBuf, String, State, Bound<'py, PyBytes>))> {
+    ) -> PyResult<(Bound<'py, PyAny>, (Vec<PathBuf>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
         let steps = postcard::to_allocvec(&self.chain.steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let again = py.get_type::<Self>().getattr("_again")?;
-        // As others see it, whatever folder they are in.
-        let path = std::path::absolute(&self.path)?;
-        Ok((again, (path, self.key.clone(), self.state, PyBytes::new(py, &steps))))
+        // As others see them, whatever folder they are in.
+        let paths = self.files.iter().map(|file| std::path::absolute(file.path())).collect::<std::io::Result<_>>()?;
+        Ok((again, (paths, self.key.clone(), self.join.clone(), self.states.clone(), PyBytes::new(py, &steps))))
     }
 
     /// Undoes `__reduce__`.
     #[staticmethod]
-    fn _again(py: Python<'_>, path: PathBuf, key: &str, state: State, steps: &[u8]) -> PyResult<Self> {
-        let made = Self::new(py, path, key)?;
-        if made.state != state {
-            let text =
-                |(bytes, changed): State| format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000);
-            let expected = format!("the file as it was when it was first opened ({})", text(state));
-            return Err(to_python(py, Error::format(&made.path, key, expected, text(made.state))));
+    fn _again(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        key: &str,
+        join: &str,
+        states: Vec<State>,
+        steps: &[u8],
+    ) -> PyResult<Self> {
+        // Before anything is read: what has changed may be damaged to those who expect the file as it was.
+        for (path, state) in paths.iter().zip(&states) {
+            let found = state_of(path).map_err(|error| to_python(py, error))?;
+            if found != *state {
+                let text = |(bytes, changed): &State| {
+                    format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000)
+                };
+                let expected = format!("the file as it was when it was first opened ({})", text(state));
+                return Err(to_python(py, Error::format(path, key, expected, text(&found))));
+            }
         }
+        let made = Self::new(py, paths, key, join)?;
         let steps = postcard::from_bytes(steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let chain = Chain { rows: made.chain.rows.clone(), steps };
@@ -174,6 +212,33 @@ impl PyFileMatrix {
         Some(PyBytes::new(py, &self.worker.as_ref()?.taken()?))
     }
 
+    /// The files.
+    #[getter]
+    fn paths(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path().to_path_buf()).collect()
+    }
+
+    /// Names of the cells, read from the files.
+    fn obs_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let mut names = Vec::new();
+        run(py, None, None, |ctx| {
+            for file in self.files.iter() {
+                names.append(&mut file.cells(ctx)?);
+            }
+            Ok(())
+        })?;
+        Ok(self.left(names, |step| if let Step::Rows(mask) = step { Some(mask) } else { None }))
+    }
+
+    /// Names of the genes, read from the file.
+    fn var_names(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let names = match &self.joined {
+            Some(joined) => joined.to_vec(),
+            None => run(py, None, None, |ctx| self.files[0].genes(ctx))?,
+        };
+        Ok(self.left(names, |step| if let Step::Columns(mask) = step { Some(mask) } else { None }))
+    }
+
     /// Cells and genes.
     #[getter]
     fn shape(&self) -> (usize, usize) {
@@ -184,8 +249,11 @@ impl PyFileMatrix {
     #[getter]
     fn dtype<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let changed = self.chain.steps.iter().any(|step| matches!(step, Step::Divide(_) | Step::Log1p(_)));
-        let name = if changed { "float32" } else { self.stored };
-        py.import("numpy")?.call_method1("dtype", (name,))
+        let numpy = py.import("numpy")?;
+        if changed {
+            return numpy.call_method1("dtype", ("float32",));
+        }
+        numpy.call_method1("result_type", pyo3::types::PyTuple::new(py, &self.stored)?)
     }
 
     /// The matrix in memory: values, columns and row pointers of sparse rows.

@@ -35,6 +35,7 @@ mod protein;
 mod pseudobulk;
 mod raster;
 mod recipe;
+mod recipe_files;
 mod register;
 mod regress;
 mod run;
@@ -43,6 +44,7 @@ mod shapes;
 mod shared;
 mod simulate;
 mod sketch;
+mod stack;
 mod stitch;
 mod structure;
 mod track;
@@ -83,6 +85,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         simulate::register,
         sketch::register,
         recipe::register,
+        recipe_files::register,
+        stack::register,
         stitch::register,
         structure::register,
         aggregate::register,

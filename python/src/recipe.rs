@@ -23,12 +23,12 @@ use crate::matrix::{Held, Matrix};
 use crate::run;
 
 /// Reads the options.
-fn config_of(py: Python<'_>, toml: &str) -> PyResult<ClusterConfig> {
+pub(crate) fn config_of(py: Python<'_>, toml: &str) -> PyResult<ClusterConfig> {
     ClusterConfig::from_toml(toml, &[]).map_err(|error| to_python(py, error))
 }
 
 /// The summary as JSON (for programs) and as text (for people).
-fn told(summary: Result<ClusterSummary>) -> Result<(String, String)> {
+pub(crate) fn told(summary: Result<ClusterSummary>) -> Result<(String, String)> {
     let summary = summary?;
     let json = serde_json::to_string(&summary).map_err(|error| Error::Internal(error.to_string()))?;
     Ok((json, summary.text()))

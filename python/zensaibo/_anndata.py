@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def as_matrix(matrix: Any, name: str = "X", *, stream: bool = False) -> Any:
     """``matrix`` as csr, csc or C-ordered numpy array of a type that the extension takes.
 
     No copy is made where none is needed. Unsorted or repeated column indices are put right in a copy. What lies in an HDF5
-    file (a `zensaibo.io.FileMatrix`, the matrix of a backed AnnData) is read; with `stream` it stays there, and a handle comes back
+    file or a Zarr folder (a `zensaibo.io.FileMatrix`, the matrix of a backed AnnData) is read; with `stream` it stays there, and a handle comes back
     that the extension reads block by block.
     """
     stored = _in_file(matrix)
@@ -66,7 +67,7 @@ def as_matrix(matrix: Any, name: str = "X", *, stream: bool = False) -> Any:
 
 
 def _in_file(matrix: Any) -> Any:
-    """The handle of a matrix in an HDF5 file; None for any other."""
+    """The handle of a matrix in an HDF5 file or a Zarr folder; None for any other."""
     from . import _core
 
     if isinstance(matrix, _core.FileMatrix):
@@ -75,11 +76,18 @@ def _in_file(matrix: Any) -> Any:
         return matrix._core
     # anndata's sparse datasets have a group, h5py's dense ones are datasets.
     place = getattr(matrix, "group", matrix)
+    store = getattr(place, "store", None)
+    if store is not None and isinstance(getattr(place, "path", None), str):
+        # zarr 3 calls the folder root, zarr 2 path.
+        folder = getattr(store, "root", None) or getattr(store, "path", None)
+        if place.path and isinstance(folder, (str, os.PathLike)) and os.path.isdir(folder):
+            return _core.FileMatrix([os.fspath(folder)], place.path)
+        return None
     file = getattr(place, "file", None)
     if file is None or not isinstance(getattr(file, "filename", None), str) or not isinstance(getattr(place, "name", None), str):
         return None
     file.flush()
-    return _core.FileMatrix(file.filename, place.name.strip("/"))
+    return _core.FileMatrix([file.filename], place.name.strip("/"))
 
 
 def as_dense(matrix: Any, name: str, dtype: Any = np.float32) -> np.ndarray:

@@ -5,10 +5,13 @@ use std::path::PathBuf;
 use clap::Parser;
 use zensaibo_core::progress::CancelToken;
 use zensaibo_core::{Error, Result};
+use zensaibo_io::Join;
 
 use super::options::{carry_out, now};
 use super::volume::memory;
-use crate::recipe::{ClusterConfig, DetectConfig, Extras, Resources, cluster};
+use crate::recipe::{
+    ClusterConfig, DetectConfig, Extras, Resources, check_targets, cluster, cluster_counts, open_several,
+};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
 /// neighbours, Leiden, UMAP, markers.
@@ -18,12 +21,18 @@ use crate::recipe::{ClusterConfig, DetectConfig, Extras, Resources, cluster};
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \
     zensaibo cluster filtered_feature_bc_matrix.h5 -o out.h5ad --report report.html\n  \
+    zensaibo cluster first.h5ad second.h5ad third.zarr -o out.h5ad\n  \
     zensaibo cluster counts.h5ad -o out.h5ad --set filter.max_pct_mito=5 --set leiden.resolution=0.8\n  \
     zensaibo config cluster > my.toml; zensaibo cluster counts.h5ad -o out.h5ad --config my.toml\n  \
     zensaibo cluster atlas.h5ad -o out.h5ad --memory 4GiB --checkpoints out.stages/")]
 pub(super) struct Args {
-    /// Raw counts: h5ad, 10x HDF5, a 10x folder, or Matrix Market.
-    input: PathBuf,
+    /// Raw counts: h5ad, AnnData in Zarr, 10x HDF5, a 10x folder, or Matrix Market. Several are taken as one:
+    /// cells one after the other with the column `batch`, genes joined by name.
+    #[arg(required = true)]
+    input: Vec<PathBuf>,
+    /// Genes of several inputs: those of all of them, or those of any.
+    #[arg(long, value_name = "inner|outer", default_value = "inner")]
+    join: Join,
     /// The h5ad to write. An existing file is replaced once the new one is complete.
     #[arg(short, long, value_name = "OUT.h5ad")]
     output: PathBuf,
@@ -71,7 +80,23 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let resources =
         Resources { memory: args.memory, scratch: args.scratch.as_deref(), checkpoints: args.checkpoints.as_deref() };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
-        Ok(cluster(&args.input, &args.output, &config, extras, resources, terminal, ctx)?.text())
+        let summary = match &args.input[..] {
+            [_] if args.join == Join::Outer => {
+                return Err(Error::parameter("--join", "several inputs", "one"));
+            }
+            [input] => cluster(input, &args.output, &config, extras, resources, terminal, ctx)?,
+            several => {
+                for input in several {
+                    check_targets(&args.output, args.report.as_deref(), Some(input))?;
+                }
+                if let Some(folder) = &args.checkpoints {
+                    return Err(Error::parameter("--checkpoints", "one input", folder.display()));
+                }
+                let input = open_several(several, args.join, &config, args.memory.is_some(), ctx)?;
+                cluster_counts(input, &args.output, &config, extras, resources, terminal, ctx)?
+            }
+        };
+        Ok(summary.text())
     })
 }
 

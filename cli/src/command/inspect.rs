@@ -9,7 +9,7 @@ use zensaibo_io::volume::{VolumeFormat, pyramid_levels};
 
 use super::volume::{Input, Spoken, describe, stored_bytes, what};
 
-/// Shows what a file or folder holds: h5ad, 10x HDF5, a 10x folder, Matrix Market; or a volume: TIFF, a folder of TIFF
+/// Shows what a file or folder holds: h5ad, AnnData in Zarr, 10x HDF5, a 10x folder, Matrix Market; or a volume: TIFF, a folder of TIFF
 /// planes, OME-Zarr, N5, Imaris, BDV, HDF5, NIfTI, NRRD, npy.
 #[derive(Debug, Parser)]
 pub(super) struct Args {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use zensaibo_core::{Error, Result};
@@ -10,7 +10,8 @@ use zensaibo_core::{Error, Result};
 /// Size in bytes and SHA-256 in hexadecimal of a file, or of the files of a folder.
 ///
 /// For a folder it is the hash of what `sha256sum *` prints inside it in the C locale, so that
-/// `cd folder && sha256sum * | sha256sum` gives the same; folders within it are left out.
+/// `cd folder && sha256sum * | sha256sum` gives the same; folders within it are left out. Of a Zarr store every file counts:
+/// `cd folder && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file; whatever `check`, called per megabyte, returns.
@@ -18,23 +19,50 @@ pub(super) fn digest(path: &Path, check: &dyn Fn() -> Result<()>) -> Result<(u64
     if !path.is_dir() {
         return file_digest(path, check);
     }
-    let read = |error| Error::io(path, "read", error);
+    let store = ["zarr.json", ".zgroup"].iter().any(|mark| path.join(mark).is_file());
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(read)? {
-        let entry = entry.map_err(read)?;
-        if entry.path().is_file() && !entry.file_name().to_string_lossy().starts_with('.') {
-            names.push(entry.file_name());
-        }
-    }
+    list(path, if store { "./" } else { "" }, store, &mut names)?;
     names.sort();
     let mut listing = Sha256::new();
     let mut bytes = 0;
     for name in names {
         let (size, hash) = file_digest(&path.join(&name), check)?;
         bytes += size;
-        listing.update(format!("{hash}  {}\n", name.to_string_lossy()));
+        listing.update(format!("{hash}  {name}\n"));
     }
     Ok((bytes, hexadecimal(&listing.finalize())))
+}
+
+/// Bytes of several inputs, and the hash of a list of their hashes and paths as `sha256sum` prints it.
+///
+/// # Errors
+/// As [`digest`].
+pub(super) fn digest_of_all(paths: &[PathBuf], check: &dyn Fn() -> Result<()>) -> Result<(u64, String)> {
+    let mut listing = Sha256::new();
+    let mut bytes = 0;
+    for path in paths {
+        let (size, hash) = digest(path, check)?;
+        bytes += size;
+        listing.update(format!("{hash}  {}\n", path.display()));
+    }
+    Ok((bytes, hexadecimal(&listing.finalize())))
+}
+
+/// Names of the files of a folder, after `before`: all below it, or those right in it that no dot hides.
+fn list(folder: &Path, before: &str, below: bool, names: &mut Vec<String>) -> Result<()> {
+    let read = |error| Error::io(folder, "read", error);
+    for entry in std::fs::read_dir(folder).map_err(read)? {
+        let entry = entry.map_err(read)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if entry.path().is_file() {
+            if below || !name.starts_with('.') {
+                names.push(format!("{before}{name}"));
+            }
+        } else if below {
+            list(&entry.path(), &format!("{before}{name}/"), below, names)?;
+        }
+    }
+    Ok(())
 }
 
 fn file_digest(path: &Path, check: &dyn Fn() -> Result<()>) -> Result<(u64, String)> {
@@ -79,5 +107,10 @@ mod tests {
         let listing = format!("{abc}  a.txt\n{empty}  b.txt\n");
         assert_eq!(hash, hexadecimal(&Sha256::digest(listing)));
         assert!(digest(&folder.path().join("none"), &|| Ok(())).is_err());
+        // A store counts whole.
+        std::fs::write(folder.path().join(".zgroup"), "").unwrap();
+        std::fs::write(folder.path().join("c").join("0"), "abc").unwrap();
+        let listing = format!("{empty}  ./.zgroup\n{abc}  ./a.txt\n{empty}  ./b.txt\n{abc}  ./c/0\n");
+        assert_eq!(digest(folder.path(), &|| Ok(())).unwrap(), (6, hexadecimal(&Sha256::digest(listing))));
     }
 }

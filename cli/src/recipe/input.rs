@@ -84,7 +84,7 @@ pub(super) fn read<'a>(
 }
 
 /// Says in which section an option stands that the reader refused.
-fn of_section(error: Error) -> Error {
+pub(super) fn of_section(error: Error) -> Error {
     let section = if matches!(&error, Error::Parameter { name, .. } if name == "layer") { "input" } else { "tenx" };
     within(section, error)
 }

@@ -19,6 +19,7 @@ mod output;
 mod quality;
 mod report_data;
 mod sections;
+mod several;
 mod shared;
 mod slots;
 mod stages;
@@ -39,6 +40,7 @@ pub use imaging::{
 pub use input::{About, Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
+pub use several::open_several;
 pub use shared::{Blocks, cluster_steps, detect_steps};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 

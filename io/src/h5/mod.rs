@@ -14,7 +14,6 @@ mod output;
 mod strings;
 mod types;
 
-pub(crate) use array::{Buffers, NumberArray, zeroed};
 pub(crate) use attribute::{Attr, read_attr, reference_target, values_from_bytes};
 pub(crate) use blocks::{BlockArray, stretch};
 pub(crate) use file::{H5File, is_hdf5, listed};

@@ -9,9 +9,10 @@ use hdf5_metno_sys::h5t::{
 use zensaibo_core::{Ctx, Result};
 
 use crate::h5::{
-    Attr, Field, H5File, NumberArray, TypeKind, kind_of, locked, parse_fixed, read_attr, read_string_scalar,
-    read_strings, read_variable_field, reference_target, values_from_bytes,
+    Attr, Field, H5File, TypeKind, kind_of, locked, parse_fixed, read_attr, read_string_scalar, read_strings,
+    read_variable_field, reference_target, values_from_bytes,
 };
+use crate::numbers::NumberArray;
 use crate::rows::StoredMatrix;
 use crate::table::{Column, Table};
 use crate::value::{SparseArray, Value};
@@ -91,10 +92,7 @@ pub(crate) fn read_table(file: &H5File, key: &str, ctx: &Ctx) -> Result<Table> {
     }
     let group = file.group(key)?;
     let index_key = read_attr(&group, "_index").and_then(Attr::text).unwrap_or_else(|| "_index".into());
-    let index = match read_column(file, &format!("{key}/{index_key}"), ctx)? {
-        Column::Strings(names) => names,
-        other => other.labels(),
-    };
+    let index = read_index(file, key, ctx)?;
     let order = match read_attr(&group, "column-order").and_then(Attr::texts) {
         Some(order) => order,
         None => file.members(key)?.into_iter().filter(|name| *name != index_key && name != "__categories").collect(),
@@ -110,6 +108,18 @@ pub(crate) fn read_table(file: &H5File, key: &str, ctx: &Ctx) -> Result<Table> {
     }
     let index_name = (index_key != "_index").then_some(index_key);
     Ok(Table { index_name, index, columns })
+}
+
+/// Reads the row names of a data frame and nothing else of it.
+pub(crate) fn read_index(file: &H5File, key: &str, ctx: &Ctx) -> Result<Vec<String>> {
+    if !file.is_group(key) {
+        return Ok(read_record_table(file, key)?.index);
+    }
+    let name = read_attr(&*file.group(key)?, "_index").and_then(Attr::text).unwrap_or_else(|| "_index".into());
+    Ok(match read_column(file, &format!("{key}/{name}"), ctx)? {
+        Column::Strings(names) => names,
+        other => other.labels(),
+    })
 }
 
 /// Reads one column of a data frame.

@@ -5,7 +5,7 @@ use std::path::Path;
 use zensaibo_core::data::Csr;
 use zensaibo_core::{Ctx, Error, Result};
 
-use super::element::{read_column, read_table, read_value};
+use super::element::{read_column, read_index, read_table, read_value};
 use crate::h5::{Attr, H5File, read_attr};
 use crate::rows::{FileRows, StoredMatrix};
 use crate::table::{Column, Table};
@@ -85,6 +85,16 @@ impl AnnDataFile {
         read_table(&self.file, "var", ctx)
     }
 
+    /// The row names of a table (`obs`, `var`, `raw/var`), without reading its columns.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when they are absent or damaged.
+    pub fn index(&self, table: &str, ctx: &Ctx) -> Result<Vec<String>> {
+        // Before 0.7 the table of raw lay at the root.
+        let old = table == "raw/var" && !self.file.exists("raw") && self.file.exists("raw.var");
+        read_index(&self.file, if old { "raw.var" } else { table }, ctx)
+    }
+
     /// One column of `obs` or `var`, without reading the others.
     ///
     /// # Errors
@@ -102,7 +112,7 @@ impl AnnDataFile {
         whole.column(name).cloned().ok_or_else(|| Error::key(name, table, present))
     }
 
-    fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
+    pub(crate) fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
         // Before 0.7 the raw matrix lay at the root.
         let slot =
             if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };

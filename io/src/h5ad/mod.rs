@@ -6,9 +6,11 @@
 mod element;
 mod element_out;
 mod file;
+mod stack;
 mod subset;
 mod writer;
 
 pub(crate) use element::read_sparse;
 pub use file::AnnDataFile;
+pub use stack::{Stack, StackLayout, StackPart};
 pub use writer::{AnnDataWriter, WriteOptions};

@@ -82,16 +82,16 @@ impl AnnDataWriter {
     }
 
     /// Runs `write` on the root and names the key in its error.
-    fn put<T>(&self, key: &str, write: impl FnOnce(&Group, Option<u8>) -> Outcome<T>) -> Result<T> {
+    pub(super) fn put<T>(&self, key: &str, write: impl FnOnce(&Group, Option<u8>) -> Outcome<T>) -> Result<T> {
         write(self.root()?, self.options.gzip).map_err(|reason| self.refused(key, reason))
     }
 
-    fn refused(&self, key: &str, reason: String) -> Error {
+    pub(super) fn refused(&self, key: &str, reason: String) -> Error {
         Error::io(&self.target, format!("write {key}"), std::io::Error::other(reason))
     }
 
     /// The group that holds the last part of `key`, made where it is missing, without anything of that name.
-    fn place<'k>(&self, key: &'k str) -> Result<(Group, &'k str)> {
+    pub(super) fn place<'k>(&self, key: &'k str) -> Result<(Group, &'k str)> {
         self.put(key, |root, _| {
             let mut parts: Vec<&str> = key.split('/').collect();
             let name = parts.pop().unwrap_or_default();

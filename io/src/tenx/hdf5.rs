@@ -8,7 +8,8 @@ use zensaibo_core::{Ctx, Error, Result};
 use super::{TenxOptions, VarNames};
 use crate::counts::Counts;
 use crate::detect::{Format, detect_hdf5};
-use crate::h5::{H5File, NumberArray, TypeKind, kind_of, read_strings};
+use crate::h5::{H5File, TypeKind, kind_of, read_strings};
+use crate::numbers::NumberArray;
 use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::table::{Column, Table};
 use crate::value::SparseArray;
@@ -149,7 +150,7 @@ impl TenxFile {
         }
         let part = |name: &str| NumberArray::open(file, &at(name));
         let parts = (part("data")?, part("indices")?, part("indptr")?);
-        StoredMatrix::from_parts(file, group, MatrixLayout::Csr, (self.obs.len(), self.var.len()), parts)
+        StoredMatrix::from_parts(&file.path, group, MatrixLayout::Csr, (self.obs.len(), self.var.len()), parts)
     }
 
     /// All features as a source of row blocks read from the file. Select `kept` columns with a lazy chain.

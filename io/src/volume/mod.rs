@@ -23,4 +23,5 @@ mod zarr;
 pub use cache::{cache_bytes, cache_limit, set_cache_bytes};
 pub use open::{OpenOptions, VolumeFormat, open_volume, open_volume_with, volume_format};
 pub use tiles::{TileOptions, TileOrder, TileVolume, open_tiles};
+pub(crate) use zarr::calm;
 pub use zarr::{Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, pyramid_levels, write_ome_zarr};

@@ -13,12 +13,13 @@ use zensaibo_core::{Error, Result};
 use super::OpenOptions;
 use super::bdv::{self, Setup};
 use super::cache::Piece;
-use super::open::{axes_of, dtype_named};
+use super::open::axes_of;
 use super::pieced::{Pieced, Store};
 use super::tiff::swap;
 use super::units::{micrometres, plausible};
 use crate::h5::inflate_blosc;
 use crate::values::Dtype;
+use crate::values::dtype_named;
 
 fn attributes(folder: &Path) -> Result<Option<Json>> {
     let path = folder.join("attributes.json");

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, check_spacing};
+use zensaibo_core::data::{Frame, Orientation, Region, VolumeBlocks, VolumeInfo, check_spacing};
 use zensaibo_core::{Error, Result};
 
 use super::{bdv, hdf5, n5, nifti, npy, nrrd, tiff, zarr};
@@ -187,12 +187,6 @@ pub(super) fn check_axes(axes: &str) -> Result<()> {
         "letters of t, c and z, each at most once, then yx (such as \"tzyx\")",
         format!("{axes:?}"),
     ))
-}
-
-/// The number type of a name that numpy and Zarr use.
-pub(super) fn dtype_named(name: &str) -> Option<Dtype> {
-    use Dtype::{Bool, F16, F32, F64, I8, I16, I32, I64, U8, U16, U32, U64};
-    [I8, I16, I32, I64, U8, U16, U32, U64, F16, F32, F64, Bool].into_iter().find(|dtype| dtype.name() == name)
 }
 
 /// A volume of which more is said than its file says.

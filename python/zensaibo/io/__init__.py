@@ -3,12 +3,14 @@
 ``read`` takes h5ad, 10x HDF5 (versions 2 and 3, probe files), 10x folders (versions 2 and 3, gzip or not) and Matrix
 Market. Matrices are read by the Rust core in parallel, without a lock on the file; results equal those of anndata and
 scanpy. AnnData in Zarr (versions 2 and 3, also in a zip archive), MuData (h5mu), loom, delimited tables and Parquet go through anndata, mudata,
-h5py and pyarrow; ``pip install 'zensaibo[formats]'`` installs what is optional. ``open_matrix`` leaves a matrix in its file. ``write`` writes beside the target and
+h5py and pyarrow; ``pip install 'zensaibo[formats]'`` installs what is optional. ``open_matrix`` leaves a matrix in its file, ``concat_on_disk`` and
+``subset_on_disk`` make one file of several, or of a part of one, without holding its matrices. ``write`` writes beside the target and
 renames, so that a file is whole or not there.
 """
 
 from ._inspect import convert, detect, inspect
 from ._matrix import FileMatrix, open_matrix
+from ._on_disk import concat_on_disk, subset_on_disk
 from ._read import read, read_10x_h5, read_10x_mtx, read_h5ad, read_mtx
 from ._stores import read_h5mu, read_loom, read_zarr, write_h5mu, write_zarr
 from ._tables import read_csv, read_parquet, write_csv, write_parquet
@@ -16,6 +18,7 @@ from ._write import write, write_h5ad
 
 __all__ = [
     "FileMatrix",
+    "concat_on_disk",
     "convert",
     "detect",
     "inspect",
@@ -30,6 +33,7 @@ __all__ = [
     "read_mtx",
     "read_parquet",
     "read_zarr",
+    "subset_on_disk",
     "write",
     "write_csv",
     "write_h5ad",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
@@ -11,31 +12,46 @@ from scipy import sparse
 from .. import _core
 from .._anndata import as_matrix
 from ..errors import ParameterError
+from ._read import _path
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class FileMatrix:
-    """A matrix of cells x genes in a file, read block by block each time it is looked at.
+    """A matrix of cells x genes in a file, or in several, read block by block each time it is looked at.
 
     The functions of :mod:`zensaibo.arrays` take it in place of a matrix, those of `pp` and `tl` an AnnData that is backed by a
     file; results have the same bits as of the matrix in memory. Quality control, filters, size factors, variable genes, sketches,
     components, Pearson residuals, doublets, markers, sums of groups and pseudobulks read it block by block; other functions read it
     into memory first. What is done to the values (`normalize_total`, `log1p`, `select`)
     is done as they are read: a new object comes back, the file is never changed. Memory: a few blocks of 8 MB per thread, 8 bytes
-    per cell; a matrix stored by columns is held, 8 bytes per value.
+    per cell; a matrix stored by columns is held, 8 bytes per value. Of a Zarr store the chunks decoded last are kept, 16 MB for each
+    array or one chunk; `adata.X` may be such a matrix as well, as ``anndata.io.sparse_dataset`` opens it.
+
+    Of several files the cells stand one after the other, genes are joined by name: results have the same bits as of
+    ``anndata.concat`` of sparse matrices in memory. Where genes are left out, the files that have them are read once on opening.
 
     Parameters
     ----------
     path
-        An h5ad, or a 10x HDF5 file (all features).
+        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a list of them.
     key
-        The matrix: ``"X"``, ``"layers/<name>"``, ``"raw/X"``.
+        The matrix: ``"X"``, ``"layers/<name>"``, ``"raw/X"``; the same in every file.
+    join
+        Genes of several files: ``"inner"``, those of all files in the order of the first; ``"outer"``, those of any file,
+        sorted by name unless all have the same, and zero in the cells of a file that does not have them.
 
     Raises
     ------
     FormatError, FileError
         A file that cannot be read, or is of another kind.
     MissingKeyError
-        No such matrix.
+        No such matrix in a file.
+    EmptyDataError
+        No gene that all files have.
+    DuplicateNamesError
+        A gene name twice in a file, where the files have different genes.
 
     Examples
     --------
@@ -44,8 +60,10 @@ class FileMatrix:
     >>> pca = zs.arrays.pca(logged, 50, mask=variable)                          # doctest: +SKIP
     """
 
-    def __init__(self, path: str | os.PathLike[str], key: str = "X") -> None:
-        self._core = _core.FileMatrix(os.fspath(path), key)
+    def __init__(
+        self, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], key: str = "X", join: str = "inner"
+    ) -> None:
+        self._core = _core.FileMatrix(paths_of(path, "path"), key, join)
         self._done: list[str] = []
 
     @property
@@ -54,14 +72,33 @@ class FileMatrix:
         return self._core.shape
 
     @property
+    def paths(self) -> list[str]:
+        """The files."""
+        return [os.fspath(path) for path in self._core.paths]
+
+    @property
     def path(self) -> str:
-        """The file."""
-        return os.fspath(self._core.path)
+        """The file; of several, the first."""
+        return self.paths[0]
 
     @property
     def key(self) -> str:
         """The matrix in the file."""
         return self._core.key
+
+    @property
+    def obs_names(self) -> pd.Index:
+        """Names of the cells, read from the files each time; those of several files may repeat."""
+        import pandas as pd
+
+        return pd.Index(self._core.obs_names(), dtype=object)
+
+    @property
+    def var_names(self) -> pd.Index:
+        """Names of the genes, read from the file each time."""
+        import pandas as pd
+
+        return pd.Index(self._core.var_names(), dtype=object)
 
     def to_memory(self) -> sparse.csr_matrix:
         """The matrix in memory as float32: 8 bytes per value."""
@@ -69,7 +106,8 @@ class FileMatrix:
 
     def __repr__(self) -> str:
         cells, genes = self.shape
-        return "".join([f"FileMatrix: {cells:,} cells x {genes:,} genes of {self.path}: {self.key}", *(f", {step}" for step in self._done)])
+        place = self.path if len(self.paths) == 1 else f"{len(self.paths)} files ({self.path}, ...)"
+        return "".join([f"FileMatrix: {cells:,} cells x {genes:,} genes of {place}: {self.key}", *(f", {step}" for step in self._done)])
 
     def _with(self, core: Any, step: str) -> FileMatrix:
         made = object.__new__(FileMatrix)
@@ -123,23 +161,43 @@ def _mask(mask: Any, name: str) -> list[bool]:
     return mask.tolist()
 
 
-def open_matrix(path: str | os.PathLike[str], key: str = "X") -> FileMatrix:
-    """Opens a matrix of cells x genes in a file without reading it.
+def paths_of(path: Any, name: str) -> list[str]:
+    """One path or several, as a list."""
+    if isinstance(path, (str, os.PathLike)):
+        return [_path(path)]
+    try:
+        found = [_path(each) for each in path]
+    except TypeError:
+        raise ParameterError(f"parameter `{name}`: expected a path or a list of paths, found {type(path).__name__}") from None
+    if not found:
+        raise ParameterError(f"parameter `{name}`: expected at least one path, found none")
+    return found
+
+
+def open_matrix(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], key: str = "X", *, join: str = "inner"
+) -> FileMatrix:
+    """Opens a matrix of cells x genes in a file without reading it, or those of several files as one.
 
     Parameters
     ----------
     path
-        An h5ad, or a 10x HDF5 file (all features).
+        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a list of them: cells one after the other.
     key
-        ``"X"``, ``"layers/<name>"`` or ``"raw/X"``.
+        ``"X"``, ``"layers/<name>"`` or ``"raw/X"``; the same in every file.
+    join
+        Genes of several files: ``"inner"``, those of all files in the order of the first; ``"outer"``, those of any file,
+        sorted by name unless all have the same, and zero in the cells of a file that does not have them.
 
     Returns
     -------
     FileMatrix
+        Its values are those of ``anndata.concat`` of the matrices. Where genes are left out, the files that have them are read
+        once to count what stays.
 
     Raises
     ------
-    FormatError, FileError, MissingKeyError
+    FormatError, FileError, MissingKeyError, EmptyDataError, DuplicateNamesError
         As :class:`FileMatrix`.
     """
-    return FileMatrix(path, key)
+    return FileMatrix(path, key, join)

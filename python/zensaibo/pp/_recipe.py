@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +16,18 @@ from .._config import Config, config_toml
 from .._memory import to_bytes
 from .._progress import Progress, reporting
 from ..errors import ParameterError
+from ..io._matrix import paths_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
 def recipe(
-    data: AnnData | str | os.PathLike[str],
+    data: AnnData | str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str] | None = None,
     config: Config | None = None,
     *,
+    join: str = "inner",
     memory: int | str | None = None,
     report: str | os.PathLike[str] | None = None,
     seed: int | None = None,
@@ -41,14 +44,17 @@ def recipe(
     Parameters
     ----------
     data
-        Raw counts: a path (h5ad, 10x HDF5, 10x folder, Matrix Market), or an AnnData with counts in ``X`` (or
-        in the layer that ``config["input"]["layer"]`` names). An AnnData is not changed.
+        Raw counts: a path (h5ad, AnnData in Zarr, 10x HDF5, 10x folder, Matrix Market), a list of paths, or an AnnData with counts
+        in ``X`` (or in the layer that ``config["input"]["layer"]`` names). An AnnData is not changed. Of a list the cells stand one
+        after the other, with the name of their file in ``obs["batch"]`` and, where names repeat, behind theirs.
     out
         h5ad to write; by default none is kept. Written beside and renamed at the end.
     config
         Options by section, such as ``{"filter": {"max_pct_mito": 5}, "leiden": {"resolution": 0.8}}``, or the
         path of a TOML file. ``zensaibo config cluster`` prints every option with its meaning and default;
         unknown ones are refused.
+    join
+        Genes of a list of paths: ``"inner"``, those of all files, or ``"outer"``, those of any. Refused otherwise.
     memory
         Memory that the run may take, in bytes or as text such as ``"4GiB"``; any by default. Counts that do not fit go to a
         scratch file. The AnnData that is returned comes on top.
@@ -86,7 +92,8 @@ def recipe(
     Notes
     -----
     Random numbers are drawn by PCA, neighbours (above 16,384 cells), Leiden and UMAP, each under its seed; threads
-    change no bit, nor do `memory` and `checkpoints`. A file is read once. Memory: up to 6 bytes per count above zero, 8 per
+    change no bit, nor do `memory` and `checkpoints`. A file is read once, several are read
+    by every stage up to the filter. Memory: up to 6 bytes per count above zero, 8 per
     count of a variable gene, about 2 kB per cell, and that of the result.
     """
     seeds = {} if seed is None else {place: int(seed) for place in _seeds()}
@@ -95,9 +102,17 @@ def recipe(
         target = Path(folder) / "out.h5ad" if out is None else Path(out)
         tail = (_text(report), to_bytes(memory), _text(scratch))
         with reporting(progress) as callback:
-            if isinstance(data, (str, os.PathLike)):
-                _core.recipe_file(os.fspath(data), os.fspath(target), toml, *tail, _text(checkpoints), threads, callback)
+            paths = paths_of(data, "data") if isinstance(data, (str, os.PathLike, list, tuple)) else []
+            if join != "inner" and len(paths) < 2:
+                raise ParameterError(f"parameter `join`: expected 'inner' unless there are several files, found {join!r}")
+            if len(paths) > 1:
+                if checkpoints is not None:
+                    raise ParameterError("parameter `checkpoints`: expected none for several files")
+                _core.recipe_files(paths, join, os.fspath(target), toml, *tail, threads, callback)
+            elif paths:
+                _core.recipe_file(paths[0], os.fspath(target), toml, *tail, _text(checkpoints), threads, callback)
             else:
+                data = _anndata.check_adata(data, "data")
                 if checkpoints is not None:
                     raise ParameterError("parameter `checkpoints`: expected none for an AnnData, which is gone with the process")
                 counts, name = _counts(data, toml)

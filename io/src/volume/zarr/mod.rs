@@ -8,4 +8,5 @@ mod write;
 
 pub(super) use self::image::{Node, open};
 pub use self::pyramid::Downsample;
+pub(crate) use self::store::calm;
 pub use self::write::{Compression, NgffVersion, OmeZarrOptions, OmeZarrWriter, pyramid_levels, write_ome_zarr};

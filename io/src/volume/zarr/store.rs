@@ -11,8 +11,9 @@ use zarrs::filesystem::FilesystemStore;
 use zensaibo_core::data::{Dtype, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 
+use crate::values::dtype_named;
 use crate::volume::cache::Piece;
-use crate::volume::open::{check_axes, dtype_named};
+use crate::volume::open::check_axes;
 use crate::volume::pieced::{Pieced, Store};
 
 /// An array that was opened, not yet a volume.
@@ -25,7 +26,7 @@ pub(super) struct Level {
 }
 
 /// Keeps a panic of the library (on damaged metadata) an error.
-fn calm<R>(path: &Path, key: &str, job: impl FnOnce() -> std::result::Result<R, String>) -> Result<R> {
+pub(crate) fn calm<R>(path: &Path, key: &str, job: impl FnOnce() -> std::result::Result<R, String>) -> Result<R> {
     let outcome = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err("data that cannot be decoded".into()));
     outcome.map_err(|found| Error::format(path, key, "a Zarr array that can be read", found))
 }
