@@ -72,7 +72,7 @@ pub struct Pca {
 /// not on the number of threads, nor on whether the source is sparse, dense or a file.
 ///
 /// Cost: gram route three reads, about (entries per cell)^2 / 2 sums per cell or less (columns with many non-zeros
-/// go through dense products), 8 g^2 bytes and about 160 MB of work space; krylov route some 20 to 40 reads,
+/// go through dense products), 16 g^2 bytes and about 160 MB of work space; krylov route some 20 to 40 reads,
 /// about 64 k g bytes. Beside that 4 n k bytes for the scores, and, unless `chunked`, 8 bytes per non-zero when the
 /// source is costly to read again (a file, a lazy chain).
 ///

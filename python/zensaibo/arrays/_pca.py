@@ -123,7 +123,7 @@ def pca(
     Notes
     -----
     Scaling divides columns and regressing out takes a matrix of low rank off, so neither makes anything dense.
-    Gram route: 8 genes^2 bytes and about 160 MB beside the matrix. Krylov route: some 20 to 40 reads of the matrix.
+    Gram route: 16 genes^2 bytes and about 160 MB beside the matrix. Krylov route: some 20 to 40 reads of the matrix.
     Unless ``chunked``, the selected genes are copied once, 8 bytes per non-zero.
 
     References

@@ -23,7 +23,7 @@ def use(client: Client, *, n_parts: int | None = None, threads: int = 1) -> Iter
 
     It concerns the functions of :mod:`zensaibo.arrays` that read a :class:`zensaibo.io.FileMatrix` block by block, and those of
     `pp`, `tl` and `get` on an AnnData that is backed by a file: quality control, filters, size factors, variable genes,
-    components, projection, Pearson residuals, doublets, markers, sums of groups. What is in memory is computed here as ever.
+    components, projection, Pearson residuals, doublets, leverage scores, markers, sums of groups. What is in memory is computed here as ever.
     For components pass ``chunked=True``: without it the chosen genes are gathered here first, and only that is shared out.
 
     Each pass is cut into `n_parts` parts, a task of Dask each. A task opens the file anew, takes what the passes before it
