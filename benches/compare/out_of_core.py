@@ -45,7 +45,7 @@ def zensaibo(path: str, out: str, threads: int) -> None:
         codes = file["obs/cell_type/codes"][:]
     with record.stage("ttest"):
         zs.arrays.rank_genes_groups(logged, np.array([f"g{code}" for code in codes]), threads=threads)
-    finish(record, out, quality.total, np.asarray(variable.highly_variable), pca.variance_ratio)
+    finish(record, out, quality.totals, np.asarray(variable.highly_variable), pca.variance_ratio)
 
 
 def scanpy(path: str, out: str, threads: int) -> None:
