@@ -11,6 +11,7 @@
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
 //! - [`ScratchStore`]: packed blocks of a matrix in memory and, beyond a limit, in a scratch file.
+//! - [`build_index`], [`open_index`]: an index of nearest neighbours in one file.
 //! - [`inspect`] and [`convert`].
 //! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
 //! - [`open_volume`]: volumes of microscopes, read by regions ([`volume`]).
@@ -46,6 +47,7 @@ mod counts;
 mod detect;
 mod h5;
 pub mod h5ad;
+mod index;
 mod inspect;
 mod lines;
 mod matrix_file;
@@ -67,6 +69,7 @@ pub use convert::convert;
 pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};
 pub use h5ad::{AnnDataFile, AnnDataWriter, Stack, StackLayout, StackPart, WriteOptions};
+pub use index::{build_index, open_index};
 pub use inspect::{Inspection, Slot, inspect};
 pub use matrix_file::MatrixFile;
 pub use parts::{PartWriter, Parts, units_of_part};

@@ -17,6 +17,7 @@ mod fate;
 mod file_matrix;
 mod filters;
 mod hvg;
+mod index;
 mod integrate;
 mod io;
 mod layouts;
@@ -73,6 +74,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         pca::register,
         pearson::register,
         neighbors::register,
+        index::register,
         leiden::register,
         umap::register,
         mapping::register,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tempfile
 import warnings
 from functools import cache
 
@@ -212,6 +213,11 @@ def design(w: ad.AnnData) -> np.ndarray:
     return np.column_stack([np.ones(w.n_obs), np.arange(w.n_obs) % 2]).astype(float)
 
 
+def indexed(w: ad.AnnData):
+    with tempfile.TemporaryDirectory() as folder:
+        return zs.arrays.build_index(w.obsm["X_pca"], f"{folder}/index").neighbors(5)
+
+
 def nearest(w: ad.AnnData):
     return zs.arrays.knn_query(healthy().obsm["X_pca"], w.obsm["X_pca"], n_neighbors=5)
 
@@ -315,6 +321,7 @@ CASES = {
     "metrics.trustworthiness": lambda w: zs.metrics.trustworthiness(w.obsm["X_pca"], w.obsm["X_umap"]),
     "arrays.aggregate": lambda w: zs.arrays.aggregate(w.X, codes(w), func=("sum", "mean", "var", "median"), n_groups=3),
     "arrays.bbknn": lambda w: zs.arrays.bbknn(w.obsm["X_pca"], w.obs["batch"]),
+    "arrays.build_index": lambda w: indexed(w),
     "arrays.check_counts": lambda w: zs.arrays.check_counts(w.X),
     "arrays.clr": lambda w: zs.arrays.clr(w.X),
     "arrays.combat": lambda w: zs.arrays.combat(w.layers["log"], codes(w, "batch")),

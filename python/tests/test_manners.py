@@ -57,6 +57,8 @@ CARRIERS = {
     "harmony_integrate": [zs.arrays.harmony, zs.pp.harmony_integrate],
     "pca": [zs.arrays.pca],
     "knn": [zs.arrays.knn],
+    "build_index": [zs.arrays.build_index],
+    "search_index": [zs.arrays.NeighborIndex.neighbors, zs.arrays.NeighborIndex.query],
     "connectivities": [zs.arrays.connectivities],
     "leiden": [zs.arrays.leiden, zs.tl.leiden],
     "louvain": [zs.arrays.louvain],

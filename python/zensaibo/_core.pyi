@@ -49,6 +49,35 @@ def io_describe_matrix(path: Any, key: str) -> tuple[tuple[int, int], str, str]:
 def io_write_stacked(
     tables: Any, out: Any, matrices: list[Any], gzip: int | None = None, threads: int | None = None, progress: Progress = None
 ) -> None: ...
+class NeighborIndex:
+    path: Any
+    shape: tuple[int, int]
+    dtype: str
+    metric: str
+    n_lists: int
+    seed: int
+    fingerprint: str
+    def __init__(self, path: str) -> None: ...
+    @staticmethod
+    def build(
+        data: Any,
+        path: str,
+        options: str,
+        memory: int | None = None,
+        fetched: tuple[int, int, bool] | None = None,
+        threads: int | None = None,
+        progress: Progress = None,
+    ) -> NeighborIndex: ...
+    def neighbors(
+        self, options: str, memory: int | None = None, threads: int | None = None, progress: Progress = None
+    ) -> tuple[Any, Any]: ...
+    def query(
+        self, queries: Any, options: str, memory: int | None = None, threads: int | None = None, progress: Progress = None
+    ) -> tuple[Any, Any]: ...
+
+def index_fingerprint(
+    data: Any, fetched: tuple[int, int, bool] | None = None, threads: int | None = None, progress: Progress = None
+) -> str: ...
 def knn_search(
     data: Any, options: str, threads: int | None = None, progress: Progress = None
 ) -> tuple[Any, Any, bool]: ...

@@ -16,7 +16,7 @@
 use rayon::prelude::*;
 
 use super::best::{Best, Feed};
-use super::cluster::Clusters;
+use super::cluster::{Centres, Clusters};
 use super::distance::Exact;
 use super::points::Prepared;
 use super::settle::{Candidate, settle, write_row};
@@ -25,7 +25,7 @@ use super::{KnnOptions, Neighbors};
 use crate::{Ctx, Result};
 
 /// Rows per cluster aimed at.
-const CLUSTER: usize = 384;
+pub(super) const CLUSTER: usize = 384;
 /// Share of the distance of the k-th neighbour up to which a cluster's plane may lie, at effort 1.
 const REACH: f64 = 0.45;
 /// Clusters that one cluster's rows look at, at most, at effort 1: this times the root of their number. Where most
@@ -34,11 +34,11 @@ const PROBES: f64 = 8.0;
 
 pub(super) fn search(prepared: Prepared, exact: &Exact<'_>, options: &KnnOptions, ctx: &Ctx) -> Result<Neighbors> {
     let (n, k) = (prepared.n, options.n_neighbors);
-    let clusters = {
+    let (clusters, order) = {
         let _stage = ctx.stage("clusters", 0);
         Clusters::learn(&prepared, n, n.div_ceil(CLUSTER), options.seed, ctx)?
     };
-    let rows = Rows::new(&prepared, &clusters.order);
+    let rows = Rows::new(&prepared, &order);
     drop(prepared);
     let sorted = Sorted::new(rows, &clusters);
     let mut found = Neighbors { n, k, indices: vec![0; n * k], distances: vec![0.0; n * k], exact: false };
@@ -57,11 +57,11 @@ pub(super) fn search(prepared: Prepared, exact: &Exact<'_>, options: &KnnOptions
     let stage = ctx.stage("neighbours", n as u64);
     tasks.into_par_iter().with_max_len(1).try_for_each(|(cluster, indices, distances)| {
         let count = indices.len() / k;
-        search_cluster(&sorted, &clusters, cluster, exact, options, (indices, distances), ctx)?;
+        search_cluster(&sorted, &clusters, &order, cluster, exact, options, (indices, distances), ctx)?;
         stage.advance(count as u64)
     })?;
     drop(sorted);
-    Ok(in_order_of_rows(&found, &clusters.order))
+    Ok(in_order_of_rows(&found, &order))
 }
 
 /// Back from cluster order to the order of the caller. The indices are the caller's already.
@@ -92,31 +92,32 @@ pub(super) fn search_between(
     options: &KnnOptions,
     ctx: &Ctx,
 ) -> Result<(Vec<u32>, Vec<f32>)> {
-    let clusters = {
+    let (clusters, order) = {
         let _stage = ctx.stage("clusters", 0);
         Clusters::learn(prepared, m, m.div_ceil(CLUSTER), options.seed, ctx)?
     };
-    let sorted = Sorted::new(Rows::new(prepared, &clusters.order), &clusters);
+    let sorted = Sorted::new(Rows::new(prepared, &order), &clusters);
     let mut queries: Vec<u32> = (m as u32..prepared.n as u32).collect();
-    let nearest = clusters.nearest(prepared, &queries, ctx)?;
+    let nearest = clusters.centres.nearest(prepared, &queries, ctx)?;
     queries.sort_by_key(|&query| nearest[query as usize - m]);
     let tasks: Vec<&[u32]> = queries
         .chunk_by(|&a, &b| nearest[a as usize - m] == nearest[b as usize - m])
         .flat_map(|of_cluster| of_cluster.chunks(CLUSTER))
         .collect();
-    let keep = (k + (k / 4).max(6)).min(m);
+    let keep = kept_of_queries(k, m);
+    let look = Look::new(options.effort, None, clusters.count());
     let stage = ctx.stage("neighbours in the reference", queries.len() as u64);
     let found: Vec<Vec<Candidate>> = tasks
         .par_iter()
         .with_max_len(1)
         .map(|task| {
             let cluster = nearest[task[0] as usize - m] as usize;
-            let best = candidates(&sorted, &clusters, cluster, Rows::new(prepared, task).view(), keep, options, ctx)?;
+            let best = candidates(&sorted, &clusters, cluster, Rows::new(prepared, task).view(), keep, look, ctx)?;
             let (mut unit, mut settled) = (vec![0f64; prepared.d], Vec::new());
             let mut found = Vec::with_capacity(task.len() * k);
             for (offset, &query) in task.iter().enumerate() {
                 exact.unit_row(query as usize, &mut unit);
-                let kept = best.entries(offset).iter().map(|entry| clusters.order[entry.row as usize] as usize);
+                let kept = best.entries(offset).iter().map(|entry| order[entry.row as usize] as usize);
                 settle(exact, query as usize, &unit, kept, &mut settled);
                 found.extend_from_slice(&settled[..k]);
             }
@@ -167,12 +168,42 @@ impl Rows {
     }
 }
 
+/// Candidates that are kept for each row that looks for its `k` neighbours among rows of which it is one: it meets
+/// itself too, and single precision may swap nearly equal ones.
+pub(super) fn kept_of_rows(k: usize, n: usize) -> usize {
+    (k + (k / 4).max(4)).min(n)
+}
+
+/// Candidates that are kept for each row that looks for `k` neighbours among `n` others.
+pub(super) fn kept_of_queries(k: usize, n: usize) -> usize {
+    (k + (k / 4).max(6)).min(n)
+}
+
+/// How far a search looks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Share of the distance of the k-th neighbour up to which a cluster's plane may lie.
+    reach: f32,
+    /// Clusters to look at, at most.
+    pub(super) most: usize,
+}
+
+impl Look {
+    /// `most`: number of clusters; none stands for what `effort` allows among `count`.
+    pub(super) fn new(effort: f64, most: Option<usize>, count: usize) -> Self {
+        let allowed = || (effort * PROBES * (count as f64).sqrt()).ceil() as usize;
+        Self { reach: (effort * REACH) as f32, most: most.unwrap_or_else(allowed) }
+    }
+}
+
 /// Rows to find neighbours for.
 #[derive(Clone, Copy)]
-struct Queries<'a> {
-    d: usize,
-    rows: &'a [f32],
-    base: &'a [f32],
+pub(super) struct Queries<'a> {
+    pub(super) d: usize,
+    /// In single precision, as [`Prepared`] holds them.
+    pub(super) rows: &'a [f32],
+    /// Squared distance that belongs to a score of 0.
+    pub(super) base: &'a [f32],
 }
 
 impl<'a> Queries<'a> {
@@ -186,14 +217,31 @@ impl<'a> Queries<'a> {
     }
 }
 
+/// The packed rows of clusters, wherever they are.
+pub(super) trait Packed {
+    /// Hands out the rows of a cluster in order, in one piece or in several: whole panels, and where in the order of
+    /// clusters the first of them stands.
+    fn visit(&self, cluster: usize, read: &mut dyn FnMut(&[Lane], u32)) -> Result<()>;
+}
+
 /// The rows in cluster order, plain and packed.
 struct Sorted {
     d: usize,
     rows: Vec<f32>,
     base: Vec<f32>,
     panels: Vec<Lane>,
+    /// Where the rows of each cluster start.
+    starts: Vec<usize>,
     /// Where the panels of each cluster start.
     panel_starts: Vec<usize>,
+}
+
+impl Packed for Sorted {
+    fn visit(&self, cluster: usize, read: &mut dyn FnMut(&[Lane], u32)) -> Result<()> {
+        let span = self.panel_starts[cluster]..self.panel_starts[cluster + 1];
+        read(&self.panels[span], self.starts[cluster] as u32);
+        Ok(())
+    }
 }
 
 impl Sorted {
@@ -205,7 +253,7 @@ impl Sorted {
             pack(d, members, &mut panels);
             panel_starts.push(panels.len());
         }
-        Self { d, rows, base, panels, panel_starts }
+        Self { d, rows, base, panels, starts: clusters.starts.clone(), panel_starts }
     }
 
     /// Some of the rows.
@@ -218,6 +266,7 @@ impl Sorted {
 fn search_cluster(
     sorted: &Sorted,
     clusters: &Clusters,
+    order: &[u32],
     cluster: usize,
     exact: &Exact<'_>,
     options: &KnnOptions,
@@ -225,17 +274,17 @@ fn search_cluster(
     ctx: &Ctx,
 ) -> Result<()> {
     let (d, k) = (sorted.d, options.n_neighbors);
-    let rows = clusters.starts[cluster]..clusters.starts[cluster + 1];
-    // The row itself is met too, and single precision may swap nearly equal ones: some to spare.
-    let keep = (k + (k / 4).max(4)).min(clusters.order.len());
-    let best = candidates(sorted, clusters, cluster, sorted.queries(rows.clone()), keep, options, ctx)?;
+    let rows = clusters.span(cluster);
+    let keep = kept_of_rows(k, order.len());
+    let look = Look::new(options.effort, None, clusters.count());
+    let best = candidates(sorted, clusters, cluster, sorted.queries(rows.clone()), keep, look, ctx)?;
     let (indices, distances) = out;
     let mut unit = vec![0f64; d];
     let mut settled: Vec<Candidate> = Vec::new();
     for (offset, row) in rows.enumerate() {
-        let row = clusters.order[row] as usize;
+        let row = order[row] as usize;
         exact.unit_row(row, &mut unit);
-        let kept = best.entries(offset).iter().map(|entry| clusters.order[entry.row as usize] as usize);
+        let kept = best.entries(offset).iter().map(|entry| order[entry.row as usize] as usize);
         settle(exact, row, &unit, kept, &mut settled);
         let span = offset * k..(offset + 1) * k;
         write_row(exact, row, &settled[..k - 1], &mut indices[span.clone()], &mut distances[span]);
@@ -243,21 +292,20 @@ fn search_cluster(
     Ok(())
 }
 
-/// Step 2 for rows whose nearest centre is that of `cluster`.
-fn candidates(
-    sorted: &Sorted,
+/// Step 2 for rows whose nearest centre is that of `cluster`: the `keep` best of what was looked at, by their places in the
+/// order of clusters. What is found for a row does not depend on the others.
+pub(super) fn candidates(
+    packed: &impl Packed,
     clusters: &Clusters,
     cluster: usize,
     rows: Queries<'_>,
     keep: usize,
-    options: &KnnOptions,
+    look: Look,
     ctx: &Ctx,
 ) -> Result<Best> {
-    let d = sorted.d;
-    let most = (options.effort * PROBES * (clusters.count() as f64).sqrt()).ceil() as usize;
-    let probes = nearest_clusters(clusters, cluster, d, most, keep);
-    let planes = Planes::new(clusters, rows, cluster, &probes, d);
-    let reach = (options.effort * REACH) as f32;
+    let d = rows.d;
+    let probes = nearest_clusters(clusters, cluster, look.most, keep);
+    let planes = Planes::new(&clusters.centres, rows, cluster, &probes);
     let mut best = Best::new(rows.len(), keep);
     let mut tile = QueryTile::new(d);
     let mut active: Vec<u32> = Vec::with_capacity(rows.len());
@@ -268,19 +316,22 @@ fn candidates(
         active.clear();
         active.extend((0..rows.len() as u32).filter(|&query| {
             let plane = planes.distance(query as usize, probe);
-            plane <= reach * radius[query as usize]
+            plane <= look.reach * radius[query as usize]
         }));
-        let lanes = &sorted.panels[sorted.panel_starts[other as usize]..sorted.panel_starts[other as usize + 1]];
-        for group in active.chunks(QUERIES) {
-            tile.clear();
-            let mut queries = [0u32; QUERIES];
-            for (place, &query) in group.iter().enumerate() {
-                queries[place] = query;
-                tile.set(place, rows.row(query as usize), best.threshold(query as usize));
-            }
-            let first = clusters.starts[other as usize] as u32;
-            scan(lanes, &mut tile, &mut Feed { best: &mut best, queries, first });
+        if active.is_empty() {
+            continue;
         }
+        packed.visit(other as usize, &mut |lanes, first| {
+            for group in active.chunks(QUERIES) {
+                tile.clear();
+                let mut queries = [0u32; QUERIES];
+                for (place, &query) in group.iter().enumerate() {
+                    queries[place] = query;
+                    tile.set(place, rows.row(query as usize), best.threshold(query as usize));
+                }
+                scan(lanes, &mut tile, &mut Feed { best: &mut best, queries, first });
+            }
+        })?;
         for &query in &active {
             let threshold = best.tighten(query as usize);
             let square = rows.base[query as usize] - 2.0 * threshold;
@@ -292,23 +343,22 @@ fn candidates(
 
 /// The clusters to look at: itself first, then by distance of centres, at most `most`, but as many as it takes
 /// to meet `enough` rows.
-fn nearest_clusters(clusters: &Clusters, cluster: usize, d: usize, most: usize, enough: usize) -> Vec<u32> {
-    let centre = |index: usize| &clusters.centres[index * d..(index + 1) * d];
-    let size = |index: u32| clusters.starts[index as usize + 1] - clusters.starts[index as usize];
-    let here = centre(cluster);
-    let mut others: Vec<(f64, u32)> = (0..clusters.count() as u32)
-        .filter(|&other| other as usize != cluster && size(other) > 0)
-        .map(|other| (distance_square(here, centre(other as usize)), other))
+fn nearest_clusters(clusters: &Clusters, cluster: usize, most: usize, enough: usize) -> Vec<u32> {
+    let centres = &clusters.centres;
+    let here = centres.row(cluster);
+    let mut others: Vec<(f64, u32)> = (0..clusters.count())
+        .filter(|&other| other != cluster && !clusters.span(other).is_empty())
+        .map(|other| (distance_square(here, centres.row(other)), other as u32))
         .collect();
     others.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let mut probes = vec![cluster as u32];
-    let mut rows = size(cluster as u32);
+    let mut rows = clusters.span(cluster).len();
     for (_, other) in others {
         if probes.len() >= most && rows >= enough {
             break;
         }
         probes.push(other);
-        rows += size(other);
+        rows += clusters.span(other as usize).len();
     }
     probes
 }
@@ -324,10 +374,11 @@ struct Planes {
 }
 
 impl Planes {
-    fn new(clusters: &Clusters, rows: Queries<'_>, cluster: usize, probes: &[u32], d: usize) -> Self {
-        let centre = |index: u32| &clusters.centres[index as usize * d..(index as usize + 1) * d];
+    fn new(centres: &Centres, rows: Queries<'_>, cluster: usize, probes: &[u32]) -> Self {
+        let d = rows.d;
+        let centre = |index: u32| centres.row(index as usize);
         let mut panels = Vec::with_capacity(probes.len().div_ceil(LANES) * (d + 1));
-        pack(d, probes.iter().map(|&probe| (centre(probe), clusters.half[probe as usize])), &mut panels);
+        pack(d, probes.iter().map(|&probe| (centre(probe), centres.half[probe as usize])), &mut panels);
         let gaps: Vec<f32> =
             probes.iter().map(|&probe| distance_square(centre(cluster as u32), centre(probe)).sqrt() as f32).collect();
         let mut distances = vec![0f32; rows.len() * probes.len()];

@@ -30,15 +30,8 @@ impl<'a> Exact<'a> {
                 || vec![0f64; d],
                 |buffer, row| {
                     points.row_into(row, buffer);
-                    let constant = buffer.iter().all(|&x| x == buffer[0]);
-                    let mean = if metric == Metric::Correlation { buffer.iter().sum::<f64>() / d as f64 } else { 0.0 };
-                    // Scaled by the largest value, so that tiny and huge rows keep a norm.
-                    let largest = buffer.iter().map(|&x| (x - mean).abs()).fold(0.0, f64::max);
-                    if largest == 0.0 {
-                        return (mean, 0.0, constant);
-                    }
-                    let square: f64 = buffer.iter().map(|&x| ((x - mean) / largest).powi(2)).sum();
-                    (mean, 1.0 / (square.sqrt() * largest), constant)
+                    let Form { shift, scale } = metric.form(buffer);
+                    (shift, scale, is_constant(buffer))
                 },
             )
             .collect();
@@ -69,20 +62,77 @@ impl<'a> Exact<'a> {
     pub(super) fn square(&self, i: usize, unit: &[f64], j: usize) -> f64 {
         let d = self.points.d();
         let span = j * d..(j + 1) * d;
+        let other = match self.points.values() {
+            ValueSlice::F32(v) => ValueSlice::F32(&v[span]),
+            ValueSlice::F64(v) => ValueSlice::F64(&v[span]),
+            other => other,
+        };
         if self.metric == Metric::Euclidean {
-            return match self.points.values() {
-                ValueSlice::F32(v) => square_difference(unit, &v[span], f64::from),
-                ValueSlice::F64(v) => square_difference(unit, &v[span], |x| x),
+            return self.metric.square(unit, false, other, Form::NONE);
+        }
+        let form = Form { shift: self.shift.get(j).copied().unwrap_or(0.0), scale: self.scale[j] };
+        self.metric.square(unit, self.scale[i] == 0.0, other, form)
+    }
+
+    /// The distance that belongs to a [`square`](Self::square).
+    #[inline]
+    pub(super) fn finish(&self, square: f64) -> f64 {
+        self.metric.finish(square)
+    }
+}
+
+/// What a metric does to a row before differences are taken: `shift` is taken off, then it is multiplied with `scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Form {
+    pub(super) shift: f64,
+    /// 1 / norm; 0 for a row without one.
+    pub(super) scale: f64,
+}
+
+impl Form {
+    /// Rows as they are.
+    pub(super) const NONE: Self = Self { shift: 0.0, scale: 1.0 };
+}
+
+/// Whether all values of a row are equal.
+pub(super) fn is_constant(row: &[f64]) -> bool {
+    row.iter().all(|&x| x == row[0])
+}
+
+impl Metric {
+    /// What is done to `row`.
+    pub(super) fn form(self, row: &[f64]) -> Form {
+        if self == Self::Euclidean {
+            return Form::NONE;
+        }
+        let shift = if self == Self::Correlation { row.iter().sum::<f64>() / row.len() as f64 } else { 0.0 };
+        // Scaled by the largest value, so that tiny and huge rows keep a norm.
+        let largest = row.iter().map(|&x| (x - shift).abs()).fold(0.0, f64::max);
+        if largest == 0.0 {
+            return Form { shift, scale: 0.0 };
+        }
+        let square: f64 = row.iter().map(|&x| ((x - shift) / largest).powi(2)).sum();
+        Form { shift, scale: 1.0 / (square.sqrt() * largest) }
+    }
+
+    /// Squared euclidean distance between a row as the metric sees it and one as it is stored. `zero`: the first has
+    /// no norm, where the metric asks for one.
+    #[inline(always)]
+    pub(super) fn square(self, unit: &[f64], zero: bool, other: ValueSlice<'_>, form: Form) -> f64 {
+        if self == Self::Euclidean {
+            return match other {
+                ValueSlice::F32(v) => square_difference(unit, v, f64::from),
+                ValueSlice::F64(v) => square_difference(unit, v, |x| x),
                 _ => f64::NAN,
             };
         }
-        let (shift, scale) = (self.shift.get(j).copied().unwrap_or(0.0), self.scale[j]);
-        if self.scale[i] == 0.0 || scale == 0.0 {
+        let Form { shift, scale } = form;
+        if zero || scale == 0.0 {
             return 2.0;
         }
-        let square = match self.points.values() {
-            ValueSlice::F32(v) => square_difference(unit, &v[span], |x| (f64::from(x) - shift) * scale),
-            ValueSlice::F64(v) => square_difference(unit, &v[span], |x| (x - shift) * scale),
+        let square = match other {
+            ValueSlice::F32(v) => square_difference(unit, v, |x| (f64::from(x) - shift) * scale),
+            ValueSlice::F64(v) => square_difference(unit, v, |x| (x - shift) * scale),
             _ => f64::NAN,
         };
         // Rows that are multiples of each other differ by rounding alone: that is a distance of zero.
@@ -91,10 +141,10 @@ impl<'a> Exact<'a> {
 
     /// The distance that belongs to a [`square`](Self::square).
     #[inline]
-    pub(super) fn finish(&self, square: f64) -> f64 {
-        match self.metric {
-            Metric::Euclidean => square.sqrt(),
-            Metric::Cosine | Metric::Correlation => (0.5 * square).min(2.0),
+    pub(super) fn finish(self, square: f64) -> f64 {
+        match self {
+            Self::Euclidean => square.sqrt(),
+            Self::Cosine | Self::Correlation => (0.5 * square).min(2.0),
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! [`knn`] finds the `k` nearest rows of each row: all pairs are scored in single precision by a tiled kernel
 //! with the top-k test fused in, and the survivors are put in order by exact double-precision distances.
-//! Above a size the search is limited to nearby clusters. [`connectivities`] turns neighbours into a weighted
-//! [`Graph`](crate::graph::Graph).
+//! Above a size the search is limited to nearby clusters. [`NeighborIndex`] searches so among rows that are not in memory.
+//! [`connectivities`] turns neighbours into a weighted [`Graph`](crate::graph::Graph).
 
 mod approximate;
 mod best;
@@ -12,6 +12,7 @@ mod cluster;
 mod connectivities;
 mod distance;
 mod exact;
+mod index;
 mod options;
 mod points;
 mod recall;
@@ -24,6 +25,10 @@ mod tests;
 pub use between::{Nearest, knn_between};
 pub(crate) use connectivities::row_weights;
 pub use connectivities::{ConnectivitiesOptions, Method, connectivities};
+pub use index::{
+    IndexHead, IndexOptions, IndexSink, LearntIndex, NeighborIndex, PointBlocks, PointSlice, SearchOptions,
+    fingerprint, learn_index,
+};
 pub use options::{Algorithm, KnnOptions, Metric};
 pub use points::Points;
 pub use recall::{Recall, recall};

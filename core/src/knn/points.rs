@@ -103,25 +103,72 @@ pub(super) struct Prepared {
 }
 
 /// Rows handled at once.
-const PIECE: usize = 1024;
+pub(super) const PIECE: usize = 1024;
+
+/// How rows are moved and scaled before they become single precision: see [`Prepared`].
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Frame {
+    pub(super) metric: Metric,
+    /// Taken off each row, `d` long.
+    pub(super) centre: Vec<f64>,
+    pub(super) scale: f64,
+}
+
+impl Frame {
+    /// That of euclidean rows with these means, of which no coordinate lies farther from its mean than `largest`.
+    pub(super) fn around(centre: Vec<f64>, largest: f64, what: &str) -> Result<Self> {
+        if !largest.is_finite() {
+            let expected = "values whose differences stay below 1e308";
+            return Err(Error::data(DataFault::Invalid, what, expected, "larger ones"));
+        }
+        // Clamped so that the power itself and its square stay ordinary numbers.
+        let exponent = if largest > 0.0 { largest.log2().ceil().clamp(-500.0, 500.0) } else { 0.0 };
+        Ok(Self { metric: Metric::Euclidean, centre, scale: (-exponent).exp2() })
+    }
+
+    /// That of rows of unit length.
+    pub(super) fn unit(metric: Metric, d: usize) -> Self {
+        Self { metric, centre: vec![0.0; d], scale: 1.0 }
+    }
+
+    /// Writes a row (as the metric sees it) in its place; returns its squared norm there.
+    #[inline]
+    pub(super) fn place(&self, row: &[f64], out: &mut [f32]) -> f64 {
+        for ((out, &value), &mean) in out.iter_mut().zip(row).zip(&self.centre) {
+            *out = ((value - mean) * self.scale) as f32;
+        }
+        out.iter().map(|&x| f64::from(x) * f64::from(x)).sum()
+    }
+
+    /// What is taken off the score of a row of this squared norm.
+    #[inline]
+    pub(super) fn half(&self, square: f64) -> f32 {
+        if self.metric == Metric::Euclidean { (square * 0.5) as f32 } else { 0.0 }
+    }
+
+    /// Squared distance that belongs to a score of 0 of a query of this squared norm.
+    #[inline]
+    pub(super) fn base(&self, square: f64) -> f64 {
+        if self.metric == Metric::Euclidean { square } else { 2.0 }
+    }
+}
 
 impl Prepared {
     pub(super) fn new(points: &Points<'_>, exact: &Exact<'_>, metric: Metric, ctx: &Ctx) -> Result<Self> {
-        let (n, d) = (points.n, points.d);
-        let (centre, scale) = match metric {
+        let frame = match metric {
             Metric::Euclidean => {
                 let centre = column_means(points);
                 let largest = largest_coordinate(points, &centre);
-                if !largest.is_finite() {
-                    let expected = "values whose differences stay below 1e308";
-                    return Err(Error::data(DataFault::Invalid, "points", expected, "larger ones"));
-                }
-                // Clamped so that the power itself and its square stay ordinary numbers.
-                let exponent = if largest > 0.0 { largest.log2().ceil().clamp(-500.0, 500.0) } else { 0.0 };
-                (centre, (-exponent).exp2())
+                Frame::around(centre, largest, "points")?
             }
-            Metric::Cosine | Metric::Correlation => (vec![0.0; d], 1.0),
+            Metric::Cosine | Metric::Correlation => Frame::unit(metric, points.d),
         };
+        Self::in_frame(points, exact, &frame, ctx)
+    }
+
+    /// The rows in a frame that is known.
+    pub(super) fn in_frame(points: &Points<'_>, exact: &Exact<'_>, frame: &Frame, ctx: &Ctx) -> Result<Self> {
+        let (n, d) = (points.n, points.d);
         let mut rows = vec![0f32; n * d];
         let mut half = vec![0f32; n];
         let mut square = vec![0f64; n];
@@ -134,18 +181,13 @@ impl Prepared {
                 let mut buffer = vec![0f64; d];
                 for (offset, row) in rows.chunks_exact_mut(d).enumerate() {
                     exact.unit_row(piece * PIECE + offset, &mut buffer);
-                    for ((out, &value), &mean) in row.iter_mut().zip(&buffer).zip(&centre) {
-                        *out = ((value - mean) * scale) as f32;
-                    }
-                    square[offset] = row.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-                    if metric == Metric::Euclidean {
-                        half[offset] = (square[offset] * 0.5) as f32;
-                    }
+                    square[offset] = frame.place(&buffer, row);
+                    half[offset] = frame.half(square[offset]);
                 }
                 Ok::<(), crate::Error>(())
             })?;
         let radius = square.iter().copied().fold(0.0, f64::max).sqrt();
-        Ok(Self { n, d, rows, half, square, radius, unit: metric != Metric::Euclidean, scale })
+        Ok(Self { n, d, rows, half, square, radius, unit: frame.metric != Metric::Euclidean, scale: frame.scale })
     }
 
     /// Squared distance (of scaled rows) that belongs to a score of 0 of query `row`; a score s stands for the

@@ -3,15 +3,15 @@ use crate::matrix::ValueSlice;
 use crate::parallel::with_threads;
 use crate::random::Stream;
 
-fn points(n: usize, d: usize, values: &[f32]) -> Points<'_> {
+pub(super) fn points(n: usize, d: usize, values: &[f32]) -> Points<'_> {
     Points::new(n, d, ValueSlice::F32(values)).unwrap()
 }
 
-fn options(k: usize, metric: Metric, algorithm: Algorithm) -> KnnOptions {
+pub(super) fn options(k: usize, metric: Metric, algorithm: Algorithm) -> KnnOptions {
     KnnOptions { n_neighbors: k, metric, algorithm, ..KnnOptions::default() }
 }
 
-fn normals(n: usize, d: usize, seed: u64) -> Vec<f32> {
+pub(super) fn normals(n: usize, d: usize, seed: u64) -> Vec<f32> {
     let mut stream = Stream::new(seed, 0);
     (0..n * d).map(|_| stream.normal() as f32).collect()
 }
@@ -116,7 +116,7 @@ fn duplicates_come_by_row_number() {
 
 /// Rows like principal components of cells: 20 types of unequal size, each a bent sheet of three dimensions
 /// in noise, with variances that fall along the components.
-fn cells(n: usize, d: usize, seed: u64) -> Vec<f32> {
+pub(super) fn cells(n: usize, d: usize, seed: u64) -> Vec<f32> {
     const TYPES: u64 = 20;
     let centres: Vec<Vec<f64>> = (0..TYPES)
         .map(|kind| {

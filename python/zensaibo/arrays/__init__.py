@@ -23,6 +23,7 @@ from ._hashsolo import Hashsolo, hashsolo
 from ._fate import Fates, fate_probabilities
 from ._forceatlas import force_atlas
 from ._downsample import downsample_counts
+from ._index import NeighborIndex, build_index
 from ._hvg import HighlyVariableGenes, highly_variable_genes, loess
 from ._leiden import Agreement, Leiden, leiden, modularity, partition_agreement
 from ._louvain import louvain
@@ -73,6 +74,7 @@ __all__ = [
     "Leiden",
     "LogisticModel",
     "Nearest",
+    "NeighborIndex",
     "Neighbors",
     "NeighborsGraph",
     "Paga",
@@ -95,6 +97,7 @@ __all__ = [
     "Wnn",
     "aggregate",
     "bbknn",
+    "build_index",
     "check_counts",
     "clr",
     "combat",

@@ -3,11 +3,12 @@
 ``read`` takes h5ad, 10x HDF5 (versions 2 and 3, probe files), 10x folders (versions 2 and 3, gzip or not) and Matrix
 Market. Matrices are read by the Rust core in parallel, without a lock on the file; results equal those of anndata and
 scanpy. AnnData in Zarr (versions 2 and 3, also in a zip archive), MuData (h5mu), loom, delimited tables and Parquet go through anndata, mudata,
-h5py and pyarrow; ``pip install 'zensaibo[formats]'`` installs what is optional. ``open_matrix`` leaves a matrix in its file, ``concat_on_disk`` and
+h5py and pyarrow; ``pip install 'zensaibo[formats]'`` installs what is optional. ``open_matrix`` leaves a matrix in its file, ``open_index`` an index of neighbours, ``concat_on_disk`` and
 ``subset_on_disk`` make one file of several, or of a part of one, without holding its matrices. ``write`` writes beside the target and
 renames, so that a file is whole or not there.
 """
 
+from ._index import open_index
 from ._inspect import convert, detect, inspect
 from ._matrix import FileMatrix, open_matrix
 from ._on_disk import concat_on_disk, subset_on_disk
@@ -22,6 +23,7 @@ __all__ = [
     "convert",
     "detect",
     "inspect",
+    "open_index",
     "open_matrix",
     "read",
     "read_10x_h5",

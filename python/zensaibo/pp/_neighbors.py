@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,6 +37,7 @@ def neighbors(
     metric: Metric = "euclidean",
     effort: float = 1.0,
     random_state: int = 0,
+    index: str | os.PathLike[str] | None = None,
     key_added: str | None = None,
     copy: bool = False,
     threads: int | None = None,
@@ -68,6 +70,10 @@ def neighbors(
         Of the approximate search: larger finds more of the true neighbours (see `zensaibo.arrays.knn`).
     random_state
         Seed of the approximate search, and of the PCA if one is computed.
+    index
+        File of an index of the cells (see `zensaibo.arrays.build_index`), to be made if it is not there. The search is approximate
+        and reads its lists; from an index with the default number of lists the result is that of ``transformer="approximate"``. An index of other values, or with another metric
+        or seed, is refused.
     key_added
         Name under which to store instead of the default.
     copy
@@ -89,7 +95,10 @@ def neighbors(
     Raises
     ------
     ParameterError
-        An unknown method, metric or transformer; ``n_pcs`` beyond the components there are.
+        An unknown method, metric or transformer; ``n_pcs`` beyond the components there are; an ``index`` that was made
+        of other values or options.
+    FormatError
+        An ``index`` that is no index, or is damaged.
     MissingKeyError
         ``use_rep`` is not in obsm.
     DataError
@@ -109,6 +118,8 @@ def neighbors(
         raise ParameterError(f"parameter `transformer`: expected {expected}, found {transformer!r} ({hint})")
     if knn is not True:
         raise ParameterError(f"parameter `knn`: expected True (dense kernels over all pairs are not offered), found {knn!r}")
+    if index is not None and algorithms[transformer] == "exact":
+        raise ParameterError(f"parameter `transformer`: expected None or 'approximate' with `index`, found {transformer!r}")
     adata = start(adata, copy)
     n_obs = adata.n_obs
     if n_obs < 2:
@@ -117,16 +128,20 @@ def neighbors(
         n_neighbors = 1 + n_obs // 2
         warnings.warn(f"only {n_obs} cells: n_neighbors becomes {n_neighbors}", UserWarning, stacklevel=2)
     data = _representation(adata, use_rep, n_pcs, random_state, threads, progress)
-    found = arrays.knn(
-        data,
-        n_neighbors,
-        metric=metric,
-        algorithm=algorithms[transformer],
-        effort=effort,
-        seed=random_state,
-        threads=threads,
-        progress=progress,
-    )
+    if index is None:
+        found = arrays.knn(
+            data,
+            n_neighbors,
+            metric=metric,
+            algorithm=algorithms[transformer],
+            effort=effort,
+            seed=random_state,
+            threads=threads,
+            progress=progress,
+        )
+    else:
+        opened = _index(data, index, metric, random_state, threads, progress)
+        found = opened.neighbors(n_neighbors, effort=effort, threads=threads, progress=progress)
     graph = arrays.connectivities(found.indices, found.distances, method=method, threads=threads, progress=progress)
     prefix = "" if key_added is None else f"{key_added}_"
     connectivities_key, distances_key = prefix + CONNECTIVITIES, prefix + DISTANCES
@@ -159,9 +174,36 @@ def neighbors(
         metric=metric,
         effort=effort,
         random_state=random_state,
+        index=None if index is None else os.fspath(index),
         key_added=key_added,
     )
     return adata if copy else None
+
+
+def _index(
+    data: Any,
+    path: str | os.PathLike[str],
+    metric: Metric,
+    seed: int,
+    threads: int | None,
+    progress: bool | Progress | None,
+) -> arrays.NeighborIndex:
+    """The index at ``path``, made where there is none; one of anything else than ``data`` is refused."""
+    if sparse.issparse(data):
+        data = data.tocsr()
+    if not os.path.exists(path):
+        return arrays.build_index(data, path, metric=metric, seed=seed, threads=threads, progress=progress)
+    opened = arrays.NeighborIndex(path)
+    options: list[tuple[str, Any, Any]] = [("metric", metric, opened.metric), ("random_state", seed, opened.seed)]
+    for name, expected, found in options:
+        if expected != found:
+            hint = "remove the file, or name another"
+            raise ParameterError(f"parameter `index`: expected an index with {name}={expected!r}, found {found!r} in {opened.path} ({hint})")
+    if not opened.is_of(data, threads=threads, progress=progress):
+        found = f"one of other {opened.shape[0]} x {opened.shape[1]} values, {opened.path}"
+        expected = f"an index of the {data.shape[0]} x {data.shape[1]} values to search"
+        raise ParameterError(f"parameter `index`: expected {expected}, found {found}")
+    return opened
 
 
 def _representation(
