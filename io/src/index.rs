@@ -24,8 +24,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zensaibo_core::exchange::StoredBlocks;
 use zensaibo_core::knn::{IndexHead, IndexOptions, IndexSink, Metric, NeighborIndex, PointBlocks, learn_index};
-use zensaibo_core::matrix::StoredBlocks;
 use zensaibo_core::{Ctx, Error, Result};
 
 const LETTERS: &[u8; 8] = b"zs-index";

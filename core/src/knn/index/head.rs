@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use super::Metric;
+use crate::exchange::StoredBlocks;
 use crate::knn::cluster::{Centres, Clusters};
 use crate::knn::points::Frame;
 use crate::knn::tile::LANES;
-use crate::matrix::StoredBlocks;
 use crate::{DataFault, Error, Result};
 
 /// Most bytes and most rows of one piece of a list.
