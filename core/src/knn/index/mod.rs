@@ -1,7 +1,7 @@
 //! Nearest neighbours among rows that lie in a file: an index of inverted lists.
 //!
 //! Rows are sorted into the clusters of the approximate [`knn`](crate::knn::knn) and kept cluster by cluster (a list each) with
-//! their numbers, wherever [`StoredBlocks`] keeps them. What stays in memory is a [`IndexHead`]: centres and the places of
+//! their numbers, wherever [`StoredBlocks`](crate::exchange::StoredBlocks) keeps them. What stays in memory is a [`IndexHead`]: centres and the places of
 //! lists. A search is that of `approximate`, which asks for one list at a time; lists come
 //! through a cache, and rows that are near each other are searched one after the other, so that few lists are read twice.
 //!
