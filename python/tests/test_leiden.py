@@ -275,7 +275,7 @@ def test_bad_input_is_refused_by_name(clustered):
         zs.tl.leiden(clustered, restrict_to=("group", [1]))
     with pytest.raises(errors.ParameterError, match="restrict_to"):
         zs.tl.leiden(clustered, restrict_to="group")
-    for parameter, value in {"resolution": -1.0, "n_iterations": 0, "theta": -1.0, "random_state": -1}.items():
+    for parameter, value in {"resolution": -1.0, "n_iterations": 0, "theta": -1.0, "tolerance": 1.0, "random_state": -1}.items():
         with pytest.raises(errors.ParameterError, match=parameter):
             zs.tl.leiden(clustered, **{parameter: value})
     with pytest.raises(errors.ShapeError, match="initial_membership"):
@@ -321,8 +321,8 @@ def test_defaults_stand_once():
     python = {name: p.default for name, p in inspect.signature(zs.arrays.leiden).parameters.items()}
     assert {name: python[name] for name in rust} == rust
     tool = {name: p.default for name, p in inspect.signature(zs.tl.leiden).parameters.items()}
-    assert {name: tool[name] for name in ("resolution", "n_iterations", "theta", "use_weights")} == {
-        name: rust[name] for name in ("resolution", "n_iterations", "theta", "use_weights")
+    assert {name: tool[name] for name in ("resolution", "n_iterations", "tolerance", "theta", "use_weights")} == {
+        name: rust[name] for name in ("resolution", "n_iterations", "tolerance", "theta", "use_weights")
     }
 
 

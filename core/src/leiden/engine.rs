@@ -1,6 +1,6 @@
 //! Levels and iterations.
 
-use super::explore::explore;
+use super::explore::{explore, score};
 use super::levels::Levels;
 use super::local_move::compact;
 use super::network::{Edges, Network};
@@ -22,7 +22,7 @@ pub struct Leiden {
     pub modularity: f64,
     /// Iterations done.
     pub iterations: usize,
-    /// Whether it stopped because nothing changed any more.
+    /// Whether it stopped because nothing changed any more, or too little to go on for.
     pub converged: bool,
 }
 
@@ -64,18 +64,32 @@ pub fn leiden<'a>(
     let limit = usize::try_from(options.n_iterations).unwrap_or(usize::MAX);
     let stage = ctx.stage("leiden", u64::try_from(options.n_iterations).unwrap_or(0));
     let (mut iterations, mut converged) = (0, false);
+    let to_the_end = limit == usize::MAX;
+    let mut present = f64::NEG_INFINITY;
     while iterations < limit && !converged {
         let levels = Levels { penalty: prepared.penalty, theta, seed: options.seed, iteration: iterations as u64, ctx };
         let mut next = levels.run(network, membership.clone())?;
         compact(&mut next, n);
         iterations += 1;
-        if next == membership {
-            // No move helps any more. If there is time, see whether a better partition lies further off.
-            let better = if limit == usize::MAX { explore(network, &membership, &levels)? } else { None };
-            converged = better.is_none();
-            membership = better.unwrap_or(membership);
+        let unchanged = next == membership;
+        membership = next;
+        if !to_the_end {
+            converged = unchanged;
         } else {
-            membership = next;
+            let before = present;
+            if !unchanged || iterations == 1 {
+                present = score(network, &membership, prepared.penalty);
+            }
+            let enough = |gain: f64| gain > options.tolerance * present.abs();
+            if unchanged || !enough(present - before) {
+                // Moves help no more. See whether a better partition lies further off.
+                converged = true;
+                if let Some((gain, better)) = explore(network, &membership, &levels)? {
+                    converged = !enough(gain);
+                    membership = better;
+                    present += gain;
+                }
+            }
         }
         stage.advance(1)?;
     }

@@ -16,12 +16,16 @@ const STARTS: u64 = 8;
 /// The graph is made coarser until it has at most this many nodes, or stops shrinking.
 const COARSE: usize = 3000;
 
-/// A better partition than `membership`, if one is found.
+/// A better partition than `membership`, if one is found, and what the [`score`] gains by it.
 ///
 /// The communities are split into parts as in [`refine`], the parts into parts of parts, until few are left; so
 /// `membership` is one partition of the coarse graph. The method starts anew on that graph from single nodes,
 /// several times, and the best result counts if it beats `membership`.
-pub(super) fn explore(network: &Network<'_, f32>, membership: &[u32], levels: &Levels<'_>) -> Result<Option<Vec<u32>>> {
+pub(super) fn explore(
+    network: &Network<'_, f32>,
+    membership: &[u32],
+    levels: &Levels<'_>,
+) -> Result<Option<(f64, Vec<u32>)>> {
     let seed = Stream::new(levels.seed, levels.iteration << 16 | 0xffff).next_u64();
     let Some((mut node, mut coarse, mut labels)) = coarser(network, membership, seed, levels)? else {
         return Ok(None);
@@ -64,10 +68,10 @@ pub(super) fn explore(network: &Network<'_, f32>, membership: &[u32], levels: &L
             best = Some(candidate);
         }
     }
-    Ok(best.map(|(_, partition)| {
+    Ok(best.map(|(score, partition)| {
         let mut better: Vec<u32> = node.iter().map(|&entry| partition[entry as usize]).collect();
         compact(&mut better, network.len());
-        better
+        (score - present, better)
     }))
 }
 

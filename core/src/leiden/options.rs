@@ -21,8 +21,12 @@ crate::options! {
         /// What is maximised: `modularity` or `cpm`.
         pub objective: Objective = Objective::Modularity,
         /// Iterations of the whole method, each starting from the partition of the one before; at least 1, or -1 to
-        /// iterate until nothing changes any more. Only with -1 are new starts on a coarse copy of the graph tried, too.
+        /// iterate until one gains nothing worth having (see `tolerance`). Only with -1 are new starts on a coarse copy
+        /// of the graph tried, too.
         pub n_iterations: i64 = -1,
+        /// With `n_iterations = -1`, an iteration that raises the objective by no more than this share of it is the last;
+        /// at least 0, below 1. 0 goes on until no label changes, which takes large graphs several times as long.
+        pub tolerance: f64 = 1e-4,
         /// Randomness of the refinement, in units of the mean edge weight; at least 0, finite. A part is merged with
         /// probability proportional to exp(gain / theta); 0 always takes the best merge.
         pub theta: f64 = 0.3,
@@ -40,6 +44,9 @@ impl LeidenOptions {
         }
         if !(self.theta.is_finite() && self.theta >= 0.0) {
             return Err(Error::parameter("theta", "a finite number of at least 0", self.theta));
+        }
+        if !(0.0..1.0).contains(&self.tolerance) {
+            return Err(Error::parameter("tolerance", "a number of at least 0, below 1", self.tolerance));
         }
         if self.n_iterations < 1 && self.n_iterations != -1 {
             return Err(Error::parameter(

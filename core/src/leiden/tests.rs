@@ -385,6 +385,22 @@ fn weights_can_be_left_out() {
 }
 
 #[test]
+fn a_tolerance_ends_sooner_and_loses_little() {
+    let csr = planted(20_003, 20, 6, 2);
+    let exact = run(&csr, &LeidenOptions { tolerance: 0.0, ..Default::default() });
+    let soon = run(&csr, &LeidenOptions { tolerance: 1e-3, ..Default::default() });
+    assert!(exact.converged && soon.converged);
+    assert!(soon.iterations < exact.iterations, "{} {}", soon.iterations, exact.iterations);
+    assert!(soon.quality > exact.quality * 0.99, "{} {}", soon.quality, exact.quality);
+    // What no iteration improves is left alone, whatever is tolerated.
+    for tolerance in [0.0, 1e-4] {
+        let options = LeidenOptions { tolerance, ..Default::default() };
+        let again = leiden(edges(&csr), Some(&exact.membership), &options, &Ctx::quiet()).unwrap();
+        assert!(again.converged && again.quality >= exact.quality - 1e-12);
+    }
+}
+
+#[test]
 fn an_initial_partition_is_where_it_starts() {
     let csr = cliques(8, 5);
     let best = run(&csr, &seeded(0));
@@ -462,6 +478,8 @@ fn each_bad_option_is_refused() {
         (r#"{"theta": -1}"#, "theta"),
         (r#"{"n_iterations": 0}"#, "n_iterations"),
         (r#"{"n_iterations": -2}"#, "n_iterations"),
+        (r#"{"tolerance": -0.1}"#, "tolerance"),
+        (r#"{"tolerance": 1.0}"#, "tolerance"),
         (r#"{"objective": "surprise"}"#, "surprise"),
     ] {
         let error = LeidenOptions::from_json(text).unwrap_err().to_string();

@@ -26,7 +26,7 @@ class Leiden(NamedTuple):
     modularity: float
     #: Iterations done.
     iterations: int
-    #: Whether it stopped because nothing changed any more.
+    #: Whether it stopped because nothing changed any more, or too little to go on for.
     converged: bool
 
 
@@ -85,6 +85,7 @@ def leiden(
     resolution: float = 1.0,
     objective: str = "modularity",
     n_iterations: int = -1,
+    tolerance: float = 1e-4,
     theta: float = 0.3,
     use_weights: bool = True,
     seed: int = 0,
@@ -106,8 +107,11 @@ def leiden(
         ``"modularity"`` (with resolution, the configuration model of Reichardt and Bornholdt) or ``"cpm"`` (the
         constant Potts model, free of the resolution limit).
     n_iterations
-        Iterations, each starting from the partition of the one before; -1 until nothing changes any more, which also
-        tries new starts on a coarse copy of the graph.
+        Iterations, each starting from the partition of the one before; -1 until one gains too little (`tolerance`), which
+        also tries new starts on a coarse copy of the graph.
+    tolerance
+        With ``n_iterations=-1``, an iteration that raises the objective by no more than this share of it is the last; at
+        least 0, below 1. 0 goes on until no label changes, which takes large graphs several times as long.
     theta
         Randomness of the refinement, in units of the mean edge weight; 0 takes the best merge always.
     use_weights
@@ -152,6 +156,7 @@ def leiden(
         resolution=resolution,
         objective=objective,
         n_iterations=n_iterations,
+        tolerance=tolerance,
         theta=theta,
         use_weights=use_weights,
         seed=seed,

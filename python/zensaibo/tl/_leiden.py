@@ -36,6 +36,7 @@ def leiden(
     objective_function: str | None = None,
     initial_membership: Any = None,
     theta: float = 0.3,
+    tolerance: float = 1e-4,
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> AnnData | None:
@@ -63,7 +64,7 @@ def leiden(
     use_weights
         Whether edge weights count.
     n_iterations
-        Iterations; -1 until nothing changes any more, which also tries new starts on a coarse copy of the graph.
+        Iterations; -1 until one gains too little (`tolerance`), which also tries new starts on a coarse copy of the graph.
     partition_type
         leidenalg's class, or its name: ``RBConfigurationVertexPartition`` (default), ``ModularityVertexPartition`` (with
         resolution 1 only) or ``CPMVertexPartition``. Others are refused.
@@ -83,6 +84,9 @@ def leiden(
         (cells clustered,) labels of any kind to start from.
     theta
         Randomness of the refinement, in units of the mean edge weight.
+    tolerance
+        With ``n_iterations=-1``, an iteration that raises the objective by no more than this share of it is the last; at
+        least 0, below 1. 0 goes on until no label changes, which takes large graphs several times as long.
     threads
         Threads; by default one per core. The result does not depend on it.
     progress
@@ -120,6 +124,7 @@ def leiden(
         objective=objective,
         n_iterations=n_iterations,
         theta=theta,
+        tolerance=tolerance,
         use_weights=use_weights,
         seed=seed,
         initial_membership=initial_membership,
@@ -141,6 +146,7 @@ def leiden(
         **params,
         objective=objective,
         theta=theta,
+        tolerance=tolerance,
         use_weights=use_weights,
         key_added=key_added,
         restrict_to=None if restriction is None else restriction.recorded(),
