@@ -13,7 +13,9 @@ mod options;
 mod sums;
 mod table;
 
+pub(crate) use crofton::Crofton;
 pub use options::RegionOptions;
+pub(crate) use table::{Part, Tally, measure_block};
 pub use table::{ChannelTable, RegionTable, region_properties};
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod runs;
 
 pub use components::Components;
 pub use distance::{BoundedDistance, Real, distance_transform};
+pub(crate) use runs::Sets;
 pub use options::{Connectivity, DistanceOptions, LabelOptions};
 
 #[cfg(test)]
