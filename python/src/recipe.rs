@@ -152,9 +152,7 @@ fn volume_part(
 ) -> PyResult<()> {
     let (config, blocks) = (OnVolume::new(py, recipe, toml)?, Blocks { part, of });
     run::run(py, threads, progress, |ctx| match &config {
-        OnVolume::Detect(config) => {
-            detect_part(&input, background.as_deref(), &work, &step, blocks, config, &(), ctx)
-        }
+        OnVolume::Detect(config) => detect_part(&input, background.as_deref(), &work, &step, blocks, config, &(), ctx),
         OnVolume::Segment(config) => segment_part(&input, &work, &step, blocks, config, &(), ctx),
     })
 }

@@ -333,10 +333,7 @@ impl PyVolume {
     }
 
     /// The file and what is done to it; it is opened anew where this is read, and must not have changed.
-    fn __reduce__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, (u64, u128)))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, (u64, u128)))> {
         let Some(stored) = &self.stored else {
             return Err(PyTypeError::new_err("a volume that lies in no file cannot be pickled"));
         };

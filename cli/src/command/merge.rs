@@ -10,9 +10,7 @@ use super::cluster::Options;
 use super::options::{carry_out, now};
 use super::run_blocks::Recipe;
 use super::volume::memory;
-use crate::recipe::{
-    DetectFiles, Extras, Resources, SegmentFiles, cluster_merge, detect_merge, segment_merge,
-};
+use crate::recipe::{DetectFiles, Extras, Resources, SegmentFiles, cluster_merge, detect_merge, segment_merge};
 
 /// Merge the parts of `run-blocks`, and do what is not shared out: components, neighbours, clusters, layout, the output.
 ///

@@ -256,9 +256,7 @@ impl Exchange for Folder {
         match (self.parts(&step, Kind::Part)?, &self.role) {
             (Some(Ok(paths)), _) => Ok(Turn::Merge(Box::new(Parts::in_files(&paths, units)?))),
             (None, Role::Merge(Some(until))) if *until == step => Err(Error::PartDone),
-            (found, _) => {
-                Err(self.lacking(&step, found.and_then(std::result::Result::err)))
-            }
+            (found, _) => Err(self.lacking(&step, found.and_then(std::result::Result::err))),
         }
     }
 

@@ -15,8 +15,8 @@ mod table;
 
 pub(crate) use crofton::Crofton;
 pub use options::RegionOptions;
-pub(crate) use table::{Part, Tally, measure_block};
 pub use table::{ChannelTable, RegionTable, region_properties};
+pub(crate) use table::{Part, Tally, measure_block};
 
 #[cfg(test)]
 mod tests;

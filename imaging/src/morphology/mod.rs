@@ -15,8 +15,8 @@ mod runs;
 
 pub use components::Components;
 pub use distance::{BoundedDistance, Real, distance_transform};
-pub(crate) use runs::Sets;
 pub use options::{Connectivity, DistanceOptions, LabelOptions};
+pub(crate) use runs::Sets;
 
 #[cfg(test)]
 mod tests;

@@ -224,8 +224,7 @@ fn segment_with(
     let info = volume.info();
     let held = if folder.is_some() { 0 } else { opened.voxels() * HELD };
     if let Some(memory) = config.input.memory.filter(|&memory| held > memory) {
-        let needed =
-            format!("{} for one time point of {} voxels", bytes_text(held), grouped(opened.voxels()));
+        let needed = format!("{} for one time point of {} voxels", bytes_text(held), grouped(opened.voxels()));
         let limit = format!("{} (`zensaibo run-blocks --recipe segment` holds less)", bytes_text(memory));
         return Err(Error::Limit { what: "memory".into(), needed, limit });
     }

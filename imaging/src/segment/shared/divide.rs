@@ -120,11 +120,8 @@ impl Work<'_> {
         let contrast = ends.data.iter().zip(&contrast.data).filter(|(end, _)| **end != 0).map(|(_, &value)| value);
         let lit = lit(&ends, &core, around.size);
         let light = reliefs.light.data.iter().zip(&lit).filter(|(_, lit)| **lit).map(|(&light, _)| light);
-        let relief = Relief {
-            ends: Runs::of(ends.data.iter().copied()),
-            contrast: contrast.collect(),
-            light: light.collect(),
-        };
+        let relief =
+            Relief { ends: Runs::of(ends.data.iter().copied()), contrast: contrast.collect(), light: light.collect() };
         Ok((Divided { ends: found, heights, tops, saddles: meet, shell: Shell::of(&ends) }, relief))
     }
 

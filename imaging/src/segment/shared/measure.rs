@@ -39,12 +39,7 @@ impl VolumeBlocks for Around {
 }
 
 /// The labels of a block from its pieces.
-pub(super) fn labels_of(
-    kept: &dyn StoredBlocks,
-    unit: usize,
-    region: &Region,
-    nucleus: &[u32],
-) -> Result<Grid<u32>> {
+pub(super) fn labels_of(kept: &dyn StoredBlocks, unit: usize, region: &Region, nucleus: &[u32]) -> Result<Grid<u32>> {
     let pieces: Runs = stored(OUTLINE, kept, unit)?;
     let labels = pieces.values().into_iter().map(|piece| if piece == 0 { 0 } else { nucleus[piece as usize - 1] });
     Grid::new(region.size, labels.collect())

@@ -109,24 +109,17 @@ fn in_work(work: &Work<'_>, exchange: &Arc<dyn Exchange>, ctx: &Ctx) -> Result<S
     let (frames, plan, units) = (work.frames, &work.plan, work.units());
     // A pass of no units would be none.
     let planes = noise_planes(work.shape()).max(1);
-    let noises = stored_units::<PlaneNoise, ()>(
-        exchange,
-        NOISE,
-        frames.len() * planes,
-        false,
-        ctx,
-        |range, put| {
-            let stage = ctx.stage(NOISE, range.len() as u64);
-            let found: Vec<Result<PlaneNoise>> = range
-                .into_par_iter()
-                .map(|unit| {
-                    stage.advance(1)?;
-                    plane_noise(work.volume, frames[unit / planes], unit % planes)
-                })
-                .collect();
-            found.into_iter().try_for_each(|found| put(found?, None))
-        },
-    )?;
+    let noises = stored_units::<PlaneNoise, ()>(exchange, NOISE, frames.len() * planes, false, ctx, |range, put| {
+        let stage = ctx.stage(NOISE, range.len() as u64);
+        let found: Vec<Result<PlaneNoise>> = range
+            .into_par_iter()
+            .map(|unit| {
+                stage.advance(1)?;
+                plane_noise(work.volume, frames[unit / planes], unit % planes)
+            })
+            .collect();
+        found.into_iter().try_for_each(|found| put(found?, None))
+    })?;
     let noise = |frame: usize| noise_of((0..planes).map(|plane| stored(NOISE, &*noises, frame * planes + plane)));
     let divided = stored_units(exchange, DIVIDE, units, true, ctx, |range, put| {
         for (frame, range) in work.by_frame(&range) {
@@ -162,8 +155,7 @@ fn in_work(work: &Work<'_>, exchange: &Arc<dyn Exchange>, ctx: &Ctx) -> Result<S
     label_info.spacing = Some(work.spacing.um());
     let kept = exchange.kept(OUTLINE, units)?;
     let labels = SharedLabels { info: label_info, plan: plan.clone(), kept, numbers: Vec::new() };
-    let mut all =
-        SharedNuclei { labels, tables: Vec::new(), noise: Vec::new(), min_contrast: Vec::new() };
+    let mut all = SharedNuclei { labels, tables: Vec::new(), noise: Vec::new(), min_contrast: Vec::new() };
     for frame in 0..frames.len() {
         let found = noise(frame)?;
         all.noise.push(found.0);

@@ -155,13 +155,7 @@ impl<'a> Pieces<'a> {
 }
 
 /// Pieces of a block that touch pieces of the same basin in blocks that follow.
-fn meetings(
-    work: &Work<'_>,
-    shells: &Shells<'_>,
-    starts: &[u32],
-    basins: &[u32],
-    block: usize,
-) -> Vec<(u32, u32)> {
+fn meetings(work: &Work<'_>, shells: &Shells<'_>, starts: &[u32], basins: &[u32], block: usize) -> Vec<(u32, u32)> {
     let (region, shape) = (work.plan.region(block), work.shape());
     let values = shells.of(block);
     let (mut found, mut place) = (Vec::new(), 0);
