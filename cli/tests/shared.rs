@@ -248,7 +248,9 @@ fn nuclei_found_in_parts_are_those_of_the_whole() {
     write_ome_zarr(&Phantom::new(&options).unwrap(), Path::new(&input), &chunks, &Ctx::quiet()).unwrap();
     let options = ["--set", "segment.diameter=14", "--set", "input.memory=400000000"];
     let run = |first: &[&str]| zensaibo(first.iter().chain(&options));
-    fine(&run(&["segment", &input, "-o", &at("whole.ome.zarr"), "--table", &at("whole.csv")]));
+    // The name of a Zarr stands in it.
+    ["whole", "merged"].iter().for_each(|name| std::fs::create_dir(at(name)).unwrap());
+    fine(&run(&["segment", &input, "-o", &at("whole/labels.ome.zarr"), "--table", &at("whole.csv")]));
     let found = std::fs::read_to_string(at("whole.csv")).unwrap();
     assert!(found.lines().count() > 80, "{}", found.lines().count());
     let listed = zensaibo(["run-blocks", "list", "--recipe", "segment"]);
@@ -282,9 +284,9 @@ fn nuclei_found_in_parts_are_those_of_the_whole() {
             assert!(std::fs::metadata(of_five("nuclei-divide", kind, part)).unwrap().len() > 500);
         }
     }
-    fine(&merge("merged.ome.zarr", "merged.csv"));
+    fine(&merge("merged/labels.ome.zarr", "merged.csv"));
     assert!(std::fs::read_to_string(at("merged.csv")).unwrap() == found);
-    let (whole, merged) = (files_of(Path::new(&at("whole.ome.zarr"))), files_of(Path::new(&at("merged.ome.zarr"))));
+    let (whole, merged) = (files_of(Path::new(&at("whole"))), files_of(Path::new(&at("merged"))));
     assert!(whole.keys().eq(merged.keys()) && whole.len() > 3, "{:?} {:?}", whole.keys(), merged.keys());
     whole.iter().for_each(|(name, bytes)| assert!(merged[name] == *bytes, "{}", name.display()));
 

@@ -69,8 +69,8 @@ impl Exchange for Leader {
 pub(crate) struct Worker {
     /// The parts of the passes that are over; each is taken once.
     history: Mutex<Vec<Option<Vec<Vec<u8>>>>>,
-    /// What the same part of earlier passes kept, by pass.
-    kept: Vec<(String, Vec<u8>)>,
+    /// What the same part of earlier passes kept, by pass; each is taken once.
+    kept: Mutex<Vec<(String, Vec<u8>)>>,
     passed: AtomicUsize,
     part: usize,
     of: usize,
@@ -93,7 +93,7 @@ impl Worker {
     ) -> Self {
         let pass = |parts: Vec<PyBackedBytes>| Some(parts.iter().map(|part| part.to_vec()).collect());
         let history = Mutex::new(history.into_iter().map(pass).collect());
-        let kept = kept.into_iter().map(|(stage, bytes)| (stage, bytes.to_vec())).collect();
+        let kept = Mutex::new(kept.into_iter().map(|(stage, bytes)| (stage, bytes.to_vec())).collect());
         Self { history, kept, passed: AtomicUsize::new(0), part, of, taken: Mutex::default() }
     }
 
@@ -123,10 +123,11 @@ impl Exchange for Worker {
     }
 
     fn kept(&self, stage: &str, units: usize) -> Result<Box<dyn StoredBlocks>> {
-        let found = self.kept.iter().find(|(name, _)| name == stage);
-        let (_, bytes) = found.ok_or_else(|| Error::Internal(format!("{stage}: nothing that was kept")))?;
+        let mut kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let at = kept.iter().position(|(name, _)| name == stage);
+        let at = at.ok_or_else(|| Error::Internal(format!("{stage}: nothing that was kept")))?;
         let own = units_of_part(units, self.part, self.of);
-        let parts = Parts::in_memory(stage, vec![bytes.clone()], own.len())?;
+        let parts = Parts::in_memory(stage, vec![kept.swap_remove(at).1], own.len())?;
         Ok(Box::new(Own { parts, first: own.start }))
     }
 }
