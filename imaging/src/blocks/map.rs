@@ -40,7 +40,7 @@ pub fn map_shared<T: Send + Serialize + DeserializeOwned>(
     mut fold: impl FnMut(&Region, T) -> Result<()>,
 ) -> Result<()> {
     let here = |blocks: Range<usize>, put: &mut dyn FnMut(usize, T) -> Result<()>| {
-        map_units(plan, blocks, stage, ctx, |_, region| map(region), |block, found| put(block, found))
+        map_units(plan, blocks, stage, ctx, |_, region| map(region), put)
     };
     units(volume.exchange(), stage, plan.len(), ctx, here, |block, found| fold(&plan.region(block), found))
 }
