@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -218,4 +219,98 @@ fn cells_found_in_parts_are_those_of_the_whole() {
     assert_eq!(std::fs::read_to_string(&merged).unwrap(), found);
     let seed = zensaibo(["merge", input, "--recipe", "detect", "--work", work, "-o", "x.csv", "--seed", "1"]);
     assert_eq!(seed.status.code(), Some(2));
+}
+
+/// All files of a folder, by name.
+fn files_of(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut all = BTreeMap::new();
+    let mut waiting = vec![folder.to_path_buf()];
+    while let Some(place) = waiting.pop() {
+        for entry in std::fs::read_dir(&place).unwrap().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                all.insert(path.strip_prefix(folder).unwrap().to_path_buf(), std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn nuclei_found_in_parts_are_those_of_the_whole() {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name).to_str().unwrap().to_string();
+    let options = PhantomOptions { shape: [24, 120, 110], spacing: [5.0, 2.0, 2.0], nuclei: 150, ..Default::default() };
+    let chunks = OmeZarrOptions { chunk: Some([8, 16, 16]), ..Default::default() };
+    let (input, work) = (at("in.ome.zarr"), at("work"));
+    write_ome_zarr(&Phantom::new(&options).unwrap(), Path::new(&input), &chunks, &Ctx::quiet()).unwrap();
+    let options = ["--set", "segment.diameter=14", "--set", "input.memory=400000000"];
+    let run = |first: &[&str]| zensaibo(first.iter().chain(&options));
+    // The name of a Zarr stands in it.
+    ["whole", "merged"].iter().for_each(|name| std::fs::create_dir(at(name)).unwrap());
+    fine(&run(&["segment", &input, "-o", &at("whole/labels.ome.zarr"), "--table", &at("whole.csv")]));
+    let found = std::fs::read_to_string(at("whole.csv")).unwrap();
+    assert!(found.lines().count() > 80, "{}", found.lines().count());
+    let listed = zensaibo(["run-blocks", "list", "--recipe", "segment"]);
+    let steps = String::from_utf8(listed.stdout).unwrap();
+    let steps: Vec<&str> = steps.lines().collect();
+    assert_eq!(steps, ["nuclei-noise", "nuclei-divide", "nuclei-outline", "nuclei-measure"]);
+
+    let part = |step: &str, blocks: &str| {
+        let threads = if blocks.starts_with('1') { "2" } else { "1" };
+        let place = ["--recipe", "segment", "--work", &work, "--blocks", blocks, "-t", threads];
+        run(&[&["run-blocks", step, &input], &place[..]].concat())
+    };
+    let merge = |out: &str, table: &str| {
+        run(&["merge", &input, "--recipe", "segment", "--work", &work, "-o", &at(out), "--table", &at(table)])
+    };
+    let said = |output: Output, code: i32, parts: &[&str]| {
+        let said = errors(&output);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{said}"));
+    };
+    said(part("nuclei-outline", "1/5"), 3, &["step nuclei-noise", "none"]);
+    for (step, number) in steps.iter().zip([2, 5, 5, 3]) {
+        for one in (1..=number).rev() {
+            fine(&part(step, &format!("{one}/{number}")));
+        }
+    }
+    // Every part of five has blocks of its own, and keeps what is theirs.
+    let of_five = |step: &str, kind: &str, part: usize| format!("{work}/steps/{step}/{kind}-{part}-of-5");
+    for part in 1..=5 {
+        for kind in ["part", "kept"] {
+            assert!(std::fs::metadata(of_five("nuclei-divide", kind, part)).unwrap().len() > 500);
+        }
+    }
+    fine(&merge("merged/labels.ome.zarr", "merged.csv"));
+    assert!(std::fs::read_to_string(at("merged.csv")).unwrap() == found);
+    let (whole, merged) = (files_of(Path::new(&at("whole"))), files_of(Path::new(&at("merged"))));
+    assert!(whole.keys().eq(merged.keys()) && whole.len() >= 3, "{:?} {:?}", whole.keys(), merged.keys());
+    whole.iter().for_each(|(name, bytes)| assert!(merged[name] == *bytes, "{}", name.display()));
+
+    // What is there is not computed again; what is lost or cut is named, and comes back as it was.
+    let state = |path: &str| std::fs::metadata(path).unwrap().modified().unwrap();
+    let path = of_five("nuclei-outline", "part", 2);
+    let (before, kept) = (state(&path), of_five("nuclei-outline", "kept", 2));
+    fine(&part("nuclei-outline", "2/5"));
+    assert_eq!(state(&path), before);
+    let bytes = std::fs::read(&kept).unwrap();
+    std::fs::remove_file(&kept).unwrap();
+    said(merge("lost.ome.zarr", "lost.csv"), 3, &["step nuclei-outline", "no kept 2/5"]);
+    std::fs::write(&kept, &bytes[..bytes.len() / 2]).unwrap();
+    said(merge("lost.ome.zarr", "lost.csv"), 3, &["kept-2-of-5", "cut short"]);
+    assert!(!Path::new(&at("lost.ome.zarr")).exists() && !Path::new(&at("lost.csv")).exists());
+    fine(&part("nuclei-outline", "2/5"));
+    assert!(std::fs::read(&kept).unwrap() == bytes);
+    std::fs::remove_file(of_five("nuclei-divide", "part", 4)).unwrap();
+    said(part("nuclei-measure", "1/4"), 3, &["step nuclei-divide", "no part 4/5"]);
+    fine(&part("nuclei-divide", "4/5"));
+
+    let other = ["merge", &input, "--recipe", "segment", "--work", &work, "-o", &at("x.ome.zarr")];
+    said(zensaibo(other.iter().chain(&["--set", "segment.diameter=9"])), 2, &["other options"]);
+    said(run(&[&other[..], &["--memory", "1GiB"]].concat()), 2, &["input.memory"]);
+    said(run(&[&other[..], &["--background", &input]].concat()), 2, &["none for segment"]);
+    said(zensaibo(["merge", &input, "-w", &work, "-o", &at("x.h5ad"), "--table", &at("x.csv")]), 2, &["--table"]);
 }

@@ -1,4 +1,4 @@
-// All parts of one step of `zensaibo cluster`; main.nf includes it once per step.
+// All parts of one step of a recipe; main.nf includes it once per step.
 
 process PART {
     tag "${step} ${part}/${params.parts}"
@@ -15,6 +15,7 @@ process PART {
     script:
     """
     ${params.zensaibo} run-blocks ${step} '${params.input}' --work '${params.work}' --blocks ${part}/${params.parts} \
+        --recipe ${params.recipe} \
         --threads ${task.cpus} --quiet ${params.options}
     """
 }

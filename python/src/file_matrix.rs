@@ -16,7 +16,7 @@ use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile};
 
 use crate::errors::to_python;
 use crate::run::run;
-use crate::shared::{Leader, Worker};
+use crate::shared::{Leader, PyTaken, Worker, taken};
 
 /// What is done to rows as they are read.
 #[derive(Clone, Serialize, Deserialize)]
@@ -195,21 +195,27 @@ impl PyFileMatrix {
         Ok(Self { chain, shape, ..made })
     }
 
-    /// The same matrix with passes that other processes compute: `begin(stage, units)` gives something with `poll()`: how many parts
-    /// are there, and all of them once they are; and `cancel()`.
-    fn shared(&self, begin: Py<PyAny>) -> Self {
-        self.shared_by(Arc::new(Leader::new(begin)))
+    /// The same matrix with passes that other processes compute: see [`Leader::new`].
+    fn shared(&self, passes: Py<PyAny>) -> Self {
+        self.shared_by(Arc::new(Leader::new(passes)))
     }
 
-    /// The same matrix for the process that computes `part` of `of`, after passes whose parts are `history`.
-    fn part(&self, history: Vec<Vec<PyBackedBytes>>, part: usize, of: usize) -> Self {
-        let worker = Arc::new(Worker::new(history, part, of));
+    /// The same matrix for the process that computes `part` of `of`, after passes whose parts are `history`; `kept`: what the
+    /// same part of these kept, by pass.
+    fn for_part(
+        &self,
+        history: Vec<Vec<PyBackedBytes>>,
+        kept: Vec<(String, PyBackedBytes)>,
+        part: usize,
+        of: usize,
+    ) -> Self {
+        let worker = Arc::new(Worker::new(history, kept, part, of));
         Self { worker: Some(worker.clone()), ..self.shared_by(worker) }
     }
 
-    /// What this process computed of its part; `None` before it did.
-    fn taken<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
-        Some(PyBytes::new(py, &self.worker.as_ref()?.taken()?))
+    /// What this process computed of its part and what that keeps; `None` before it did.
+    fn taken<'py>(&self, py: Python<'py>) -> Option<PyTaken<'py>> {
+        taken(py, self.worker.as_ref())
     }
 
     /// The files.

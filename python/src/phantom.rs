@@ -60,7 +60,7 @@ fn im_phantom<'py>(py: Python<'py>, options: &str) -> PyResult<(PyVolume, PyVolu
     let paired: Vec<bool> = nuclei.iter().map(|nucleus| nucleus.paired).collect();
     table.set_item("paired", paired.into_pyarray(py))?;
     let labels = Labels { info: phantom.labels().info().clone(), phantom: phantom.clone() };
-    Ok((PyVolume { source: Arc::new(Picture(phantom)) }, PyVolume { source: Arc::new(labels) }, table))
+    Ok((PyVolume::new(Arc::new(Picture(phantom))), PyVolume::new(Arc::new(labels)), table))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

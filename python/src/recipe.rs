@@ -10,8 +10,9 @@ use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
-    About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, Extras, Input, Origin, Resources, cells,
-    cluster, cluster_counts, cluster_merge, cluster_part, cluster_steps,
+    About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, DetectConfig, DetectFiles, Extras, Input,
+    Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts, cluster_merge, cluster_part,
+    cluster_steps, detect_merge, detect_part, detect_steps, segment_merge, segment_part, segment_steps,
 };
 use zensaibo_core::matrix::Lazy;
 use zensaibo_core::progress::CancelToken;
@@ -104,6 +105,90 @@ fn recipe_merge(
         let (until, output) = (until.as_deref(), output.as_deref());
         let summary = cluster_merge(&input, &work, until, output, &config, extras, resources, &(), ctx)?;
         summary.map(|summary| told(Ok(summary))).transpose()
+    })
+}
+
+/// A recipe on a volume whose parts can be shared out, with its options.
+enum OnVolume {
+    Detect(DetectConfig),
+    Segment(SegmentConfig),
+}
+
+impl OnVolume {
+    fn new(py: Python<'_>, recipe: &str, toml: &str) -> PyResult<Self> {
+        let made = match recipe {
+            "detect" => DetectConfig::from_toml(toml, &[]).map(Self::Detect),
+            "segment" => SegmentConfig::from_toml(toml, &[]).map(Self::Segment),
+            _ => Err(Error::parameter("recipe", "detect or segment", recipe)),
+        };
+        made.map_err(|error| to_python(py, error))
+    }
+}
+
+/// The steps of a recipe on a volume that can be shared out, in order.
+#[pyfunction]
+fn volume_steps(py: Python<'_>, recipe: &str, toml: &str) -> PyResult<Vec<String>> {
+    Ok(match OnVolume::new(py, recipe, toml)? {
+        OnVolume::Detect(_) => detect_steps(),
+        OnVolume::Segment(_) => segment_steps(),
+    })
+}
+
+/// Computes one part (from 1) of one step of a recipe on a volume and leaves it in a folder.
+#[pyfunction]
+#[pyo3(signature = (recipe, input, background, work, toml, step, part, of, threads=None, progress=None))]
+fn volume_part(
+    py: Python<'_>,
+    recipe: &str,
+    input: PathBuf,
+    background: Option<PathBuf>,
+    work: PathBuf,
+    toml: &str,
+    step: String,
+    part: usize,
+    of: usize,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<()> {
+    let (config, blocks) = (OnVolume::new(py, recipe, toml)?, Blocks { part, of });
+    run::run(py, threads, progress, |ctx| match &config {
+        OnVolume::Detect(config) => detect_part(&input, background.as_deref(), &work, &step, blocks, config, &(), ctx),
+        OnVolume::Segment(config) => segment_part(&input, &work, &step, blocks, config, &(), ctx),
+    })
+}
+
+/// Merges the parts of a recipe on a volume. Returns the summary as JSON and as text.
+#[pyfunction]
+#[pyo3(signature = (recipe, input, background, work, toml, output, table=None, report=None, threads=None, progress=None))]
+fn volume_merge(
+    py: Python<'_>,
+    recipe: &str,
+    input: PathBuf,
+    background: Option<PathBuf>,
+    work: PathBuf,
+    toml: &str,
+    output: PathBuf,
+    table: Option<PathBuf>,
+    report: Option<PathBuf>,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<(String, String)> {
+    let config = OnVolume::new(py, recipe, toml)?;
+    run::run(py, threads, progress, |ctx| {
+        let extras = Extras { report: report.as_deref(), time: None };
+        let json = |json: serde_json::Result<String>| json.map_err(|error| Error::Internal(error.to_string()));
+        match &config {
+            OnVolume::Detect(config) => {
+                let files = DetectFiles { signal: &input, background: background.as_deref(), output: &output };
+                let summary = detect_merge(files, &work, config, extras, &(), ctx)?;
+                Ok((json(serde_json::to_string(&summary))?, summary.text()))
+            }
+            OnVolume::Segment(config) => {
+                let files = SegmentFiles { volume: &input, output: &output, table: table.as_deref() };
+                let summary = segment_merge(files, &work, config, extras, &(), ctx)?;
+                Ok((json(serde_json::to_string(&summary))?, summary.text()))
+            }
+        }
     })
 }
 
@@ -243,6 +328,9 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(recipe_steps, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_part, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_merge, module)?)?;
+    module.add_function(wrap_pyfunction!(volume_steps, module)?)?;
+    module.add_function(wrap_pyfunction!(volume_part, module)?)?;
+    module.add_function(wrap_pyfunction!(volume_merge, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_counts, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_cells, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_template, module)?)?;

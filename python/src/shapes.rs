@@ -13,7 +13,7 @@ use zensaibo_imaging::measure::{RegionOptions, RegionTable, region_properties};
 use zensaibo_imaging::morphology::{
     BoundedDistance, Components, DistanceOptions, LabelOptions, Real, distance_transform,
 };
-use zensaibo_imaging::segment::{NucleiOptions, WatershedOptions, segment_nuclei, watershed};
+use zensaibo_imaging::segment::{NucleiOptions, WatershedOptions, segment_nuclei, segment_shared, watershed};
 use zensaibo_imaging::space::Spacing;
 
 use crate::errors::to_python;
@@ -234,7 +234,17 @@ fn im_segment_nuclei<'py>(
     let (spacing, options) = spaced::<NucleiOptions>(py, spacing, options)?;
     let (labels, tables) = run(py, threads, progress, |ctx| {
         let (mut labels, mut tables) = (Vec::new(), Vec::new());
-        for time in 0..volume.source.info().shape[0] {
+        let info = volume.source.info();
+        if let Some(exchange) = volume.source.exchange().filter(|_| !info.shape.contains(&0)) {
+            let frames: Vec<Frame> = (0..info.shape[0]).map(|time| Frame { time, channel }).collect();
+            let found = segment_shared(&volume.source, exchange, &frames, spacing, &options, memory, ctx)?;
+            for (frame, table) in found.tables.iter().enumerate() {
+                labels = joined(labels, found.labels_in_memory(frame)?.data);
+                tables.push((table.clone(), found.noise[frame], found.min_contrast[frame]));
+            }
+            return Ok((labels, tables));
+        }
+        for time in 0..info.shape[0] {
             let frame = Frame { time, channel };
             let found = segment_nuclei(&volume.source, frame, spacing, &options, memory, ctx)?;
             labels = joined(labels, found.labels.data);

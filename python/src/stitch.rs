@@ -38,7 +38,7 @@ fn im_open_tiles(
         py.detach(|| open_tiles(&paths, &options))
     });
     let tiles = tiles.map_err(|error| to_python(py, error))?;
-    Ok(tiles.into_iter().map(|tile| (tile.name, PyVolume { source: tile.volume }, tile.position)).collect())
+    Ok(tiles.into_iter().map(|tile| (tile.name, PyVolume::new(tile.volume), tile.position)).collect())
 }
 
 /// Row and column of each of `n` tiles of a grid.
@@ -92,7 +92,7 @@ fn im_fuse(
     let (spacing, options) = crate::volume::spaced::<FuseOptions>(py, spacing, options)?;
     let tiles = placed(&tiles, &positions);
     let fused = Fused::new(&tiles, &gains, dark, spacing, &options).map_err(|error| to_python(py, error))?;
-    Ok(PyVolume { source: Arc::new(fused) })
+    Ok(PyVolume::new(Arc::new(fused)))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,12 +1,20 @@
 //! Volumes: numpy memory, Python callables and files as `VolumeBlocks`, and what comes back as numpy arrays.
 
-use std::path::PathBuf;
+use std::fs::Metadata;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
-use zensaibo_core::data::{Dtype, Frame, Orientation, Region, VolumeBlocks, VolumeInfo, VolumeSink, check_spacing};
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyTuple};
+use serde::{Deserialize, Serialize};
+use zensaibo_core::data::{
+    Dtype, Frame, Orientation, Region, SharedVolume, VolumeBlocks, VolumeInfo, VolumeSink, check_spacing,
+};
+use zensaibo_core::exchange::Exchange;
 use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::blocks::{GridSink, View, copy_volume};
@@ -17,6 +25,7 @@ use zensaibo_io::volume::{
 
 use crate::errors::to_python;
 use crate::run::run;
+use crate::shared::{Leader, PyTaken, Worker, taken};
 
 /// numpy memory, held for reading.
 struct Memory {
@@ -92,6 +101,119 @@ impl VolumeBlocks for Fetched {
 #[pyclass(frozen, name = "Volume", module = "zensaibo._core")]
 pub(crate) struct PyVolume {
     pub(crate) source: Arc<dyn VolumeBlocks>,
+    /// How to open it again, where it lies in a file.
+    stored: Option<Stored>,
+    /// The part of a pass that this process computes, in a worker.
+    worker: Option<Arc<Worker>>,
+}
+
+/// A volume in a file, and what was done to it.
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    path: PathBuf,
+    spacing: Option<[f64; 3]>,
+    orientation: Option<String>,
+    axes: Option<String>,
+    series: Option<usize>,
+    level: Option<usize>,
+    steps: Vec<Step>,
+}
+
+/// What is done to a volume without reading it.
+#[derive(Clone, Serialize, Deserialize)]
+enum Step {
+    Part([usize; 5], [usize; 5]),
+    Described {
+        spacing: Option<[f64; 3]>,
+        origin: Option<[f64; 3]>,
+        time_step: Option<f64>,
+        orientation: Option<String>,
+        channels: Option<Vec<String>>,
+    },
+    Single,
+}
+
+impl Step {
+    fn apply(&self, source: Arc<dyn VolumeBlocks>) -> Result<View> {
+        let mut info = source.info().clone();
+        match self {
+            Self::Part(start, stop) => View::new(source, std::array::from_fn(|axis| start[axis]..stop[axis])),
+            Self::Described { spacing, origin, time_step, orientation, channels } => {
+                info.spacing = spacing.map(check_spacing).transpose()?;
+                info.orientation = orientation.as_deref().map(str::parse::<Orientation>).transpose()?;
+                info.origin = origin.unwrap_or_default();
+                info.time_step = *time_step;
+                info.channels = channels.clone().unwrap_or_default();
+                if !info.channels.is_empty() && info.channels.len() != info.shape[1] {
+                    let found = info.channels.len();
+                    return Err(Error::parameter("channels", format!("{} names", info.shape[1]), found));
+                }
+                View::renamed(source, info)
+            }
+            Self::Single => {
+                info.axes = "zyx".into();
+                View::renamed(source, info)
+            }
+        }
+    }
+}
+
+impl Stored {
+    fn open(&self) -> Result<Arc<dyn VolumeBlocks>> {
+        let options = OpenOptions {
+            spacing: self.spacing,
+            orientation: self.orientation.as_deref().map(str::parse::<Orientation>).transpose()?,
+            axes: self.axes.clone(),
+            series: self.series,
+            level: self.level,
+        };
+        let mut source = open_volume_with(&self.path, &options)?;
+        for step in &self.steps {
+            source = Arc::new(step.apply(source)?);
+        }
+        Ok(source)
+    }
+}
+
+/// Size of a file, or of the files that lie in a folder, and when they or the folders beside them were changed last: nanoseconds since 1970.
+/// Whoever writes a chunked store replaces its folder, or what describes it there.
+fn state_of(path: &Path) -> Result<(u64, u128)> {
+    let io = |error| Error::io(path, "open", error);
+    let changed = |meta: &Metadata| {
+        let since = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        since.map_or(0, |since| since.as_nanos())
+    };
+    let meta = std::fs::metadata(path).map_err(io)?;
+    if !meta.is_dir() {
+        return Ok((meta.len(), changed(&meta)));
+    }
+    std::fs::read_dir(path).map_err(io)?.try_fold((0, 0), |(bytes, latest), entry| {
+        let meta = entry.and_then(|entry| entry.metadata()).map_err(io)?;
+        let more = if meta.is_dir() { 0 } else { meta.len() };
+        Ok((bytes + more, changed(&meta).max(latest)))
+    })
+}
+
+impl PyVolume {
+    /// A volume that lies in no file.
+    pub(crate) fn new(source: Arc<dyn VolumeBlocks>) -> Self {
+        Self { source, stored: None, worker: None }
+    }
+
+    /// The same volume after a step.
+    fn with(&self, py: Python<'_>, step: Step) -> PyResult<Self> {
+        let source = step.apply(self.source.clone()).map_err(|error| to_python(py, error))?;
+        let mut stored = self.stored.clone();
+        if let Some(stored) = &mut stored {
+            stored.steps.push(step);
+        }
+        Ok(Self { stored, ..Self::new(Arc::new(source)) })
+    }
+
+    fn shared_by(&self, exchange: Arc<dyn Exchange>) -> Self {
+        let source = Arc::new(SharedVolume::new(self.source.clone(), exchange));
+        Self { stored: self.stored.clone(), ..Self::new(source) }
+    }
 }
 
 /// The number type of a numpy name such as "uint16".
@@ -167,7 +289,7 @@ impl PyVolume {
             return Err(to_python(py, Error::Internal("an array whose bytes do not match its shape".into())));
         }
         let data = slice.as_ptr();
-        Ok(Self { source: Arc::new(Memory { info, _owner: bytes.clone().into_any().unbind(), data }) })
+        Ok(Self::new(Arc::new(Memory { info, _owner: bytes.clone().into_any().unbind(), data })))
     }
 
     /// Regions by `fetch(time, channel, start, size)`, which returns the bytes of (z, y, x) voxels of the type, C-contiguous.
@@ -184,7 +306,7 @@ impl PyVolume {
         let made = dtype_of(dtype).and_then(|dtype| described(name, axes, &shape, dtype));
         let mut info = made.map_err(|error| to_python(py, error))?;
         info.chunk = chunk.map(|n| n.max(1));
-        Ok(Self { source: Arc::new(Fetched { info, fetch }) })
+        Ok(Self::new(Arc::new(Fetched { info, fetch })))
     }
 
     /// A file or folder, by content.
@@ -194,16 +316,75 @@ impl PyVolume {
         py: Python<'_>,
         path: PathBuf,
         spacing: Option<[f64; 3]>,
-        orientation: Option<&str>,
+        orientation: Option<String>,
         axes: Option<String>,
         series: Option<usize>,
         level: Option<usize>,
     ) -> PyResult<Self> {
-        let opened = orientation.map(str::parse::<Orientation>).transpose().and_then(|orientation| {
-            let options = OpenOptions { spacing, orientation, axes, series, level };
-            py.detach(|| open_volume_with(&path, &options))
+        let stored = Stored { path, spacing, orientation, axes, series, level, steps: Vec::new() };
+        let opened = py.detach(|| stored.open()).map_err(|error| to_python(py, error))?;
+        Ok(Self { stored: Some(stored), ..Self::new(opened) })
+    }
+
+    /// Whether it lies in a file, so that other processes can open it.
+    #[getter]
+    fn in_file(&self) -> bool {
+        self.stored.is_some()
+    }
+
+    /// The file and what is done to it; it is opened anew where this is read, and must not have changed.
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, (u64, u128)))> {
+        let Some(stored) = &self.stored else {
+            return Err(PyTypeError::new_err("a volume that lies in no file cannot be pickled"));
+        };
+        // As others see it, whatever folder they are in.
+        let stored = Stored { path: std::path::absolute(&stored.path)?, ..stored.clone() };
+        let state = state_of(&stored.path).map_err(|error| to_python(py, error))?;
+        let bytes = postcard::to_allocvec(&stored)
+            .map_err(|error| to_python(py, Error::Internal(format!("steps of a volume: {error}"))))?;
+        Ok((py.get_type::<Self>().getattr("_again")?, (PyBytes::new(py, &bytes), state)))
+    }
+
+    /// Undoes `__reduce__`.
+    #[staticmethod]
+    fn _again(py: Python<'_>, stored: &[u8], state: (u64, u128)) -> PyResult<Self> {
+        let stored: Stored = postcard::from_bytes(stored)
+            .map_err(|error| to_python(py, Error::Internal(format!("steps of a volume: {error}"))))?;
+        let opened = state_of(&stored.path).and_then(|found| {
+            if found != state {
+                let text = |(bytes, changed): (u64, u128)| {
+                    format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000)
+                };
+                let expected = format!("the volume as it was when the call began ({})", text(state));
+                return Err(Error::format(&stored.path, "volume", expected, text(found)));
+            }
+            stored.open()
         });
-        Ok(Self { source: opened.map_err(|error| to_python(py, error))? })
+        let opened = opened.map_err(|error| to_python(py, error))?;
+        Ok(Self { stored: Some(stored), ..Self::new(opened) })
+    }
+
+    /// The same volume with passes that other processes compute: see [`Leader::new`].
+    fn shared(&self, passes: Py<PyAny>) -> Self {
+        self.shared_by(Arc::new(Leader::new(passes)))
+    }
+
+    /// The same volume for the process that computes `part` of `of`, after passes whose parts are `history`; `kept`: what the
+    /// same part of these kept, by pass.
+    fn for_part(
+        &self,
+        history: Vec<Vec<PyBackedBytes>>,
+        kept: Vec<(String, PyBackedBytes)>,
+        part: usize,
+        of: usize,
+    ) -> Self {
+        let worker = Arc::new(Worker::new(history, kept, part, of));
+        Self { worker: Some(worker.clone()), ..self.shared_by(worker) }
+    }
+
+    /// What this process computed of its part and what that keeps; `None` before it did.
+    fn taken<'py>(&self, py: Python<'py>) -> Option<PyTaken<'py>> {
+        taken(py, self.worker.as_ref())
     }
 
     /// Writes the volume as OME-Zarr, or as the labels `labels` of the OME-Zarr image at `path`.
@@ -251,41 +432,22 @@ impl PyVolume {
         spacing: Option<[f64; 3]>,
         origin: Option<[f64; 3]>,
         time_step: Option<f64>,
-        orientation: Option<&str>,
+        orientation: Option<String>,
         channels: Option<Vec<String>>,
     ) -> PyResult<Self> {
-        let mut info = self.source.info().clone();
-        let made = (|| {
-            info.spacing = spacing.map(check_spacing).transpose()?;
-            info.orientation = orientation.map(str::parse::<Orientation>).transpose()?;
-            info.origin = origin.unwrap_or_default();
-            info.time_step = time_step;
-            info.channels = channels.unwrap_or_default();
-            if !info.channels.is_empty() && info.channels.len() != info.shape[1] {
-                let found = info.channels.len();
-                return Err(Error::parameter("channels", format!("{} names", info.shape[1]), found));
-            }
-            View::renamed(self.source.clone(), info)
-        })();
-        Ok(Self { source: Arc::new(made.map_err(|error| to_python(py, error))?) })
+        self.with(py, Step::Described { spacing, origin, time_step, orientation, channels })
     }
 
     /// The same voxels as the axes zyx; None where there are more time points or channels than one, or no z.
     fn single(&self, py: Python<'_>) -> PyResult<Option<Self>> {
-        let mut info = self.source.info().clone();
-        if info.shape[..2] != [1, 1] || !info.axes.ends_with("zyx") {
-            return Ok(None);
-        }
-        info.axes = "zyx".into();
-        let view = View::renamed(self.source.clone(), info).map_err(|error| to_python(py, error))?;
-        Ok(Some(Self { source: Arc::new(view) }))
+        let info = self.source.info();
+        let single = info.shape[..2] == [1, 1] && info.axes.ends_with("zyx");
+        single.then(|| self.with(py, Step::Single)).transpose()
     }
 
     /// The part between `start` and `stop` along t, c, z, y and x.
     fn part(&self, py: Python<'_>, start: [usize; 5], stop: [usize; 5]) -> PyResult<Self> {
-        let ranges = std::array::from_fn(|axis| start[axis]..stop[axis]);
-        let view = View::new(self.source.clone(), ranges).map_err(|error| to_python(py, error))?;
-        Ok(Self { source: Arc::new(view) })
+        self.with(py, Step::Part(start, stop))
     }
 
     #[getter]

@@ -267,6 +267,25 @@ def test_snakemake(path, clustered, tmp_path):
     assert len(list((tmp_path / "out.h5ad.parts" / "steps").glob("*/part-*-of-3"))) == 3 * 8
 
 
+def test_snakemake_on_volumes(volume, images_alone, tmp_path):
+    """The same file for other recipes: their steps, options and outputs."""
+    cells, (labels, _) = images_alone
+
+    def snakemake(recipe, output, options, *more):
+        flags = [f"recipe={recipe}", f"input={volume}", f"output={tmp_path / output}", "parts=3", f"zensaibo={BINARY}"]
+        command = ["snakemake", "--snakefile", WORKFLOWS / "Snakefile", "--cores", "2", "--config", *flags]
+        done = workflow("Snakemake", [*command, f"options={options}", *more], tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return len(list((tmp_path / f"{output}.parts" / "steps").glob("*/part-*-of-3")))
+
+    assert snakemake("detect", "cells.h5ad", f"--set detect.soma_diameter=14 --set detect.memory={MEMORY}") == 2 * 3
+    same(zs.io.read(tmp_path / "cells.h5ad").obs["score"].to_numpy(), cells.obs["score"].to_numpy(), "score")
+    options = f"--set segment.diameter=14 --set input.memory={MEMORY}"
+    assert snakemake("segment", "labels.ome.zarr", options, f"merge=--table {tmp_path / 'nuclei.csv'}") == 4 * 3
+    same(np.asarray(zs.im.open(tmp_path / "labels.ome.zarr")).reshape(labels.shape), labels, "labels")
+    assert (tmp_path / "nuclei.csv").exists()
+
+
 def test_nextflow(path, clustered, tmp_path):
     probe = workflow("Nextflow", ["nextflow", "-version"], tmp_path)
     if probe.returncode != 0:
@@ -281,8 +300,8 @@ def test_nextflow(path, clustered, tmp_path):
     same_slots(clustered, zs.io.read(tmp_path / "out.h5ad"))
 
 
-def test_slurm_arrays_depend_on_each_other(tmp_path):
-    """The script against an `sbatch` that notes what it was asked."""
+def slurm(tmp_path, *args, **environment):
+    """What the script asks of an `sbatch` that notes it, and answers with the number of the job."""
     if not BINARY.exists():
         pytest.skip("the binary is not built (cargo build --release)")
     log = tmp_path / "log"
@@ -292,17 +311,205 @@ def test_slurm_arrays_depend_on_each_other(tmp_path):
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(
-        [WORKFLOWS / "slurm.sh", "a b.h5ad", "out.h5ad", "4", "--seed", "7"], cwd=tmp_path, env=environment, check=True, capture_output=True
-    )
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", **environment}
+    subprocess.run([WORKFLOWS / "slurm.sh", *args], cwd=tmp_path, env=environment, check=True, capture_output=True)
     jobs = log.read_text().splitlines()
-    names = [job.split("--job-name zensaibo-")[1].split()[0] for job in jobs]
-    assert names == ["read", "qc", "genes", "filter", "normalize", "hvg", "gather", "clusters", "markers", "output"]
     assert "--dependency" not in jobs[0]
     assert all(f"--dependency afterok:{at} " in job for at, job in enumerate(jobs) if at)
+    return jobs, [job.split("--job-name zensaibo-")[1].split()[0] for job in jobs]
+
+
+def test_slurm_arrays_depend_on_each_other(tmp_path):
+    jobs, names = slurm(tmp_path, "a b.h5ad", "out.h5ad", "4", "--seed", "7")
+    assert names == ["read", "qc", "genes", "filter", "normalize", "hvg", "gather", "clusters", "markers", "output"]
     assert "--array 1-4 " in jobs[0] and "--blocks $SLURM_ARRAY_TASK_ID/4" in jobs[0] and "a\\ b.h5ad" in jobs[0] and "--seed 7" in jobs[0]
     assert "--array" not in jobs[7] and "--until markers" in jobs[7]
+
+
+def test_slurm_arrays_of_volumes(tmp_path):
+    jobs, names = slurm(tmp_path, "in.tif", "cells.csv", "4", "--set", "detect.soma_diameter=14", RECIPE="detect")
+    assert names == ["local-noise", "detect-cells", "output"]
+    assert all("--recipe detect --set detect.soma_diameter=14" in job for job in jobs)
+    (tmp_path / "log").unlink()
+    jobs, names = slurm(tmp_path, "in.tif", "labels.zarr", "3", RECIPE="segment", MERGE="--table nuclei.csv")
+    assert names == ["nuclei-noise", "nuclei-divide", "nuclei-outline", "nuclei-measure", "output"]
+    assert all("--array 1-3 " in job and "--table" not in job for job in jobs[:4]) and "--table nuclei.csv" in jobs[4]
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory):
+    """24 x 120 x 110 voxels with nuclei, in chunks."""
+    phantom = zs.datasets.phantom_volume((24, 120, 110), spacing=(5, 2, 2), nuclei=150)
+    path = tmp_path_factory.mktemp("volume") / "in.ome.zarr"
+    zs.im.write(phantom.volume, path, chunk=(8, 16, 16))
+    return path
+
+
+#: So little memory that the volume is cut into several blocks.
+MEMORY = 250_000_000
+
+
+def images(volume, background=None):
+    """One result of every function that reads a volume in blocks."""
+    return (
+        zs.im.detect_cells(volume, background, soma_diameter=14, memory=MEMORY),
+        zs.im.segment_nuclei(volume, diameter=14, memory=MEMORY),
+    )
+
+
+def same_images(a, b):
+    (cells, (labels, nuclei)), (more_cells, (more_labels, more_nuclei)) = a, b
+    assert cells.n_obs > 50 and nuclei.n_obs > 80
+    assert cells.obs.equals(more_cells.obs) and cells.uns["detection"] == more_cells.uns["detection"]
+    same(cells.obsm["spatial"], more_cells.obsm["spatial"], "cells")
+    same(labels, more_labels, "labels")
+    assert nuclei.obs.equals(more_nuclei.obs)
+    same(nuclei.X, more_nuclei.X, "intensities")
+    for key in ("noise", "min_contrast"):
+        same(nuclei.uns["segment_nuclei"][key], more_nuclei.uns["segment_nuclei"][key], key)
+
+
+@pytest.fixture(scope="module")
+def images_alone(volume):
+    return images(zs.im.open(volume))
+
+
+@pytest.mark.parametrize("n_parts", [1, 5])
+def test_volumes_on_workers_give_the_bits_of_one_process(client, volume, images_alone, n_parts):
+    with zs.dist.use(client, n_parts=n_parts):
+        shared = images(zs.im.open(volume))
+    same_images(images_alone, shared)
+
+
+def test_volumes_that_workers_cannot_see_are_computed_here(client, volume, monkeypatch, tmp_path):
+    submitted = []
+    submit = client.submit
+    monkeypatch.setattr(client, "submit", lambda *args, **options: submitted.append(args[0].__name__) or submit(*args, **options))
+    opened = zs.im.open(volume)
+    crop = opened[2:, 10:]
+    alone = zs.im.detect_cells(crop, opened[:22, :110], soma_diameter=14)
+    with zs.dist.use(client, n_parts=2):
+        memory = zs.im.detect_cells(np.asarray(crop), spacing=(5, 2, 2), soma_diameter=14)
+        assert not submitted and memory.n_obs
+        zs.im.detect_cells(crop, np.asarray(opened[:22, :110]), soma_diameter=14)
+        assert not submitted
+        # What was cut out of a file is cut out there as well, of both channels.
+        shared = zs.im.detect_cells(crop, opened[:22, :110], soma_diameter=14)
+        assert submitted.count("_compute") == 4
+        assert alone.n_obs and alone.obs.equals(shared.obs)
+        # A volume that is another one by the time that a worker opens it.
+        copy = tmp_path / "copy.ome.zarr"
+        shutil.copytree(volume, copy)
+        changed = zs.im.open(copy)
+        shutil.rmtree(copy)
+        with pytest.raises(zs.errors.FileError, match=r"copy\.ome\.zarr"):
+            zs.im.segment_nuclei(changed, diameter=14)
+
+
+def test_recipes_of_volumes_on_workers_give_the_bits_of_one_process(client, volume, images_alone, tmp_path):
+    cells, (labels, nuclei) = images_alone
+    told = []
+    summary = zs.dist.segment(
+        client,
+        volume,
+        tmp_path / "labels.ome.zarr",
+        {"segment": {"diameter": 14.0}, "input": {"memory": MEMORY}},
+        table=tmp_path / "nuclei.h5ad",
+        work=tmp_path / "nuclei.parts",
+        n_parts=5,
+        report=tmp_path / "nuclei.html",
+        progress=lambda stage, done, total: told.append((stage, done, total)),
+    )
+    assert summary["nuclei"] == nuclei.n_obs and ("nuclei-divide", 5, 5) in told and (tmp_path / "nuclei.html").exists()
+    same(np.asarray(zs.im.open(tmp_path / "labels.ome.zarr")).reshape(labels.shape), labels, "labels")
+    table = zs.io.read(tmp_path / "nuclei.h5ad")
+    for column in ("label", "voxels", "volume", "surface", "sphericity", "axis_1", "mean_0"):
+        same(table.obs[column].to_numpy(), nuclei.obs[column].to_numpy(), column)
+    options = {"detect": {"soma_diameter": 14.0, "memory": MEMORY}}
+    summary = zs.dist.detect(client, volume, tmp_path / "cells.h5ad", config=options, work=tmp_path / "cells.parts", n_parts=3)
+    found = zs.io.read(tmp_path / "cells.h5ad")
+    assert summary["cells"] == cells.n_obs == found.n_obs
+    same(found.obs["score"].to_numpy(), cells.obs["score"].to_numpy(), "score")
+    same(found.obsm["spatial"], cells.obsm["spatial"], "places")
+    with pytest.raises(zs.errors.ParameterError, match="work"):
+        zs.dist.detect(client, volume, tmp_path / "other.h5ad", work=tmp_path / "cells.parts", n_parts=3)
+    assert not (tmp_path / "other.h5ad").exists()
+
+
+@pytest.mark.parametrize("kind", ["matrix", "volume", "recipe", "segment"])
+def test_ctrl_c_stops_and_cancels_what_is_queued(path, volume, tmp_path, kind):
+    """A process of its own gets SIGINT when the first part runs; more parts wait than workers can take."""
+    pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    script = f"""
+import os, re, signal, threading, time
+import distributed
+import zensaibo as zs
+from pathlib import Path
+
+def interrupt(client, seen):
+    # At the first part: the call itself is a task as well.
+    call = re.compile("zensaibo-[0-9a-f]{{32}}$")
+    while not any(not call.match(str(key)) for keys in client.processing().values() for key in keys):
+        time.sleep(0.001)
+    seen.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    out, kind = Path({str(tmp_path)!r}), {kind!r}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            seen = []
+            threading.Thread(target=interrupt, args=(client, seen), daemon=True).start()
+            try:
+                if kind == "matrix":
+                    with zs.dist.use(client, n_parts=200):
+                        zs.arrays.rank_genes_groups(
+                            zs.io.open_matrix({str(path)!r}).log1p(), ["a", "b"] * 7000, method="wilcoxon"
+                        )
+                elif kind == "volume":
+                    with zs.dist.use(client, n_parts=200):
+                        zs.im.segment_nuclei(zs.im.open({str(volume)!r}), diameter=14, memory={MEMORY})
+                elif kind == "recipe":
+                    zs.dist.recipe(client, {str(path)!r}, out / "out.h5ad", work=out / "work", n_parts=200)
+                else:
+                    zs.dist.segment(client, {str(volume)!r}, out / "out.ome.zarr", work=out / "work", n_parts=200)
+            except KeyboardInterrupt:
+                print("stopped after", time.monotonic() - seen[0])
+            else:
+                print("ran to its end")
+            # What was queued is gone: the worker is free for something else.
+            deadline = time.monotonic() + 60
+            while any(client.processing().values()) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            tasks = client.run_on_scheduler(lambda dask_scheduler: [(str(key), t.state) for key, t in dask_scheduler.tasks.items()])
+            print("left", [task for task in tasks if task[1] not in ("memory", "released", "forgotten", "erred")])
+            print("alive", client.submit(lambda: 41 + 1).result(timeout=60))
+"""
+    name = tmp_path / "run.py"
+    name.write_text(script)
+    done = subprocess.run([sys.executable, str(name)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert "stopped after" in done.stdout and "left []" in done.stdout and "alive 42" in done.stdout, done.stdout + done.stderr
+    assert float(done.stdout.split("stopped after")[1].split()[0]) < 30
+    # No output, and no half of one under a name that would be taken for whole.
+    assert not list(tmp_path.glob("*out*"))
+    assert all(not file.name.startswith(".") for file in (tmp_path / "work" / "steps").rglob("*")), done.stdout
+
+
+def test_leverage_scores_on_workers_draw_the_same_cells(client, path):
+    counts = zs.io.open_matrix(path)
+    logged = counts.normalize_total(1e4).log1p()
+    alone = zs.arrays.leverage_scores(logged, n_comps=8)
+    with zs.dist.use(client, n_parts=3):
+        shared = zs.arrays.leverage_scores(logged, n_comps=8)
+    same(alone, shared, "leverage scores")
+    import anndata
+
+    sketches = [anndata.read_h5ad(path, backed="r") for _ in range(2)]
+    options = {"method": "leverage", "n_comps": 8, "groupby": "group", "random_state": 3}
+    zs.pp.sketch(sketches[0], 300, **options)
+    with zs.dist.use(client, n_parts=3):
+        zs.pp.sketch(sketches[1], 300, **options)
+    assert sketches[0].obs["sketch"].sum() == 4 * 300 and sketches[0].obs.equals(sketches[1].obs)
 
 
 def test_dask_jobqueue_writes_jobs_for_slurm():

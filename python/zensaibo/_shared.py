@@ -1,4 +1,4 @@
-"""Calls of the extension whose matrix other machines may look at."""
+"""Calls of the extension whose matrix or volume other machines may look at."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Machines(Protocol):
     """Those that compute parts of passes."""
 
     def call(self, function: Callable[..., Any], at: int, args: tuple[Any, ...]) -> Any:
-        """Calls a function of the extension; ``args[at]`` is the matrix whose passes are computed in parts."""
+        """Calls a function of the extension; ``args[at]`` is the matrix or volume whose passes are computed in parts."""
 
 
 #: Set by `zensaibo.dist.use`.
@@ -21,9 +21,12 @@ machines: ContextVar[Machines | None] = ContextVar("zensaibo_machines", default=
 
 
 def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Calls a function of the extension: here, or, for a matrix in a file, on the machines that are in use."""
+    """Calls a function of the extension: here, or, for a matrix or volumes in files, on the machines that are in use."""
     elsewhere = machines.get()
-    at = next((at for at, arg in enumerate(args) if isinstance(arg, _core.FileMatrix)), None)
+    at = next((at for at, arg in enumerate(args) if isinstance(arg, (_core.FileMatrix, _core.Volume))), None)
     if elsewhere is None or at is None:
+        return function(*args)
+    if any(isinstance(arg, _core.Volume) and not arg.in_file for arg in args):
+        # Other machines cannot see it.
         return function(*args)
     return elsewhere.call(function, at, args)

@@ -10,7 +10,7 @@ use zensaibo_io::Join;
 use super::options::{carry_out, now};
 use super::volume::memory;
 use crate::recipe::{
-    ClusterConfig, DetectConfig, Extras, Resources, check_targets, cluster, cluster_counts, open_several,
+    ClusterConfig, DetectConfig, Extras, Resources, SegmentConfig, check_targets, cluster, cluster_counts, open_several,
 };
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
@@ -112,13 +112,22 @@ impl Options {
         ClusterConfig::from_toml(&text, &assignments)
     }
 
-    /// The same for `detect`, which draws no random numbers.
+    /// The same for `detect`.
     pub(super) fn read_detect(&self) -> Result<DetectConfig> {
-        let text = self.config.as_deref().map_or(Ok(String::new()), super::options::read)?;
+        DetectConfig::from_toml(&self.without_seed("detect")?, &self.set)
+    }
+
+    /// The same for `segment`.
+    pub(super) fn read_segment(&self) -> Result<SegmentConfig> {
+        SegmentConfig::from_toml(&self.without_seed("segment")?, &self.set)
+    }
+
+    /// The text of the file of options, for what draws no random numbers.
+    fn without_seed(&self, recipe: &str) -> Result<String> {
         if let Some(seed) = self.seed {
-            return Err(Error::parameter("--seed", "none for detect, which draws no random numbers", seed));
+            return Err(Error::parameter("--seed", format!("none for {recipe}, which draws no random numbers"), seed));
         }
-        DetectConfig::from_toml(&text, &self.set)
+        self.config.as_deref().map_or(Ok(String::new()), super::options::read)
     }
 }
 

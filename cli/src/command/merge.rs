@@ -1,6 +1,6 @@
 //! `zensaibo merge IN --work DIR -o OUT`: goes through a shared run with the parts that are there.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use zensaibo_core::progress::CancelToken;
@@ -8,9 +8,9 @@ use zensaibo_core::{Error, Result};
 
 use super::cluster::Options;
 use super::options::{carry_out, now};
-use super::run_blocks::{Recipe, no_background};
+use super::run_blocks::Recipe;
 use super::volume::memory;
-use crate::recipe::{DetectFiles, Extras, Resources, cluster_merge, detect_merge};
+use crate::recipe::{DetectFiles, Extras, Resources, SegmentFiles, cluster_merge, detect_merge, segment_merge};
 
 /// Merge the parts of `run-blocks`, and do what is not shared out: components, neighbours, clusters, layout, the output.
 ///
@@ -20,9 +20,11 @@ use crate::recipe::{DetectFiles, Extras, Resources, cluster_merge, detect_merge}
 #[command(after_help = "Examples:\n  \
     zensaibo merge atlas.h5ad --work atlas.parts/ --until markers\n  \
     zensaibo merge atlas.h5ad --work atlas.parts/ -o out.h5ad --report report.html\n  \
-    zensaibo merge --recipe detect brain.ome.zarr --work brain.parts/ -o cells.parquet --set detect.soma_diameter=16")]
+    zensaibo merge --recipe detect brain.ome.zarr --work brain.parts/ -o cells.parquet --set detect.soma_diameter=16\n  \
+    zensaibo merge --recipe segment organoid.ome.zarr --work organoid.parts/ -o labels.ome.zarr --table nuclei.parquet \\\n      \
+        --set segment.diameter=9")]
 pub(super) struct Args {
-    /// Raw counts, or for detect the volume: the file that the parts were made of.
+    /// Raw counts, or for detect and segment the volume: the file that the parts were made of.
     input: PathBuf,
     /// What was shared out.
     #[arg(long, value_enum, default_value_t)]
@@ -33,9 +35,13 @@ pub(super) struct Args {
     /// Folder of the parts.
     #[arg(short, long, value_name = "DIR")]
     work: PathBuf,
-    /// The h5ad to write, for detect the table of cells. An existing file is replaced once the new one is complete.
+    /// The h5ad to write, for detect the table of cells, for segment the labels (OME-Zarr). An existing file is replaced once the new
+    /// one is complete.
     #[arg(short, long, value_name = "OUT", required_unless_present = "until", conflicts_with = "until")]
     output: Option<PathBuf>,
+    /// For segment: also write a table of the nuclei.
+    #[arg(long, value_name = "TABLE", requires = "output")]
+    table: Option<PathBuf>,
     /// Go as far as before this step and keep what was found.
     #[arg(long, value_name = "STEP")]
     until: Option<String>,
@@ -58,10 +64,14 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let time = now();
     let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
-    if matches!(args.recipe, Recipe::Detect) {
-        return cells(args, extras, cancel);
+    if let Some(table) = args.table.as_ref().filter(|_| !matches!(args.recipe, Recipe::Segment)) {
+        return Err(Error::parameter("--table", "none but for segment", table.display()));
     }
-    no_background(args.background.as_deref())?;
+    match args.recipe {
+        Recipe::Cluster => args.recipe.no_background(args.background.as_deref())?,
+        Recipe::Detect => return cells(args, extras, cancel),
+        Recipe::Segment => return nuclei(args, extras, cancel),
+    }
     let config = args.options.read()?;
     let resources = Resources { memory: args.memory, ..Default::default() };
     let (until, output) = (args.until.as_deref(), args.output.as_deref());
@@ -74,17 +84,33 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     })
 }
 
+/// The output of a recipe on a volume, whose parts need no merge between them and whose memory is an option of theirs.
+fn output<'a>(args: &'a Args, recipe: &str, memory: &str) -> Result<&'a Path> {
+    if args.memory.is_some() {
+        let expected = format!("none for {recipe}: --set {memory}, as for the parts");
+        return Err(Error::parameter("--memory", expected, "one"));
+    }
+    let expected = || format!("none for {recipe}, whose parts need no merge between them");
+    args.output.as_deref().ok_or_else(|| Error::parameter("--until", expected(), "one"))
+}
+
 /// Cells of a volume.
 fn cells(args: &Args, extras: Extras<'_>, cancel: &CancelToken) -> Result<()> {
     let config = args.options.read_detect()?;
-    if args.memory.is_some() {
-        return Err(Error::parameter("--memory", "none for detect: --set detect.memory, as for the parts", "one"));
-    }
-    let Some(output) = &args.output else {
-        return Err(Error::parameter("--until", "none for detect, whose parts need no merge between them", "one"));
-    };
+    let output = output(args, "detect", "detect.memory")?;
     let files = DetectFiles { signal: &args.input, background: args.background.as_deref(), output };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         Ok(detect_merge(files, &args.work, &config, extras, terminal, ctx)?.text())
+    })
+}
+
+/// Nuclei of a volume.
+fn nuclei(args: &Args, extras: Extras<'_>, cancel: &CancelToken) -> Result<()> {
+    args.recipe.no_background(args.background.as_deref())?;
+    let config = args.options.read_segment()?;
+    let output = output(args, "segment", "input.memory")?;
+    let files = SegmentFiles { volume: &args.input, output, table: args.table.as_deref() };
+    carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
+        Ok(segment_merge(files, &args.work, &config, extras, terminal, ctx)?.text())
     })
 }

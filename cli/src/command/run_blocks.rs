@@ -8,15 +8,14 @@ use zensaibo_core::{Error, Result};
 
 use super::cluster::Options;
 use super::options::carry_out;
-use crate::recipe::{Blocks, cluster_part, cluster_steps, detect_part, detect_steps};
+use crate::recipe::{Blocks, cluster_part, cluster_steps, detect_part, detect_steps, segment_part, segment_steps};
 
-/// Compute one part of one step of `cluster` or `detect`, for job arrays and workflow managers.
+/// Compute one part of one step of `cluster`, `detect` or `segment`, for job arrays and workflow managers.
 ///
 /// N processes, on any machines that see the same files, compute a part each and leave it in the folder; when all parts
 /// of a step are there, those of the next can begin, and `zensaibo merge` does the rest. The output has the same bits as
-/// that of `zensaibo cluster` (`zensaibo detect`), for any N. A part that is there is not computed again, so a command can be repeated after
-/// whatever went wrong. `zensaibo run-blocks list` prints the steps in
-/// their order.
+/// that of `zensaibo cluster` (`detect`, `segment`), for any N. A part that is there is not computed again, so a command can be
+/// repeated after whatever went wrong. `zensaibo run-blocks list` prints the steps in their order.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \
     zensaibo run-blocks list\n  \
@@ -27,11 +26,12 @@ use crate::recipe::{Blocks, cluster_part, cluster_steps, detect_part, detect_ste
     for i in 1 2 3 4 5; do zensaibo run-blocks markers atlas.h5ad --work atlas.parts/ --blocks $i/5; done\n  \
     zensaibo merge atlas.h5ad --work atlas.parts/ -o out.h5ad\n  \
     zensaibo run-blocks --recipe detect local-noise brain.ome.zarr --work brain.parts/ --blocks 1/5 \\\n      \
-        --set detect.soma_diameter=16")]
+        --set detect.soma_diameter=16\n  \
+    zensaibo run-blocks list --recipe segment")]
 pub(super) struct Args {
     /// The step, or `list` to print all.
     step: String,
-    /// Raw counts: h5ad or 10x HDF5, by rows. For detect: the volume.
+    /// Raw counts: h5ad or 10x HDF5, by rows. For detect and segment: the volume.
     input: Option<PathBuf>,
     /// What is shared out.
     #[arg(long, value_enum, default_value_t)]
@@ -63,11 +63,16 @@ pub(super) enum Recipe {
     Cluster,
     /// Cells in a volume.
     Detect,
+    /// Nuclei of a dense stain.
+    Segment,
 }
 
-/// Refuses a background channel of counts.
-pub(super) fn no_background(path: Option<&Path>) -> Result<()> {
-    path.map_or(Ok(()), |path| Err(Error::parameter("--background", "none for cluster", path.display())))
+impl Recipe {
+    /// Refuses a background channel where none is looked at.
+    pub(super) fn no_background(self, path: Option<&Path>) -> Result<()> {
+        let expected = || format!("none for {}", if matches!(self, Self::Segment) { "segment" } else { "cluster" });
+        path.map_or(Ok(()), |path| Err(Error::parameter("--background", expected(), path.display())))
+    }
 }
 
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
@@ -75,22 +80,27 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         let steps = match args.recipe {
             Recipe::Cluster => cluster_steps(&args.options.read()?)?,
             Recipe::Detect => detect_steps(),
+            Recipe::Segment => segment_steps(),
         };
         return super::print(&(steps.join("\n") + "\n"));
     }
     let needed = |name: &str, what: &str| Error::parameter(name, what, "none");
-    let input = args.input.as_deref().ok_or_else(|| needed("input", "a file of raw counts"))?;
+    let input = args.input.as_deref().ok_or_else(|| needed("input", "a file of raw counts or a volume"))?;
     let work = args.work.as_deref().ok_or_else(|| needed("--work", "the folder of the parts"))?;
     let blocks = args.blocks.ok_or_else(|| needed("--blocks", "i/N, such as 2/5"))?;
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         match args.recipe {
             Recipe::Cluster => {
-                no_background(args.background.as_deref())?;
+                args.recipe.no_background(args.background.as_deref())?;
                 cluster_part(input, work, &args.step, blocks, &args.options.read()?, terminal, ctx)?;
             }
             Recipe::Detect => {
                 let (config, other) = (args.options.read_detect()?, args.background.as_deref());
                 detect_part(input, other, work, &args.step, blocks, &config, terminal, ctx)?;
+            }
+            Recipe::Segment => {
+                args.recipe.no_background(args.background.as_deref())?;
+                segment_part(input, work, &args.step, blocks, &args.options.read_segment()?, terminal, ctx)?;
             }
         }
         Ok(format!("Step {}: part {} of {} is in {}\n", args.step, blocks.part, blocks.of, work.display()))

@@ -12,9 +12,10 @@ use crate::recipe::{Extras, SegmentConfig, SegmentFiles, segment};
 
 /// Finds, divides, outlines and measures the nuclei of a dense stain or an organoid, at every time point.
 ///
-/// One time point is held in memory with 21 bytes per voxel. The labels are an OME-Zarr, the table has one row for each
-/// nucleus: volume, axes, sphericity, intensity in every channel. Files are written beside and renamed at the end. Nothing
-/// is random; threads and memory change the time and nothing else.
+/// One time point is held in memory with 21 bytes per voxel; `zensaibo run-blocks --recipe segment` and `merge` hold none
+/// whole. The labels are an OME-Zarr, the table has one row for each nucleus: volume, axes, sphericity, intensity in every
+/// channel. Files are written beside and renamed at the end. Nothing is random; threads and memory change the time and
+/// nothing else.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \
     zensaibo segment organoid.tif --spacing 2,0.5,0.5 --diameter 9 -o nuclei.ome.zarr --table nuclei.parquet\n  \

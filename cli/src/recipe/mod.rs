@@ -35,13 +35,13 @@ pub use imaging::{
     RegisterConfig, RegisterFiles, RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions,
     SegmentSummary, StitchConfig, StitchFiles, StitchInputOptions, StitchSummary, TrackConfig, TrackInputOptions,
     TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, detect_merge, detect_part, load_registration,
-    register, save_registration, segment, stitch, track,
+    register, save_registration, segment, segment_merge, segment_part, stitch, track,
 };
 pub use input::{About, Input, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
 pub use several::open_several;
-pub use shared::{Blocks, cluster_steps, detect_steps};
+pub use shared::{Blocks, cluster_steps, detect_steps, segment_steps};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use zensaibo_core::exchange::{Exchange, Outbox, Turn};
+use zensaibo_core::exchange::{Exchange, Outbox, StoredBlocks, Turn};
 use zensaibo_core::hvg::Flavor;
 use zensaibo_core::matrix::{RowBlocks, Shared};
 use zensaibo_core::{Ctx, Error, Result};
@@ -62,6 +62,11 @@ pub fn cluster_steps(config: &ClusterConfig) -> Result<Vec<String>> {
 /// The steps of `detect` that can be shared out, in order.
 pub fn detect_steps() -> Vec<String> {
     vec!["local-noise".into(), "detect-cells".into()]
+}
+
+/// The steps of `segment` that can be shared out, in order.
+pub fn segment_steps() -> Vec<String> {
+    ["nuclei-noise", "nuclei-divide", "nuclei-outline", "nuclei-measure"].map(String::from).into()
 }
 
 /// The first pass of a step has its name, a later one its number too.
@@ -159,12 +164,12 @@ impl Folder {
         *self.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = (name.to_string(), 0);
     }
 
-    /// The parts of a step, in order; which are missing where there are some, `None` where there is none.
-    fn parts(&self, step: &str) -> Result<Option<std::result::Result<Vec<PathBuf>, String>>> {
+    /// The parts of a step, or what they kept, in order; which are missing where there are some, `None` where there is none.
+    fn parts(&self, step: &str, kind: Kind) -> Result<Option<std::result::Result<Vec<PathBuf>, String>>> {
         let folder = self.place.join("steps").join(step);
         let mut found: Vec<Blocks> = match fs::read_dir(&folder) {
             Ok(entries) => {
-                entries.flatten().filter_map(|entry| blocks_of(&entry.file_name().to_string_lossy())).collect()
+                entries.flatten().filter_map(|entry| blocks_of(&entry.file_name().to_string_lossy(), kind)).collect()
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::io(&folder, "read", error)),
@@ -173,76 +178,143 @@ impl Folder {
         // Parts of several numbers of parts may be there; the largest set that is whole serves as well as any.
         let sets: Vec<&[Blocks]> = found.chunk_by(|a, b| a.of == b.of).collect();
         if let Some(whole) = sets.iter().rev().find(|set| set.len() == set[0].of) {
-            return Ok(Some(Ok(whole.iter().map(|&blocks| self.path(step, blocks)).collect())));
+            return Ok(Some(Ok(whole.iter().map(|&blocks| self.path(step, kind, blocks)).collect())));
         }
         Ok(sets.last().map(|set| {
             let missing = (1..=set[0].of).filter(|part| !set.iter().any(|blocks| blocks.part == *part));
             let missing: Vec<String> = missing.map(|part| format!("{part}/{}", set[0].of)).collect();
             let more = if missing.len() > 20 { format!(" and {} more", missing.len() - 20) } else { String::new() };
-            Err(format!("no part {}{more}", missing[..missing.len().min(20)].join(", ")))
+            Err(format!("no {} {}{more}", kind.name(), missing[..missing.len().min(20)].join(", ")))
         }))
     }
 
-    fn path(&self, step: &str, Blocks { part, of }: Blocks) -> PathBuf {
-        self.place.join("steps").join(step).join(format!("part-{part}-of-{of}"))
+    fn lacking(&self, step: &str, found: Option<String>) -> Error {
+        let expected = format!("all parts of step {step} (`zensaibo run-blocks {step} ... --blocks i/N`)");
+        Error::format(&self.place, "steps", expected, found.unwrap_or_else(|| "none".into()))
     }
 
-    fn compute(&self, step: &str, blocks: Blocks, units: usize) -> Result<Turn<'_>> {
-        let path = self.path(step, blocks);
+    fn path(&self, step: &str, kind: Kind, Blocks { part, of }: Blocks) -> PathBuf {
+        self.place.join("steps").join(step).join(format!("{}-{part}-of-{of}", kind.name()))
+    }
+
+    fn compute(&self, step: &str, blocks: Blocks, units: usize, keeps: bool) -> Result<Turn<'_>> {
         let range: Range<usize> = units_of_part(units, blocks.part - 1, blocks.of);
+        let kinds = if keeps { &[Kind::Part, Kind::Kept][..] } else { &[Kind::Part] };
+        let path_of = |kind| self.path(step, kind, blocks);
+        let is_whole = |path: &Path| path.exists() && Parts::in_files(&[path.to_path_buf()], range.len()).is_ok();
         // A part that is there was computed by an earlier run of the same command.
-        if path.exists() && Parts::in_files(std::slice::from_ref(&path), range.len()).is_ok() {
+        if kinds.iter().all(|&kind| is_whole(&path_of(kind))) {
             return Err(Error::PartDone);
         }
-        let io = |error| Error::io(&path, "write", error);
-        fs::create_dir_all(path.parent().unwrap_or(&self.place)).map_err(io)?;
-        // Processes on other machines may have the same number.
-        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
-        let partial =
-            path.with_file_name(format!(".part-{}-of-{}.{}.{time}", blocks.part, blocks.of, std::process::id()));
-        let writer = File::create_new(&partial).and_then(PartWriter::new).map_err(io)?;
-        Ok(Turn::Compute(range, Box::new(Letter { writer: Some(writer), partial, path })))
+        let part = Letter::new(path_of(Kind::Part))?;
+        let kept = keeps.then(|| Letter::new(path_of(Kind::Kept))).transpose()?;
+        Ok(Turn::Compute(range, Box::new(Letters { part, kept })))
+    }
+}
+
+/// What a process leaves of a part.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What all others merge.
+    Part,
+    /// What its units keep for later passes.
+    Kept,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Part => "part",
+            Self::Kept => "kept",
+        }
     }
 }
 
 /// "part-2-of-5".
-fn blocks_of(name: &str) -> Option<Blocks> {
-    let (part, of) = name.strip_prefix("part-")?.split_once("-of-")?;
+fn blocks_of(name: &str, kind: Kind) -> Option<Blocks> {
+    let (part, of) = name.strip_prefix(kind.name())?.strip_prefix('-')?.split_once("-of-")?;
     format!("{part}/{of}").parse().ok()
 }
 
+/// The step of a pass where no step was named.
+fn step_of(stage: &str) -> String {
+    stage.replace(' ', "-")
+}
+
 impl Exchange for Folder {
-    fn turn(&self, stage: &str, units: usize, _: &Ctx) -> Result<Turn<'_>> {
+    fn turn(&self, stage: &str, units: usize, keeps: bool, _: &Ctx) -> Result<Turn<'_>> {
         let step = {
             let mut at = self.at.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             at.1 += 1;
-            if at.0.is_empty() { stage.replace(' ', "-") } else { name_of(&at.0, at.1) }
+            if at.0.is_empty() { step_of(stage) } else { name_of(&at.0, at.1) }
         };
         if let Role::Part(wanted, blocks) = &self.role
             && *wanted == step
         {
-            return self.compute(&step, *blocks, units);
+            return self.compute(&step, *blocks, units, keeps);
         }
-        match (self.parts(&step)?, &self.role) {
+        match (self.parts(&step, Kind::Part)?, &self.role) {
             (Some(Ok(paths)), _) => Ok(Turn::Merge(Box::new(Parts::in_files(&paths, units)?))),
             (None, Role::Merge(Some(until))) if *until == step => Err(Error::PartDone),
-            (found, _) => {
-                let found = found.and_then(std::result::Result::err).unwrap_or_else(|| "none".into());
-                let expected = format!("all parts of step {step} (`zensaibo run-blocks {step} ... --blocks i/N`)");
-                Err(Error::format(&self.place, "steps", expected, found))
-            }
+            (found, _) => Err(self.lacking(&step, found.and_then(std::result::Result::err))),
+        }
+    }
+
+    fn kept(&self, stage: &str, units: usize) -> Result<Box<dyn StoredBlocks>> {
+        let step = step_of(stage);
+        match self.parts(&step, Kind::Kept)? {
+            Some(Ok(paths)) => Ok(Box::new(Parts::in_files(&paths, units)?)),
+            found => Err(self.lacking(&step, found.and_then(std::result::Result::err))),
         }
     }
 }
 
-/// A part that is written beside its name and renamed once it is whole.
+/// What a process hands over of a part.
+struct Letters {
+    part: Letter,
+    kept: Option<Letter>,
+}
+
+impl Outbox for Letters {
+    fn put(&mut self, unit: &[u8]) -> Result<()> {
+        self.part.put(unit)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Result<()> {
+        match &mut self.kept {
+            Some(kept) => kept.put(bytes),
+            None => Err(Error::Internal("a pass that keeps nothing kept something".into())),
+        }
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        // What it kept first: a part that others see is complete.
+        if let Some(kept) = self.kept {
+            kept.close()?;
+        }
+        self.part.close()
+    }
+}
+
+/// A file that is written beside its name and renamed once it is whole.
 struct Letter {
     writer: Option<PartWriter<File>>,
     partial: PathBuf,
     path: PathBuf,
 }
 
-impl Outbox for Letter {
+impl Letter {
+    fn new(path: PathBuf) -> Result<Self> {
+        let io = |error| Error::io(&path, "write", error);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).map_err(io)?;
+        // Processes on other machines may have the same number.
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_nanos());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let partial = path.with_file_name(format!(".{name}.{}.{time}", std::process::id()));
+        let writer = File::create_new(&partial).and_then(PartWriter::new).map_err(io)?;
+        Ok(Self { writer: Some(writer), partial, path })
+    }
+
     fn put(&mut self, unit: &[u8]) -> Result<()> {
         let Some(writer) = &mut self.writer else {
             return Err(Error::Internal("a part was closed before its end".into()));
@@ -250,7 +322,7 @@ impl Outbox for Letter {
         writer.put(unit).map_err(|error| Error::io(&self.path, "write", error))
     }
 
-    fn close(mut self: Box<Self>) -> Result<()> {
+    fn close(mut self) -> Result<()> {
         let Some(writer) = self.writer.take() else { return Ok(()) };
         let done =
             writer.finish().and_then(|file| file.sync_all()).and_then(|()| fs::rename(&self.partial, &self.path));
@@ -306,8 +378,10 @@ mod tests {
         for wrong in ["0/5", "6/5", "2", "a/b", "1/0", "1/1000000", "-1/2"] {
             assert!(wrong.parse::<Blocks>().is_err(), "{wrong}");
         }
-        assert_eq!(blocks_of("part-3-of-4"), Some(Blocks { part: 3, of: 4 }));
-        assert_eq!(blocks_of(".part-3-of-4.77.1"), None);
+        assert_eq!(blocks_of("part-3-of-4", Kind::Part), Some(Blocks { part: 3, of: 4 }));
+        assert_eq!(blocks_of("kept-3-of-4", Kind::Kept), Some(Blocks { part: 3, of: 4 }));
+        assert_eq!(blocks_of("kept-3-of-4", Kind::Part), None);
+        assert_eq!(blocks_of(".part-3-of-4.77.1", Kind::Part), None);
     }
 
     #[test]

@@ -121,13 +121,19 @@ pub(crate) mod tests {
             self.2 += 1;
             Ok(())
         }
+        fn keep(&mut self, _: &[u8]) -> Result<()> {
+            unreachable!("passes over matrices keep nothing")
+        }
         fn close(self: Box<Self>) -> Result<()> {
             Ok(())
         }
     }
 
     impl Exchange for Process {
-        fn turn(&self, _: &str, units: usize, _: &Ctx) -> Result<Turn<'_>> {
+        fn kept(&self, _: &str, _: usize) -> Result<Box<dyn StoredBlocks>> {
+            unreachable!("passes over matrices keep nothing")
+        }
+        fn turn(&self, _: &str, units: usize, _: bool, _: &Ctx) -> Result<Turn<'_>> {
             let pass = self.passed.fetch_add(1, Ordering::Relaxed);
             let done = self.board.done.lock().unwrap();
             match done.get(pass) {

@@ -103,7 +103,7 @@ impl PackedRows {
                 })?;
                 store
             }
-            Some(exchange) => match exchange.turn(stage, wanted, ctx)? {
+            Some(exchange) => match exchange.turn(stage, wanted, false, ctx)? {
                 Turn::Compute(range, mut out) => {
                     pack_blocks(source, entries, range, stage, ctx, &mut |bytes| out.put(&bytes))?;
                     out.close()?;

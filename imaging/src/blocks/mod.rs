@@ -19,6 +19,7 @@ mod view;
 pub use border::Border;
 pub use convert::{Pixel, to_f32, write_as};
 pub use copy::copy_volume;
+pub(crate) use map::map_units;
 pub use map::{map_blocks, map_shared};
 pub use plan::{DEFAULT_MEMORY, Plan, Work};
 pub use read::{read_as, read_f32, read_padded, whole};

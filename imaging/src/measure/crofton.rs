@@ -5,7 +5,7 @@ use zensaibo_core::data::Grid;
 use crate::space::Spacing;
 
 /// Weights of the 26 neighbours as whole numbers, so that sums do not depend on their order.
-pub(super) struct Crofton {
+pub(crate) struct Crofton {
     /// Steps in z, y and x, and the weight of a boundary in that direction.
     neighbours: Vec<([isize; 3], u32)>,
     /// Square micrometres for a weight of 1.
@@ -13,7 +13,7 @@ pub(super) struct Crofton {
 }
 
 impl Crofton {
-    pub(super) fn new(spacing: Spacing) -> Self {
+    pub(crate) fn new(spacing: Spacing) -> Self {
         let um = spacing.um();
         let mut steps = Vec::new();
         for step in 14..27isize {

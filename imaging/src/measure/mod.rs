@@ -13,8 +13,10 @@ mod options;
 mod sums;
 mod table;
 
+pub(crate) use crofton::Crofton;
 pub use options::RegionOptions;
 pub use table::{ChannelTable, RegionTable, region_properties};
+pub(crate) use table::{Part, Tally, measure_block};
 
 #[cfg(test)]
 mod tests;

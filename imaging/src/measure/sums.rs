@@ -53,7 +53,7 @@ impl Slots {
 pub(super) const PAIRS: [[usize; 2]; 6] = [[0, 0], [1, 1], [2, 2], [0, 1], [0, 2], [1, 2]];
 
 /// Sums of one label within one block, in coordinates of the block.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Local {
     pub(super) count: u64,
     pub(super) sum: [u64; 3],
@@ -130,7 +130,7 @@ impl Total {
 
 /// Sums of intensities: whole parts and fractions (in units of 2^-48) apart, so that sums of floating values do not
 /// depend on their order either.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Light {
     whole: i128,
     fraction: u128,

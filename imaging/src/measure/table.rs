@@ -1,6 +1,6 @@
 //! One row for each label.
 
-use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks};
+use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeInfo};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
@@ -73,8 +73,10 @@ impl RegionTable {
 }
 
 /// What one block yields.
-struct Part {
-    labels: Vec<u64>,
+#[derive(serde::Serialize, serde::Deserialize)]
+pub(crate) struct Part {
+    /// In the order in which they occur.
+    pub(crate) labels: Vec<u64>,
     locals: Vec<Local>,
     lights: Vec<Light>,
 }
@@ -112,7 +114,7 @@ pub fn region_properties(
         return Err(Error::data(DataFault::Shape, what, expected, format!("{:?}", picture.info().space())));
     }
     let crofton = options.surface.then(|| Crofton::new(spacing));
-    let pair = Pair { labels, frame, picture, crofton };
+    let pair = Pair { labels, frame, picture, crofton: crofton.as_ref() };
     match info.dtype {
         Dtype::U64 | Dtype::I64 => measure::<u64>(&pair, spacing, memory, ctx),
         _ => measure::<u32>(&pair, spacing, memory, ctx),
@@ -124,7 +126,7 @@ struct Pair<'a> {
     labels: &'a dyn VolumeBlocks,
     frame: Frame,
     picture: Option<(&'a dyn VolumeBlocks, usize)>,
-    crofton: Option<Crofton>,
+    crofton: Option<&'a Crofton>,
 }
 
 fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
@@ -133,11 +135,11 @@ fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
     memory: Option<u64>,
     ctx: &Ctx,
 ) -> Result<RegionTable> {
-    let (info, picture, crofton) = (pair.labels.info(), pair.picture, pair.crofton.as_ref());
+    let (info, picture, crofton) = (pair.labels.info(), pair.picture, pair.crofton);
     let shape = info.space();
     let channels = picture.map_or(0, |(picture, _)| picture.info().shape[1]);
     let halo = if crofton.is_some() { [1; 3] } else { [0; 3] };
-    let (mut slots, mut totals, mut lights) = (Slots::new(), Vec::<Total>::new(), Vec::<Light>::new());
+    let mut tally = Tally::new(channels);
     if !shape.contains(&0) {
         let picture_bytes = picture.map_or(0, |(picture, _)| picture.info().dtype.size() + 8);
         let bytes_per_voxel = 2 * size_of::<L>() + info.dtype.size() + picture_bytes;
@@ -148,43 +150,91 @@ fn measure<L: Pixel + Weigh + Into<u64> + Eq>(
             ctx,
             |region| part::<L>(pair, region),
             |region, part| {
-                for (i, &label) in part.labels.iter().enumerate() {
-                    let place = slots.place(label);
-                    if place == totals.len() {
-                        totals.push(Total::EMPTY);
-                        lights.resize(lights.len() + channels, Light::EMPTY);
-                    }
-                    totals[place].add(&part.locals[i], region.start);
-                    for c in 0..channels {
-                        lights[place * channels + c].add(&part.lights[i * channels + c]);
-                    }
-                }
+                tally.add(region, &part);
                 Ok(())
             },
         )?;
     }
-    let names = (0..channels).map(|c| {
-        let named = picture.and_then(|(picture, _)| picture.info().channels.get(c).cloned());
-        named.unwrap_or_else(|| c.to_string())
-    });
-    let mut table = RegionTable {
-        channels: names.map(|name| ChannelTable { name, ..ChannelTable::default() }).collect(),
-        ..RegionTable::default()
-    };
-    let mut order: Vec<usize> = (0..totals.len()).collect();
-    order.sort_unstable_by_key(|&place| slots.labels[place]);
-    for place in order {
-        table.push(slots.labels[place], &totals[place], spacing, shape, crofton);
-        for (c, table) in table.channels.iter_mut().enumerate() {
-            let (light, n) = (&lights[place * channels + c], totals[place].count);
-            table.mean.push(light.sum() / n as f64);
-            table.deviation.push(light.deviation(n));
-            table.min.push(light.min);
-            table.max.push(light.max);
-            table.sum.push(light.sum());
+    let picture = picture.map(|(picture, _)| picture.info());
+    Ok(tally.table(picture, spacing, shape, crofton, Some))
+}
+
+/// Sums of all labels, block by block in any order.
+pub(crate) struct Tally {
+    slots: Slots,
+    totals: Vec<Total>,
+    /// Of each label those of all channels.
+    lights: Vec<Light>,
+    channels: usize,
+}
+
+impl Tally {
+    pub(crate) fn new(channels: usize) -> Self {
+        Self { slots: Slots::new(), totals: Vec::new(), lights: Vec::new(), channels }
+    }
+
+    /// Takes in a block.
+    pub(crate) fn add(&mut self, region: &Region, part: &Part) {
+        let channels = self.channels;
+        for (i, &label) in part.labels.iter().enumerate() {
+            let place = self.slots.place(label);
+            if place == self.totals.len() {
+                self.totals.push(Total::EMPTY);
+                self.lights.resize(self.lights.len() + channels, Light::EMPTY);
+            }
+            self.totals[place].add(&part.locals[i], region.start);
+            for c in 0..channels {
+                self.lights[place * channels + c].add(&part.lights[i * channels + c]);
+            }
         }
     }
-    Ok(table)
+
+    /// The rows of the labels that `name` names, under the labels that it gives them.
+    pub(crate) fn table(
+        &self,
+        picture: Option<&VolumeInfo>,
+        spacing: Spacing,
+        shape: [usize; 3],
+        crofton: Option<&Crofton>,
+        name: impl Fn(u64) -> Option<u64>,
+    ) -> RegionTable {
+        let channels = self.channels;
+        let names = (0..channels).map(|c| {
+            let named = picture.and_then(|picture| picture.channels.get(c).cloned());
+            named.unwrap_or_else(|| c.to_string())
+        });
+        let mut table = RegionTable {
+            channels: names.map(|name| ChannelTable { name, ..ChannelTable::default() }).collect(),
+            ..RegionTable::default()
+        };
+        let named = self.slots.labels.iter().enumerate();
+        let mut order: Vec<(u64, usize)> =
+            named.filter_map(|(place, &label)| name(label).map(|label| (label, place))).collect();
+        order.sort_unstable();
+        for (label, place) in order {
+            table.push(label, &self.totals[place], spacing, shape, crofton);
+            for (c, table) in table.channels.iter_mut().enumerate() {
+                let (light, n) = (&self.lights[place * channels + c], self.totals[place].count);
+                table.mean.push(light.sum() / n as f64);
+                table.deviation.push(light.deviation(n));
+                table.min.push(light.min);
+                table.max.push(light.max);
+                table.sum.push(light.sum());
+            }
+        }
+        table
+    }
+}
+
+/// Measures the labels of one block, with surfaces.
+pub(crate) fn measure_block(
+    labels: &dyn VolumeBlocks,
+    picture: (&dyn VolumeBlocks, usize),
+    crofton: &Crofton,
+    region: &Region,
+) -> Result<Part> {
+    let pair = Pair { labels, frame: Frame::default(), picture: Some(picture), crofton: Some(crofton) };
+    part::<u32>(&pair, region)
 }
 
 impl RegionTable {
@@ -218,7 +268,7 @@ enum Values {
 }
 
 fn part<L: Pixel + Weigh + Into<u64> + Eq>(pair: &Pair<'_>, region: &Region) -> Result<Part> {
-    let (labels, frame, crofton) = (pair.labels, pair.frame, pair.crofton.as_ref());
+    let (labels, frame, crofton) = (pair.labels, pair.frame, pair.crofton);
     let size = region.size;
     let block: Grid<L> = match crofton {
         Some(_) => {

@@ -16,6 +16,7 @@ mod runs;
 pub use components::Components;
 pub use distance::{BoundedDistance, Real, distance_transform};
 pub use options::{Connectivity, DistanceOptions, LabelOptions};
+pub(crate) use runs::Sets;
 
 #[cfg(test)]
 mod tests;

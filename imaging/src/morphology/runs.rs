@@ -147,10 +147,10 @@ pub(super) fn earlier(connectivity: Connectivity) -> &'static [(isize, isize, u3
 
 /// Disjoint sets of numbers; the smallest of a set stands for it.
 #[derive(Default)]
-pub(super) struct Sets<I>(pub(super) Vec<I>);
+pub(crate) struct Sets<I>(pub(crate) Vec<I>);
 
 /// An index that a set may be made of.
-pub(super) trait Index: Copy + Ord {
+pub(crate) trait Index: Copy + Ord {
     fn at(self) -> usize;
 }
 
@@ -170,7 +170,7 @@ impl Index for u64 {
 
 impl<I: Index> Sets<I> {
     #[inline]
-    pub(super) fn find(&mut self, mut i: I) -> I {
+    pub(crate) fn find(&mut self, mut i: I) -> I {
         while self.0[i.at()] != i {
             let up = self.0[self.0[i.at()].at()];
             self.0[i.at()] = up;
@@ -180,7 +180,7 @@ impl<I: Index> Sets<I> {
     }
 
     #[inline]
-    pub(super) fn join(&mut self, a: I, b: I) {
+    pub(crate) fn join(&mut self, a: I, b: I) {
         let (a, b) = (self.find(a), self.find(b));
         if a < b {
             self.0[b.at()] = a;

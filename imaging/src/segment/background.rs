@@ -1,7 +1,7 @@
 //! Smooth pictures, backgrounds and how much noise is left.
 
-use zensaibo_core::Result;
 use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
+use zensaibo_core::{DataFault, Error, Result};
 
 use super::NucleiOptions;
 use crate::blocks::{Border, read_f32, read_padded};
@@ -34,7 +34,25 @@ pub(super) struct Reliefs {
     pub(super) light: Grid<f32>,
 }
 
+impl Reliefs {
+    /// Refuses what is not finite.
+    pub(super) fn check(&self, name: &str, region: &Region) -> Result<()> {
+        if self.contrast.data.iter().chain(&self.summits.data).any(|value| !value.is_finite()) {
+            let found = format!("others near voxel {:?}", region.start);
+            return Err(Error::data(DataFault::NotFinite, name, "finite voxels", found));
+        }
+        Ok(())
+    }
+}
+
 impl Scales {
+    /// The contrast that a voxel must have, from the noise and the largest value.
+    pub(super) fn least_contrast(&self, options: &NucleiOptions, (deviation, largest): (f64, f64)) -> f64 {
+        // Rounding of single precision is no contrast either.
+        let least = options.noise_factor * deviation * self.noise_left;
+        options.min_contrast.unwrap_or(least).max(1e-5 * largest)
+    }
+
     pub(super) fn new(options: &NucleiOptions, spacing: Spacing) -> Result<Self> {
         let gaussian = |share: f64| {
             let sigma = [share * options.diameter; 3];
@@ -183,24 +201,47 @@ fn window_sum(line: &[f32], step: usize, radius: usize, out: &mut [f32]) {
     }
 }
 
-/// Standard deviation of the noise between neighbouring voxels: the median second difference along x of some hundred thousand places that
-/// lie evenly over the volume; structures wider than a few voxels hardly count.
-pub(super) fn noise(source: &dyn VolumeBlocks, frame: Frame) -> Result<(f64, f64)> {
-    let [depth, height, width] = source.info().space();
-    if width < 3 {
-        return Ok((0.0, 0.0));
-    }
-    let (planes, lines) = (depth.min(16), height.min(64));
+/// Lines that are looked at for the noise: planes, and lines of each.
+fn looked_at([depth, height, width]: [usize; 3]) -> [usize; 2] {
+    if width < 3 { [0; 2] } else { [depth.min(16), height.min(64)] }
+}
+
+/// What one plane tells of the noise: second differences along x, and the largest value.
+pub(super) type PlaneNoise = (Vec<f32>, f64);
+
+/// How many planes are looked at for the noise.
+pub(super) fn noise_planes(shape: [usize; 3]) -> usize {
+    looked_at(shape)[0]
+}
+
+/// Second differences along x of lines that lie evenly over a plane; the planes lie evenly over the volume.
+pub(super) fn plane_noise(source: &dyn VolumeBlocks, frame: Frame, plane: usize) -> Result<PlaneNoise> {
+    let shape = source.info().space();
+    let [depth, height, width] = shape;
+    let [planes, lines] = looked_at(shape);
     let (mut differences, mut largest) = (Vec::new(), 0f64);
-    for i in 0..planes {
-        for j in 0..lines {
-            let start = [(2 * i + 1) * depth / (2 * planes), (2 * j + 1) * height / (2 * lines), 0];
-            let line = read_f32(source, frame, &Region { start, size: [1, 1, width] })?;
-            for three in line.data.windows(3) {
-                differences.push((three[0] - 2.0 * three[1] + three[2]).abs());
-                largest = largest.max(f64::from(three[1].abs()));
-            }
+    for j in 0..lines {
+        let start = [(2 * plane + 1) * depth / (2 * planes), (2 * j + 1) * height / (2 * lines), 0];
+        let line = read_f32(source, frame, &Region { start, size: [1, 1, width] })?;
+        for three in line.data.windows(3) {
+            differences.push((three[0] - 2.0 * three[1] + three[2]).abs());
+            largest = largest.max(f64::from(three[1].abs()));
         }
+    }
+    Ok((differences, largest))
+}
+
+/// Standard deviation of the noise between neighbouring voxels, and the largest value: the median second difference along x of some hundred
+/// thousand places that lie evenly over the volume; structures wider than a few voxels hardly count.
+pub(super) fn noise_of(planes: impl IntoIterator<Item = Result<PlaneNoise>>) -> Result<(f64, f64)> {
+    let (mut differences, mut largest) = (Vec::new(), 0f64);
+    for plane in planes {
+        let (mut more, most) = plane?;
+        differences.append(&mut more);
+        largest = largest.max(most);
+    }
+    if differences.is_empty() {
+        return Ok((0.0, largest));
     }
     let middle = differences.len() / 2;
     let (_, &mut median, _) = differences.select_nth_unstable_by(middle, f32::total_cmp);

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use rayon::prelude::*;
-use zensaibo_core::data::Grid;
+use zensaibo_core::data::{Grid, Region};
 use zensaibo_core::{Ctx, Error, Result};
 
 /// Neighbours that come after a voxel in raster order.
-const AFTER: [[isize; 3]; 13] = {
+pub(super) const AFTER: [[isize; 3]; 13] = {
     let mut steps = [[0; 3]; 13];
     let mut k = 0;
     while k < 13 {
@@ -18,7 +18,8 @@ const AFTER: [[isize; 3]; 13] = {
     steps
 };
 
-const OUTSIDE: u32 = u32::MAX;
+/// No way begins at a voxel of the background.
+pub(super) const OUTSIDE: u32 = u32::MAX;
 
 /// Gives every foreground voxel (`inside`) the number of the summit to which the steepest way leads, from 1 in raster order of
 /// summits; 0 outside. Two summits are one where the saddle between them lies less than `depth` (a share) below the lower
@@ -26,8 +27,16 @@ const OUTSIDE: u32 = u32::MAX;
 ///
 /// 26 neighbours; of equal heights the voxel that comes first in raster order is higher. The volume must hold fewer than 2^32 - 1 voxels.
 pub(super) fn basins(relief: &Grid<f32>, inside: &[bool], depth: f64, ctx: &Ctx) -> Result<Vec<u32>> {
-    let mut up = steepest(relief, inside, ctx)?;
-    // Each voxel on the way is sent to the summit, so that no way is gone twice.
+    let (mut numbers, summits) = ends(steepest(relief, inside, ctx)?, ctx)?;
+    let heights: Vec<f32> = summits.iter().map(|&at| relief.data[at as usize]).collect();
+    let joined = join(&heights, saddles(relief, &numbers, &Region::whole(relief.shape), ctx)?, depth);
+    numbers.par_iter_mut().filter(|number| **number != 0).for_each(|number| *number = joined[*number as usize - 1]);
+    Ok(numbers)
+}
+
+/// For each voxel the number of the place where its way ends, from 1 in raster order of these, and the places.
+pub(super) fn ends(mut up: Vec<u32>, ctx: &Ctx) -> Result<(Vec<u32>, Vec<u32>)> {
+    // Each voxel on the way is sent to the end, so that no way is gone twice.
     let mut way = Vec::new();
     let mut summits = Vec::new();
     for start in 0..up.len() {
@@ -47,22 +56,17 @@ pub(super) fn basins(relief: &Grid<f32>, inside: &[bool], depth: f64, ctx: &Ctx)
         }
         way.drain(..).for_each(|voxel| up[voxel as usize] = at);
     }
-    // Summits by number.
-    let mut numbers = up;
-    numbers.par_iter_mut().for_each(|summit| {
+    up.par_iter_mut().for_each(|summit| {
         *summit = match *summit {
             OUTSIDE => 0,
             at => summits.partition_point(|&summit| summit < at) as u32 + 1,
         };
     });
-    let heights: Vec<f32> = summits.iter().map(|&at| relief.data[at as usize]).collect();
-    let joined = join(&heights, saddles(relief, &numbers, ctx)?, depth);
-    numbers.par_iter_mut().filter(|number| **number != 0).for_each(|number| *number = joined[*number as usize - 1]);
-    Ok(numbers)
+    Ok((up, summits))
 }
 
 /// For each foreground voxel the highest of itself and its foreground neighbours.
-fn steepest(relief: &Grid<f32>, inside: &[bool], ctx: &Ctx) -> Result<Vec<u32>> {
+pub(super) fn steepest(relief: &Grid<f32>, inside: &[bool], ctx: &Ctx) -> Result<Vec<u32>> {
     let [depth, height, width] = relief.shape;
     let plane = height * width;
     let mut up = vec![OUTSIDE; relief.len()];
@@ -94,16 +98,18 @@ fn steepest(relief: &Grid<f32>, inside: &[bool], ctx: &Ctx) -> Result<Vec<u32>> 
     Ok(up)
 }
 
-/// The highest place at which two basins meet, for each pair; by pair.
-fn saddles(relief: &Grid<f32>, numbers: &[u32], ctx: &Ctx) -> Result<Vec<(u32, u32, f32)>> {
+/// The highest place at which two basins meet, for each pair; by pair. Only where the voxel that comes first in raster order lies in
+/// `core`.
+pub(super) fn saddles(relief: &Grid<f32>, numbers: &[u32], core: &Region, ctx: &Ctx) -> Result<Vec<(u32, u32, f32)>> {
     let [depth, height, width] = relief.shape;
-    let parts: Vec<Result<HashMap<(u32, u32), f32>>> = (0..depth)
+    let parts: Vec<Result<HashMap<(u32, u32), f32>>> = core
+        .range(0)
         .into_par_iter()
         .map(|z| {
             ctx.check()?;
             let mut found: HashMap<(u32, u32), f32> = HashMap::new();
-            for y in 0..height {
-                for x in 0..width {
+            for y in core.range(1) {
+                for x in core.range(2) {
                     let at = (z * height + y) * width + x;
                     let here = numbers[at];
                     if here == 0 {
@@ -131,14 +137,18 @@ fn saddles(relief: &Grid<f32>, numbers: &[u32], ctx: &Ctx) -> Result<Vec<(u32, u
     for part in parts {
         all.extend(part?.into_iter().map(|((a, b), saddle)| (a, b, saddle)));
     }
-    // Highest first within a pair, then only that.
-    all.sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.total_cmp(&a.2)));
-    all.dedup_by_key(|&mut (a, b, _)| (a, b));
+    highest(&mut all);
     Ok(all)
 }
 
+/// Of each pair the highest saddle, by pair.
+pub(super) fn highest(saddles: &mut Vec<(u32, u32, f32)>) {
+    saddles.par_sort_unstable_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(b.2.total_cmp(&a.2)));
+    saddles.dedup_by_key(|&mut (a, b, _)| (a, b));
+}
+
 /// Joins summits over saddles, highest first; the number that each summit ends with.
-fn join(heights: &[f32], mut saddles: Vec<(u32, u32, f32)>, depth: f64) -> Vec<u32> {
+pub(super) fn join(heights: &[f32], mut saddles: Vec<(u32, u32, f32)>, depth: f64) -> Vec<u32> {
     saddles.sort_by(|a, b| b.2.total_cmp(&a.2).then((a.0, a.1).cmp(&(b.0, b.1))));
     let mut up: Vec<u32> = (0..heights.len() as u32).collect();
     fn find(up: &mut [u32], mut at: u32) -> u32 {

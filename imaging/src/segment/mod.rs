@@ -9,10 +9,12 @@ mod background;
 mod basins;
 mod nuclei;
 mod options;
+mod shared;
 mod watershed;
 
 pub use nuclei::{Nuclei, segment_nuclei};
 pub use options::{NucleiOptions, WatershedOptions};
+pub use shared::{SharedNuclei, segment_shared};
 pub use watershed::watershed;
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 use rayon::prelude::*;
 use zensaibo_core::data::{Dtype, Frame, Grid, VolumeBlocks, VolumeInfo};
 use zensaibo_core::options::Options;
-use zensaibo_core::{Ctx, DataFault, Error, Result};
+use zensaibo_core::{Ctx, Error, Result};
 
 use super::NucleiOptions;
-use super::background::{Scales, noise};
+use super::background::{Scales, noise_of, noise_planes, plane_noise};
 use super::basins::basins;
+use super::shared::segment_shared;
 use crate::blocks::{DEFAULT_MEMORY, Plan, Work, filled, map_blocks};
 use crate::measure::{RegionOptions, RegionTable, region_properties};
-use crate::morphology::{Components, LabelOptions};
+use crate::morphology::{Components, Connectivity, LabelOptions};
 use crate::space::Spacing;
 
 /// Nuclei of one frame.
@@ -32,6 +33,8 @@ pub struct Nuclei {
 /// 25 bytes per voxel. `memory` bounds the blocks. Nothing is random; same labels for any memory and any number of threads. No
 /// nucleus is dropped but by size, contrast and rim; those at the border are kept and marked in the table.
 ///
+/// Processes that share the volume ([`VolumeBlocks::exchange`]) do the same block by block ([`segment_shared`]).
+///
 /// Sizes and volumes are those of the contour at `contour_level` of each nucleus' own contrast after smoothing.
 ///
 /// # Errors
@@ -48,6 +51,9 @@ pub fn segment_nuclei(
     options.validate()?;
     let info = volume.info();
     let shape = info.space();
+    if let Some(exchange) = volume.exchange().filter(|_| !shape.contains(&0)) {
+        return segment_shared(volume, exchange, &[frame], spacing, options, memory, ctx)?.into_one(ctx);
+    }
     let count: u64 = shape.iter().map(|&n| n as u64).product();
     if count >= u64::from(u32::MAX) {
         let needed = format!("{count} voxels in one frame");
@@ -58,11 +64,8 @@ pub fn segment_nuclei(
     let (mut deviation, mut min_contrast) = (0.0, options.min_contrast.unwrap_or(0.0));
     if count > 0 {
         let scales = Scales::new(options, spacing)?;
-        let (found, largest) = noise(volume, frame)?;
-        deviation = found;
-        // Rounding of single precision is no contrast either.
-        let least = options.noise_factor * deviation * scales.noise_left;
-        min_contrast = options.min_contrast.unwrap_or(least).max(1e-5 * largest);
+        let found = noise_of((0..noise_planes(shape)).map(|plane| plane_noise(volume, frame, plane)))?;
+        (deviation, min_contrast) = (found.0, scales.least_contrast(options, found));
         let work = Work { halo: scales.halo(), bytes_per_voxel: 24, chunk: info.chunk, memory };
         let plan = Plan::new(shape, &work)?;
         map_blocks(
@@ -71,10 +74,7 @@ pub fn segment_nuclei(
             ctx,
             |region| scales.apply(volume, frame, region),
             |region, reliefs| {
-                if reliefs.contrast.data.iter().chain(&reliefs.summits.data).any(|value| !value.is_finite()) {
-                    let found = format!("others near voxel {:?}", region.start);
-                    return Err(Error::data(DataFault::NotFinite, info.name.clone(), "finite voxels", found));
-                }
+                reliefs.check(&info.name, region)?;
                 summits.paste(&reliefs.summits, region.start);
                 contrast.paste(&reliefs.contrast, region.start);
                 light.paste(&reliefs.light, region.start);
@@ -107,6 +107,9 @@ pub fn segment_nuclei(
     Ok(Nuclei { labels: labels.1, table, noise: deviation, min_contrast })
 }
 
+/// Neighbours that hold a piece together.
+pub(super) const CONNECTIVITY: Connectivity = Connectivity::Corners;
+
 /// Keeps the voxels of each basin that reach a share of its greatest contrast.
 fn outline(labels: &mut [u32], contrast: &[f32], level: f64) {
     let mut tops = vec![0f32; labels.par_iter().max().map_or(0, |&most| most as usize) + 1];
@@ -121,44 +124,78 @@ fn outline(labels: &mut [u32], contrast: &[f32], level: f64) {
     });
 }
 
-/// Of each label its largest connected piece, where that is of the right size; numbered anew in raster order.
-fn largest_pieces(labels: Grid<u32>, spacing: Spacing, options: &NucleiOptions, ctx: &Ctx) -> Result<Grid<u32>> {
-    let shape = labels.shape;
-    let volume = (VolumeInfo::plain("basins", shape, Dtype::U32), labels);
-    let label = LabelOptions { by_value: true, ..LabelOptions::default() };
-    let found = Components::find(&volume, Frame::default(), &label, Some(DEFAULT_MEMORY), &ctx.silent())?;
+/// The connected pieces of labels, from 1 in raster order of their first voxels, and the voxels of each.
+pub(super) fn pieces_of(
+    labels: &(VolumeInfo, Grid<u32>),
+    memory: Option<u64>,
+    ctx: &Ctx,
+) -> Result<(Grid<u32>, Vec<u64>)> {
+    let shape = labels.1.shape;
+    let label = LabelOptions { by_value: true, connectivity: CONNECTIVITY, ..LabelOptions::default() };
+    let found = Components::find(labels, Frame::default(), &label, memory, &ctx.silent())?;
     let info = VolumeInfo::plain("pieces", shape, Dtype::U32);
     let (data, ()) = filled::<u32, _>(info, |sink| found.write(Frame::default(), sink, &ctx.silent()))?;
-    let mut pieces = Grid { shape, data };
+    Ok((Grid { shape, data }, found.voxels().to_vec()))
+}
+
+/// Of each label its largest connected piece, where that is of the right size; numbered anew in raster order.
+fn largest_pieces(labels: Grid<u32>, spacing: Spacing, options: &NucleiOptions, ctx: &Ctx) -> Result<Grid<u32>> {
+    let volume = (VolumeInfo::plain("basins", labels.shape, Dtype::U32), labels);
+    let (mut pieces, voxels) = pieces_of(&volume, Some(DEFAULT_MEMORY), ctx)?;
     let labels = &volume.1;
-    // The label of each piece, and the largest piece of each label; of equal ones the first.
-    let mut owner = vec![0u32; found.count() as usize + 1];
+    // The label of each piece.
+    let mut owner = vec![0u32; voxels.len() + 1];
     pieces.data.iter().zip(&labels.data).for_each(|(&piece, &label)| owner[piece as usize] = label);
-    let mut largest = vec![0u32; labels.data.par_iter().max().map_or(0, |&most| most as usize) + 1];
-    let voxels = found.voxels();
-    for piece in 1..owner.len() as u32 {
-        let best = &mut largest[owner[piece as usize] as usize];
-        if *best == 0 || voxels[piece as usize - 1] > voxels[*best as usize - 1] {
-            *best = piece;
+    let found = owner.iter().copied().skip(1).zip(voxels);
+    let numbers = chosen(&found.collect::<Vec<_>>(), spacing, options);
+    pieces.data.par_iter_mut().for_each(|piece| *piece = if *piece == 0 { 0 } else { numbers[*piece as usize - 1] });
+    Ok(pieces)
+}
+
+/// Of pieces in raster order of their first voxels (label, voxels) those that are the largest of their label, of equal ones the first, and of
+/// the right size: their numbers from 1, and 0 for the others.
+pub(super) fn chosen(pieces: &[(u32, u64)], spacing: Spacing, options: &NucleiOptions) -> Vec<u32> {
+    let mut largest: Vec<Option<usize>> =
+        vec![None; pieces.iter().map(|piece| piece.0 as usize).max().map_or(0, |most| most + 1)];
+    for (piece, &(label, voxels)) in pieces.iter().enumerate() {
+        let best = &mut largest[label as usize];
+        if best.is_none_or(|best| voxels > pieces[best].1) {
+            *best = Some(piece);
         }
     }
     let ball = std::f64::consts::PI / 6.0 * options.diameter.powi(3);
     let least = options.min_volume.unwrap_or(0.1 * ball);
     let most = options.max_volume.unwrap_or(f64::INFINITY);
-    let (mut numbers, mut next) = (vec![0u32; owner.len()], 0);
-    for piece in 1..owner.len() {
-        let size = voxels[piece - 1] as f64 * spacing.volume();
-        if largest[owner[piece] as usize] == piece as u32 && (least..=most).contains(&size) {
-            next += 1;
-            numbers[piece] = next;
-        }
-    }
-    pieces.data.par_iter_mut().for_each(|piece| *piece = numbers[*piece as usize]);
-    Ok(pieces)
+    let mut next = 0;
+    let kept = pieces.iter().enumerate().map(|(piece, &(label, voxels))| {
+        let kept =
+            largest[label as usize] == Some(piece) && (least..=most).contains(&(voxels as f64 * spacing.volume()));
+        next += u32::from(kept);
+        if kept { next } else { 0 }
+    });
+    kept.collect()
 }
 
 /// How far above the contour, on the way to the summit, what lies beyond the surface may reach and still be darker.
 const RISE: f64 = 0.25;
+
+/// Below which light it is dark beyond the surface of a nucleus of this greatest contrast, with the background there.
+pub(super) fn dark_below(top: f32, background: f32, options: &NucleiOptions) -> f32 {
+    let level = (options.contour_level + RISE * (1.0 - options.contour_level)) as f32;
+    background + level * top
+}
+
+/// From the faces of labels 0, 1, ... (all, and those beyond which it is dark) the numbers of those that are hills, from 1; else 0.
+pub(super) fn risen(faces: &[[u64; 2]], options: &NucleiOptions) -> Vec<u32> {
+    let (mut numbers, mut next) = (vec![0u32; faces.len()], 0);
+    for (number, [all, darker]) in numbers.iter_mut().zip(faces).skip(1) {
+        if *darker as f64 >= options.min_rim * *all as f64 {
+            next += 1;
+            *number = next;
+        }
+    }
+    numbers
+}
 
 /// Keeps the nuclei beyond whose surface it is darker almost everywhere; numbered anew in the same order.
 fn hills(labels: &mut Grid<u32>, contrast: &[f32], light: &[f32], options: &NucleiOptions, ctx: &Ctx) -> Result<()> {
@@ -171,8 +208,7 @@ fn hills(labels: &mut Grid<u32>, contrast: &[f32], light: &[f32], options: &Nucl
             *top = (value, light - value);
         }
     }
-    let level = (options.contour_level + RISE * (1.0 - options.contour_level)) as f32;
-    let dark: Vec<f32> = tops.iter().map(|(top, background)| background + level * top).collect();
+    let dark: Vec<f32> = tops.iter().map(|&(top, background)| dark_below(top, background, options)).collect();
     // Faces of the surface with nothing beyond, and those beyond which it is dark.
     let mut faces = vec![[0u64; 2]; count + 1];
     let [depth, height, width] = labels.shape;
@@ -201,13 +237,7 @@ fn hills(labels: &mut Grid<u32>, contrast: &[f32], light: &[f32], options: &Nucl
             }
         }
     }
-    let (mut numbers, mut next) = (vec![0u32; count + 1], 0);
-    for (number, [all, darker]) in numbers.iter_mut().zip(&faces).skip(1) {
-        if *darker as f64 >= options.min_rim * *all as f64 {
-            next += 1;
-            *number = next;
-        }
-    }
+    let numbers = risen(&faces, options);
     labels.data.par_iter_mut().for_each(|label| *label = numbers[*label as usize]);
     Ok(())
 }

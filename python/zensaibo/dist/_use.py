@@ -1,4 +1,4 @@
-"""Passes over matrices in files on the workers of a Dask cluster."""
+"""Passes over matrices and volumes in files on the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def use(client: Client, *, n_parts: int | None = None, threads: int = 1) -> Iterator[None]:
-    """Within this context, passes over matrices in files are computed by the workers of a Dask cluster.
+    """Within this context, passes over matrices and volumes in files are computed by the workers of a Dask cluster.
 
     It concerns the functions of :mod:`zensaibo.arrays` that read a :class:`zensaibo.io.FileMatrix` block by block, and those of
     `pp`, `tl` and `get` on an AnnData that is backed by a file: quality control, filters, size factors, variable genes,
-    components, projection, Pearson residuals, doublets, leverage scores, markers, sums of groups. What is in memory is computed here as ever.
+    components, projection, Pearson residuals, doublets, leverage scores, markers, sums of groups. And `zensaibo.im.detect_cells` and
+    `zensaibo.im.segment_nuclei` of volumes that `zensaibo.im.open` opened from a path (all of them, where there are two). What is in
+    memory is computed here as ever, and so is `zensaibo.im.count_regions`, whose cells are few beside the voxels of an atlas.
     For components pass ``chunked=True``: without it the chosen genes are gathered here first, and only that is shared out.
 
     Each pass is cut into `n_parts` parts, a task of Dask each. A task opens the file anew, takes what the passes before it
@@ -53,7 +55,11 @@ def use(client: Client, *, n_parts: int | None = None, threads: int = 1) -> Iter
     -----
     Cost: each part reads its blocks and nothing else, but sums per group and rank sums, which are shared out by genes: there each
     part reads the file. Memory here: the partial results, some bytes per gene and block of 8 MB, and the result; in a worker a few
-    blocks and the partial results of earlier passes of the same call.
+    blocks and the partial results of earlier passes of the same call. What blocks of nuclei keep from one pass to the next (4 to 8 bytes
+    per voxel of bright tissue) is held by the workers as results of Dask, which moves them to disk where memory is short; the labels come
+    back here, 4 bytes per voxel.
+
+    Ctrl-C stops the call, and what the workers have not begun is cancelled; a task that runs ends by itself.
 
     Examples
     --------
@@ -92,9 +98,8 @@ class _DaskMachines:
 
     def call(self, function: Callable[..., Any], at: int, args: tuple[Any, ...]) -> Any:
         passes = _Passes(self, function, at, args)
-        shared = args[at].shared(passes.begin)
         try:
-            return function(*args[:at], shared, *args[at + 1 :])
+            return function(*args[:at], args[at].shared(passes), *args[at + 1 :])
         except _core.PartDone:
             if passes.failure is None:
                 raise
@@ -117,35 +122,48 @@ class _Passes:
         job = pickle.dumps((self.function, at, own))
         self.job: Future = on.client.submit(_itself, job, key=f"zensaibo-{uuid4().hex}", pure=False)
         self.history: list[list[Future]] = []
+        # By pass what its parts kept for later ones.
+        self.keeping: dict[str, list[Future]] = {}
         self.failure: BaseException | None = None
 
-    def begin(self, stage: str, units: int) -> _Pending:
+    def begin(self, stage: str, units: int, keeps: bool) -> _Pending:
+        """Has the parts of a pass computed."""
         del units
         try:
-            return self._submit(stage)
+            return self._submit(stage, keeps)
         except BaseException as failure:
             self.failure = failure
             raise
 
-    def _submit(self, stage: str) -> _Pending:
+    def kept(self, stage: str) -> list[bytes]:
+        """What the parts of a pass kept."""
+        try:
+            return self.on.client.gather(self.keeping[stage])
+        except BaseException as failure:
+            self.failure = failure
+            raise
+
+    def _submit(self, stage: str, keeps: bool) -> _Pending:
+        def submit(what: str, function: Callable[..., Any], part: int, *args: Any) -> Future:
+            key = f"{self.function}-{self.job.key}-{len(self.history)}-{stage}-{what}-{part}"
+            return self.on.client.submit(function, *args, key=key, pure=False)
+
+        parts = range(self.on.n_parts)
+        kept = [[(name, futures[part]) for name, futures in self.keeping.items()] for part in parts]
         made = [
-            self.on.client.submit(
-                _compute,
-                self.job,
-                self.history,
-                part,
-                self.on.n_parts,
-                key=f"{self.function}-{self.job.key}-{len(self.history)}-{stage}-{part}",
-                pure=False,
-            )
-            for part in range(self.on.n_parts)
+            submit("part", _compute, part, self.job, self.history, kept[part], part, self.on.n_parts, keeps) for part in parts
         ]
+        if keeps:
+            self.keeping[stage] = [submit("kept", _second, part, pair) for part, pair in enumerate(made)]
+            made = [submit("units", _first, part, pair) for part, pair in enumerate(made)]
         self.history = [*self.history, made]
         return _Pending(self, made)
 
     def release(self) -> None:
-        self.on.client.cancel([future for parts in self.history for future in parts if not future.done()])
-        self.history = []
+        """Nobody asks for anything any more."""
+        futures = [future for parts in (*self.history, *self.keeping.values()) for future in parts]
+        self.on.client.cancel([future for future in futures if not future.done()])
+        self.history, self.keeping = [], {}
 
 
 class _Pending:
@@ -178,12 +196,23 @@ def _itself(job: bytes) -> bytes:
     return job
 
 
-def _compute(job: bytes, history: list[list[bytes]], part: int, of: int) -> bytes:
+def _compute(
+    job: bytes, history: list[list[bytes]], kept: list[tuple[str, bytes]], part: int, of: int, keeps: bool
+) -> bytes | tuple[bytes, bytes]:
     """Runs in a worker: the same call up to the pass after `history`, of which a part is computed."""
     function, at, args = pickle.loads(job)
-    matrix = args[at].part(history, part, of)
+    shared = args[at].for_part(history, kept, part, of)
     try:
-        getattr(_core, function)(*args[:at], matrix, *args[at + 1 :])
+        getattr(_core, function)(*args[:at], shared, *args[at + 1 :])
     except _core.PartDone:
-        return matrix.taken()
+        taken = shared.taken()
+        return taken if keeps else taken[0]
     raise RuntimeError(f"{function}: the call in a worker was over before pass {len(history) + 1}; please report it")
+
+
+def _first(pair: tuple[bytes, bytes]) -> bytes:
+    return pair[0]
+
+
+def _second(pair: tuple[bytes, bytes]) -> bytes:
+    return pair[1]

@@ -15,6 +15,7 @@ from .._memory import to_bytes
 from .._options import to_json
 from .._progress import Progress, reporting
 from .._provenance import record
+from .._shared import call
 from ..errors import ParameterError, ShapeError
 from ._spatial import store_places
 from ._volume import _known, _spacing, open
@@ -202,7 +203,8 @@ def detect_cells(
     }
     text = _classifier_text(classifier)
     with reporting(progress) as callback:
-        found = _core.im_detect_cells(
+        found = call(
+            _core.im_detect_cells,
             signal._core,
             None if other is None else other._core,
             to_json(**options, memory=to_bytes(memory)),

@@ -12,6 +12,7 @@ from .._memory import to_bytes
 from .._options import to_json
 from .._progress import Progress, reporting
 from .._provenance import record
+from .._shared import call
 from ..errors import ParameterError
 from ._shapes import _frame
 from ._spatial import store_places
@@ -83,7 +84,7 @@ def segment_nuclei(
         Greatest volume in cubic micrometres; None for any.
     memory
         Working memory for blocks in bytes or as text ("4GiB"); 2 GiB by default. Beside it one time point is held with
-        25 bytes per voxel.
+        25 bytes per voxel; within `zensaibo.dist.use`, of a volume in a file, the labels alone.
     threads, progress
         As in `zensaibo.im.gaussian`; same result for any `threads` and any `memory`.
 
@@ -130,8 +131,8 @@ def segment_nuclei(
         "max_volume": max_volume,
     }
     with reporting(progress) as callback:
-        flat, found = _core.im_segment_nuclei(
-            volume._core, number, to_json(**options), used, to_bytes(memory), threads, callback
+        flat, found = call(
+            _core.im_segment_nuclei, volume._core, number, to_json(**options), used, to_bytes(memory), threads, callback
         )
     shape = tuple(n for axis, n in zip(picked.axes, picked.shape, strict=True) if axis != "c")
     obs = _frame(volume, [table for table, _, _ in found])

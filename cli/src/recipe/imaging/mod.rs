@@ -28,7 +28,7 @@ pub use count::{CountFiles, CountSummary, PlacesOptions, count};
 pub use detect::{DetectFiles, DetectSummary, detect, detect_merge, detect_part};
 pub use landmarks::LandmarksOptions;
 pub use register::{ImageOptions, RegisterFiles, RegisterSummary, TrustOptions, register};
-pub use segment::{SegmentFiles, SegmentSummary, segment};
+pub use segment::{SegmentFiles, SegmentSummary, segment, segment_merge, segment_part};
 pub use stitch::{StitchFiles, StitchSummary, stitch};
 pub use stored::{load_registration, save_registration};
 pub use track::{TrackSummary, track};

@@ -1,13 +1,15 @@
 //! From a volume of dense nuclei to labels and a table.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
-use zensaibo_core::data::{Dtype, Frame, Region, VolumeBlocks, VolumeInfo, VolumeSink};
+use zensaibo_core::data::{Dtype, Frame, Region, SharedVolume, VolumeBlocks, VolumeInfo, VolumeSink};
+use zensaibo_core::exchange::Exchange;
 use zensaibo_core::{Ctx, Error, Result};
 use zensaibo_imaging::measure::RegionTable;
-use zensaibo_imaging::segment::segment_nuclei;
+use zensaibo_imaging::segment::{SharedNuclei, segment_nuclei, segment_shared};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_io::Column;
 use zensaibo_io::volume::{Downsample, OmeZarrOptions, OmeZarrWriter};
@@ -17,6 +19,7 @@ use super::source::{Budget, described, open, spacing_of};
 use super::{SegmentConfig, costs, ending, pictures};
 use crate::measure::{StageRecord, bytes_text, grouped};
 use crate::recipe::output::{check_target, check_targets, write_text};
+use crate::recipe::shared::{Blocks, Folder, Role, segment_steps};
 use crate::recipe::stages::Stages;
 use crate::recipe::{Extras, Hooks};
 use crate::report::{Distribution, Picture, VolumeReport};
@@ -93,6 +96,114 @@ pub fn segment(
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<SegmentSummary> {
+    segment_with(files, config, extras, None, hooks, ctx)
+}
+
+/// Computes one part of one step of [`segment`] and leaves it in the folder `work`, for [`segment_merge`].
+///
+/// All processes see `work` and the volume under the same names, and take the same options. A part that is there is not
+/// computed again. No time point is held whole.
+///
+/// # Errors
+/// As [`segment`]; [`Error::Parameter`] for a step that is none, or a folder of another run; [`Error::Format`] that names what
+/// is missing of the step before.
+pub fn segment_part(
+    volume: &Path,
+    work: &Path,
+    step: &str,
+    blocks: Blocks,
+    config: &SegmentConfig,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<()> {
+    config.validate()?;
+    let folder = folder_of(work, volume, config, Role::Part(step.into(), blocks))?;
+    let mut stages = Stages::new(hooks, ctx);
+    let opened = Opened::new(volume, config, &mut stages)?;
+    if opened.voxels() == 0 {
+        return Ok(());
+    }
+    let budget = Budget::new(config.input.memory);
+    match stages.run("segment", |ctx| opened.shared(&folder, config, &budget, ctx).map(|_| ((), String::new()))) {
+        Err(Error::PartDone) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// As [`segment`], from the parts that processes left in the folder `work`: with the same bits. Labels are put together as they are
+/// written; with a report one time point is held with 4 bytes per voxel.
+///
+/// # Errors
+/// As [`segment`] and [`segment_part`].
+pub fn segment_merge(
+    files: SegmentFiles<'_>,
+    work: &Path,
+    config: &SegmentConfig,
+    extras: Extras<'_>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<SegmentSummary> {
+    config.validate()?;
+    let folder = folder_of(work, files.volume, config, Role::Merge(None))?;
+    segment_with(files, config, extras, Some(folder), hooks, ctx)
+}
+
+fn folder_of(work: &Path, volume: &Path, config: &SegmentConfig, role: Role) -> Result<Arc<Folder>> {
+    Folder::open(work, &[volume], &segment_steps(), config, role).map(Arc::new)
+}
+
+/// The volume that is segmented.
+struct Opened {
+    volume: Arc<dyn VolumeBlocks>,
+    spacing: Spacing,
+}
+
+impl Opened {
+    fn new(path: &Path, config: &SegmentConfig, stages: &mut Stages<'_>) -> Result<Self> {
+        let opened = stages.run("open", |_| {
+            let volume = open(path, &config.input.volume())?;
+            let spacing = spacing_of(volume.info())?;
+            let note = described(volume.info());
+            Ok((Self { volume, spacing }, note))
+        })?;
+        let info = opened.volume.info();
+        info.check(Frame { time: 0, channel: config.input.channel }, &Region::whole(info.space()))
+            .map_err(|error| crate::recipe::sections::within("input", error))?;
+        Ok(opened)
+    }
+
+    /// Voxels of a time point.
+    fn voxels(&self) -> u64 {
+        self.volume.info().space().iter().map(|&n| n as u64).product()
+    }
+
+    /// All time points, by processes that share them through a folder.
+    fn shared(&self, folder: &Arc<Folder>, config: &SegmentConfig, budget: &Budget, ctx: &Ctx) -> Result<SharedNuclei> {
+        let exchange: Arc<dyn Exchange> = folder.clone();
+        let volume = SharedVolume::new(self.volume.clone(), exchange.clone());
+        let channel = config.input.channel;
+        let frames: Vec<Frame> = (0..self.volume.info().shape[0]).map(|time| Frame { time, channel }).collect();
+        segment_shared(&volume, &exchange, &frames, self.spacing, &config.segment, budget.blocks, ctx)
+    }
+}
+
+/// What is known of the nuclei of all time points.
+#[derive(Default)]
+struct Found {
+    tables: Vec<RegionTable>,
+    shown: Vec<Picture>,
+    noise: Vec<f64>,
+    contrast: Vec<f64>,
+}
+
+fn segment_with(
+    files: SegmentFiles<'_>,
+    config: &SegmentConfig,
+    extras: Extras<'_>,
+    folder: Option<Arc<Folder>>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<SegmentSummary> {
     config.validate()?;
     if !files.output.extension().is_some_and(|end| end.eq_ignore_ascii_case("zarr")) {
         return Err(Error::parameter(
@@ -107,50 +218,51 @@ pub fn segment(
         None => extras.report.map_or(Ok(()), |report| check_target("report", report))?,
     }
     let mut stages = Stages::new(hooks, ctx);
-    let (volume, spacing) = stages.run("open", |_| {
-        let volume = open(files.volume, &config.input.volume())?;
-        let spacing = spacing_of(volume.info())?;
-        let note = described(volume.info());
-        Ok(((volume, spacing), note))
-    })?;
+    let opened = Opened::new(files.volume, config, &mut stages)?;
+    let folder = folder.filter(|_| opened.voxels() > 0);
+    let (volume, spacing, channel) = (&opened.volume, opened.spacing, config.input.channel);
     let info = volume.info();
-    let channel = config.input.channel;
-    info.check(Frame { time: 0, channel }, &Region::whole(info.space()))
-        .map_err(|error| crate::recipe::sections::within("input", error))?;
-    let voxels: u64 = info.space().iter().map(|&n| n as u64).product();
-    if let Some(memory) = config.input.memory.filter(|&memory| voxels * HELD > memory) {
-        let needed = format!("{} for one time point of {} voxels", bytes_text(voxels * HELD), grouped(voxels));
-        return Err(Error::Limit { what: "memory".into(), needed, limit: bytes_text(memory) });
+    let held = if folder.is_some() { 0 } else { opened.voxels() * HELD };
+    if let Some(memory) = config.input.memory.filter(|&memory| held > memory) {
+        let needed = format!("{} for one time point of {} voxels", bytes_text(held), grouped(opened.voxels()));
+        let limit = format!("{} (`zensaibo run-blocks --recipe segment` holds less)", bytes_text(memory));
+        return Err(Error::Limit { what: "memory".into(), needed, limit });
     }
-    let left = config.input.memory.map(|memory| memory - voxels * HELD);
-    let budget = Budget::new(left.map(|left| left.max(128 << 20)));
+    let left = config.input.memory.map(|memory| (memory - held).max(128 << 20));
+    // Shared blocks are cut as those of the parts were.
+    let budget = Budget::new(if folder.is_some() { config.input.memory } else { left });
     let written = labels_of(info, files.volume);
-    let zarr = OmeZarrOptions {
-        downsample: Downsample::Mode,
-        memory: left.map(|left| left.max(128 << 20)),
-        ..Default::default()
-    };
+    let zarr = OmeZarrOptions { downsample: Downsample::Mode, memory: left, ..Default::default() };
     let writer = OmeZarrWriter::create(files.output, &written, &zarr)?;
     let times = info.shape[0];
-    let mut tables = Vec::with_capacity(times);
-    let mut shown = Vec::new();
-    let (mut noise, mut contrast) = (Vec::new(), Vec::new());
-    stages.run("segment", |ctx| {
-        for time in 0..times {
-            let frame = Frame { time, channel };
-            let found = segment_nuclei(&volume, frame, spacing, &config.segment, budget.blocks, ctx)?;
-            let bytes = bytemuck::cast_slice(&found.labels.data);
-            writer.write(Frame { time, channel: 0 }, &Region::whole(found.labels.shape), bytes)?;
-            if extras.report.is_some() && time == times / 2 {
-                shown = pictures::of_labels(&volume, frame, spacing, &found.labels)?;
+    let found = stages.run("segment", |ctx| {
+        let mut found = Found::default();
+        if let Some(folder) = &folder {
+            let shared = opened.shared(folder, config, &budget, ctx)?;
+            writer.copy_from(&shared.labels, ctx)?;
+            if extras.report.is_some() {
+                let labels = shared.labels_in_memory(times / 2)?;
+                found.shown = pictures::of_labels(volume, Frame { time: times / 2, channel }, spacing, &labels)?;
             }
-            tables.push(found.table);
-            noise.push(found.noise);
-            contrast.push(found.min_contrast);
+            (found.tables, found.noise, found.contrast) = (shared.tables, shared.noise, shared.min_contrast);
+        } else {
+            for time in 0..times {
+                let frame = Frame { time, channel };
+                let nuclei = segment_nuclei(volume, frame, spacing, &config.segment, budget.blocks, ctx)?;
+                let bytes = bytemuck::cast_slice(&nuclei.labels.data);
+                writer.write(Frame { time, channel: 0 }, &Region::whole(nuclei.labels.shape), bytes)?;
+                if extras.report.is_some() && time == times / 2 {
+                    found.shown = pictures::of_labels(volume, frame, spacing, &nuclei.labels)?;
+                }
+                found.tables.push(nuclei.table);
+                found.noise.push(nuclei.noise);
+                found.contrast.push(nuclei.min_contrast);
+            }
         }
-        let nuclei: usize = tables.iter().map(RegionTable::len).sum();
-        Ok(((), format!("{} nuclei", grouped(nuclei as u64))))
+        let nuclei: usize = found.tables.iter().map(RegionTable::len).sum();
+        Ok((found, format!("{} nuclei", grouped(nuclei as u64))))
     })?;
+    let Found { tables, shown, noise, contrast } = found;
     let rows = table(&tables, info, spacing, provenance_of(config, spacing, &noise, &contrast));
     stages.run("write", |ctx| {
         if let (Some(path), Some(target)) = (files.table, table_target) {
