@@ -88,9 +88,7 @@ pub fn detect(path: impl AsRef<Path>) -> Result<Format> {
 /// Looks at what a URL leads to: an HDF5 file, or a Zarr store.
 #[cfg(feature = "remote")]
 fn detect_url(path: &Path) -> Result<Format> {
-    let store = || -> Result<Option<Format>> {
-        Ok(if is_anndata(path)? { Some(Format::AnnDataZarr) } else { None })
-    };
+    let store = || -> Result<Option<Format>> { Ok(if is_anndata(path)? { Some(Format::AnnDataZarr) } else { None }) };
     let first = crate::place::named_as_folder(path);
     if first && let Some(format) = store()? {
         return Ok(format);

@@ -79,7 +79,7 @@ pub use index::{build_index, open_index};
 pub use inspect::{Inspection, Slot, inspect};
 pub use matrix_file::MatrixFile;
 pub use parts::{PartWriter, Parts, units_of_part};
-pub use place::{is_url, state_of_url};
+pub use place::{RawFile, RawStore, is_url, state_of_url};
 pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};

@@ -129,6 +129,91 @@ impl Bytes {
     }
 }
 
+/// The bytes of a file or of an object behind a URL, for other readers than those of this crate.
+pub struct RawFile(Bytes, u64);
+
+impl RawFile {
+    /// Opens a file or the object at a URL.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be read; [`Error::Format`] for a folder.
+    pub fn open(path: &Path) -> Result<Self> {
+        let bytes = Bytes::open(path)?;
+        match bytes.len().map_err(|error| Error::io(path, "read", error))? {
+            Some(length) => Ok(Self(bytes, length)),
+            None => Err(Error::format(path, "file", "a file", "a folder")),
+        }
+    }
+
+    /// Bytes in all.
+    pub fn length(&self) -> u64 {
+        self.1
+    }
+
+    /// At most `count` bytes from `start` on: fewer at the end.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn read(&self, start: u64, count: u64) -> Result<Vec<u8>> {
+        let mut out = vec![0; count.min(self.1.saturating_sub(start)) as usize];
+        self.0.read_exact_at(&mut out, start).map_err(|error| failed(Path::new(""), "read", error))?;
+        Ok(out)
+    }
+}
+
+/// The objects of a Zarr store behind a URL, for other readers than those of this crate.
+pub struct RawStore {
+    #[cfg(feature = "remote")]
+    folder: Arc<Folder>,
+    #[cfg(not(feature = "remote"))]
+    never: std::convert::Infallible,
+}
+
+impl RawStore {
+    /// Opens the store at a URL.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Format`] where there is no store; [`Error::Parameter`] where the feature `remote` is off.
+    pub fn open(url: &Path) -> Result<Self> {
+        #[cfg(feature = "remote")]
+        return match Folder::open(url)? {
+            Some(folder) => Ok(Self { folder }),
+            None => Err(Error::format(shown(url), "/", "a Zarr store (zarr.json or .zgroup)", "neither")),
+        };
+        #[cfg(not(feature = "remote"))]
+        Err(unsupported(url))
+    }
+
+    /// An object, or a part of it: from a place on, so many bytes or all; with a negative start so many from the end. None where
+    /// there is nothing.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn get(&self, key: &str, part: Option<(i64, Option<u64>)>) -> Result<Option<Vec<u8>>> {
+        #[cfg(feature = "remote")]
+        return self.folder.get(key, part).map_err(|fault| fault.to_error());
+        #[cfg(not(feature = "remote"))]
+        {
+            let _ = (key, part);
+            match self.never {}
+        }
+    }
+
+    /// Names of the groups and arrays in a group.
+    ///
+    /// # Errors
+    /// [`Error::Format`] where the store does not say and the server cannot list; [`Error::Io`].
+    pub fn members(&self, key: &str) -> Result<Vec<String>> {
+        #[cfg(feature = "remote")]
+        return self.folder.members(key);
+        #[cfg(not(feature = "remote"))]
+        {
+            let _ = key;
+            match self.never {}
+        }
+    }
+}
+
 /// An error of the system at a file; of a URL, what the server said.
 pub(crate) fn failed(path: &Path, action: &str, error: io::Error) -> Error {
     #[cfg(feature = "remote")]

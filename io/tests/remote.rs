@@ -106,9 +106,9 @@ fn an_h5ad_behind_a_url_is_that_on_disk() {
         let rows = remote.rows("X", &ctx).unwrap();
         assert!(rows.n_blocks() > 1 && rows.layout().name() == "csr");
         for threads in [1, 3] {
-            assert_eq!(with_threads(Some(threads), || collect(&rows, &ctx)).unwrap(), matrix, "{name}");
+            assert!(with_threads(Some(threads), || collect(&rows, &ctx)).unwrap() == matrix, "{name}");
         }
-        assert_eq!(remote.csr("layers/counts", &ctx).unwrap(), matrix);
+        assert!(remote.csr("layers/counts", &ctx).unwrap() == matrix);
         assert_eq!(remote.obs(&ctx).unwrap(), local.obs(&ctx).unwrap());
         assert_eq!(remote.value("uns", &ctx).unwrap(), local.value("uns", &ctx).unwrap());
         let (mut there, here) = (inspect(&url).unwrap(), inspect(&path).unwrap());
@@ -117,10 +117,10 @@ fn an_h5ad_behind_a_url_is_that_on_disk() {
         assert_eq!(there, here);
         let counts = open_counts(&url, Some("counts"), &TenxOptions::default(), &ctx).unwrap();
         assert_eq!(counts.obs.len(), 40_000);
-        assert_eq!(read_counts(&url, &TenxOptions::default(), &ctx).unwrap().matrix, matrix);
+        assert!(read_counts(&url, &TenxOptions::default(), &ctx).unwrap().matrix == matrix);
         let copy = folder.path().join("copy.h5ad");
         convert(&url, &copy, &TenxOptions::default(), &WriteOptions::default(), &ctx).unwrap();
-        assert_eq!(read(&copy).unwrap(), matrix);
+        assert!(read(&copy).unwrap() == matrix);
     }
     // Nothing was asked for that is not needed: no request without range, and each block of rows in few.
     let log = server.take_log();
@@ -156,11 +156,11 @@ fn anndata_in_zarr_behind_a_url_is_that_on_disk() {
     let (local, remote) = (AnnDataZarr::open(&path).unwrap(), AnnDataZarr::open(&url).unwrap());
     for threads in [1, 3] {
         let rows = remote.rows("X", &ctx).unwrap();
-        assert_eq!(with_threads(Some(threads), || collect(&rows, &ctx)).unwrap(), matrix);
+        assert!(with_threads(Some(threads), || collect(&rows, &ctx)).unwrap() == matrix);
     }
     assert_eq!(remote.obs(&ctx).unwrap(), local.obs(&ctx).unwrap());
     assert_eq!(remote.var(&ctx).unwrap(), local.var(&ctx).unwrap());
-    assert_eq!(read_counts(&url, &TenxOptions::default(), &ctx).unwrap().matrix, matrix);
+    assert!(read_counts(&url, &TenxOptions::default(), &ctx).unwrap().matrix == matrix);
     // A web server lists nothing; what there is, is said by consolidated metadata.
     let said = remote.matrices().unwrap_err().to_string();
     assert!(said.contains("x.zarr") && said.contains("consolidated"), "{said}");
@@ -174,7 +174,7 @@ fn anndata_in_zarr_behind_a_url_is_that_on_disk() {
     assert_eq!(obs, local.obs(&ctx).unwrap());
     // One document for all of them.
     let documents = |line: &&String| line.contains("/.z");
-    assert_eq!(server.take_log().iter().filter(documents).count(), 2);
+    assert_eq!(server.take_log().iter().filter(documents).count(), 1);
     // A chunk that is gone.
     fs::remove_file(path.join("X/data/1")).unwrap();
     let said = collect(&AnnDataZarr::open(&url).unwrap().rows("X", &ctx).unwrap(), &ctx).unwrap_err().to_string();
@@ -208,7 +208,7 @@ fn s3_is_read_listed_and_signed() {
     write(&root.join("bucket/deep/x.h5ad"), &matrix, Some(1));
     let (zarr, h5ad) = (Path::new("s3://bucket/deep/x.zarr"), Path::new("s3://bucket/deep/x.h5ad"));
     assert_eq!((detect(zarr).unwrap(), detect(h5ad).unwrap()), (Format::AnnDataZarr, Format::H5ad));
-    assert_eq!((read(zarr).unwrap(), read(h5ad).unwrap()), (matrix.clone(), matrix));
+    assert!((read(zarr).unwrap(), read(h5ad).unwrap()) == (matrix.clone(), matrix));
     let found = inspect(zarr).unwrap();
     let (keys, bytes): (Vec<String>, u64) = (found.slots.iter().map(|slot| slot.key.clone()).collect(), found.bytes);
     assert_eq!(keys, ["X"]);
@@ -242,8 +242,10 @@ fn volumes_behind_urls_are_those_on_disk() {
         }
     }
     let (folder, server) = served();
-    let source = Ramp(VolumeInfo { spacing: Some([5.0, 2.0, 2.0]), ..VolumeInfo::plain("ramp", [20, 90, 80], Dtype::U16) });
-    let small = OmeZarrOptions { chunk: Some([8, 32, 32]), shard: Some([16, 64, 64]), levels: Some(2), ..Default::default() };
+    let source =
+        Ramp(VolumeInfo { spacing: Some([5.0, 2.0, 2.0]), ..VolumeInfo::plain("ramp", [20, 90, 80], Dtype::U16) });
+    let small =
+        OmeZarrOptions { chunk: Some([8, 32, 32]), shard: Some([16, 64, 64]), levels: Some(2), ..Default::default() };
     let old = OmeZarrOptions { version: NgffVersion::V04, shard: None, ..small.clone() };
     for (name, options) in [("five.ome.zarr", small), ("four.ome.zarr", old)] {
         let path = folder.path().join(name);
@@ -285,20 +287,25 @@ fn what_passes_is_survived() {
     zarr_store::store(&folder.path().join("x.zarr"), &matrix);
     // Read whole first, to know how many requests there are.
     let (h5ad, zarr) = (server.url("x.h5ad"), server.url("x.zarr"));
-    assert_eq!(read(&h5ad).unwrap(), matrix);
+    assert!(read(&h5ad).unwrap() == matrix);
     let count = server.take_log().len();
     let long = Duration::from_secs(3);
-    for fault in [Fault::Status(500), Fault::Status(429), Fault::Cut, Fault::HangUp, Fault::Stall(long), Fault::Silence(long)] {
+    for fault in
+        [Fault::Status(500), Fault::Status(429), Fault::Cut, Fault::HangUp, Fault::Stall(long), Fault::Silence(long)]
+    {
         // At the start, in the middle of the metadata, and among the last chunks; twice in a row.
-        for skip in [0, count / 2, count - 2] {
+        for skip in [0, count / 2, count * 3 / 4] {
             server.behave();
+            server.renew();
             server.fail("x.h5ad", skip, if matches!(fault, Fault::Status(_)) { 2 } else { 1 }, fault);
-            assert_eq!(read(&h5ad).unwrap(), matrix, "{fault:?} after {skip}");
+            assert!(read(&h5ad).unwrap() == matrix, "{fault:?} after {skip}");
+            assert!(server.is_spent(), "{fault:?} after {skip}");
         }
         server.behave();
         server.fail("X/data/1", 0, 1, fault);
         server.fail("obs/.zgroup", 0, 1, fault);
-        assert_eq!(read(&zarr).unwrap(), matrix, "{fault:?}");
+        assert!(read(&zarr).unwrap() == matrix, "{fault:?}");
+        assert!(server.is_spent(), "{fault:?}");
     }
 }
 
@@ -309,7 +316,7 @@ fn what_does_not_pass_is_named_in_time() {
     write(&folder.path().join("x.h5ad"), &matrix, Some(1));
     zarr_store::store(&folder.path().join("x.zarr"), &matrix);
     let (h5ad, zarr) = (server.url("x.h5ad"), server.url("x.zarr"));
-    assert_eq!(read(&h5ad).unwrap(), matrix);
+    assert!(read(&h5ad).unwrap() == matrix);
     let count = server.take_log().len();
     let long = Duration::from_secs(30);
     let faults: [(Fault, &[&str]); 5] = [
@@ -324,14 +331,15 @@ fn what_does_not_pass_is_named_in_time() {
             (&h5ad, "x.h5ad", 0),
             (&h5ad, "x.h5ad", 2),
             (&h5ad, "x.h5ad", count / 2),
-            (&h5ad, "x.h5ad", count - 1),
+            (&h5ad, "x.h5ad", count * 3 / 4),
             (&zarr, "X/data/1", 0),
             (&zarr, "obs/.zgroup", 0),
         ] {
             server.behave();
+            server.renew();
             server.fail(path, skip, usize::MAX, fault);
             let begun = Instant::now();
-            let error = read(url).expect_err(path);
+            let error = read(url).err().unwrap_or_else(|| panic!("{fault:?} after {skip}"));
             // Three silences and the pauses between them, not thirty seconds.
             assert!(begun.elapsed() < Duration::from_secs(15), "{fault:?}");
             let said = error.to_string();
@@ -357,7 +365,7 @@ fn what_does_not_pass_is_named_in_time() {
     let said = read(&h5ad).unwrap_err().to_string();
     assert!(said.contains("range requests") && said.contains("x.h5ad"), "{said}");
     // Objects that are read whole need none.
-    assert_eq!(read(&zarr).unwrap(), matrix);
+    assert!(read(&zarr).unwrap() == matrix);
 }
 
 #[test]
@@ -376,7 +384,9 @@ fn an_object_that_changes_while_it_is_read_is_told() {
     let said = error.to_string();
     assert!(matches!(error, Error::Format { .. }), "{said}");
     assert!(said.contains("x.h5ad") && said.contains("changed while it was read") && said.contains("ETag"), "{said}");
-    // Opened anew it is another object.
+    // Opened anew it is another object, and then a shorter one.
+    bytes[last] ^= 1;
+    fs::write(&path, &bytes).unwrap();
     let rows = MatrixFile::open(&url, "X").unwrap().rows(&ctx).unwrap();
     fs::write(&path, &bytes[..last]).unwrap();
     let said = collect(&rows, &ctx).unwrap_err().to_string();

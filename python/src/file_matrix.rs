@@ -1,5 +1,6 @@
 //! Matrices in files as sources, with what is done to them on the way.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use zensaibo_core::exchange::Exchange;
 use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
-use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile};
+use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, is_url, state_of_url};
 
 use crate::errors::to_python;
 use crate::run::run;
@@ -50,7 +51,8 @@ impl Chain {
     }
 }
 
-/// Size of a file (of all files of a folder), and when it was changed last: nanoseconds since 1970.
+/// Size of a file (of all files of a folder), and when it was changed last: nanoseconds since 1970; of a URL a hash of what its
+/// server says.
 type State = (u64, u128);
 
 /// A matrix of cells x genes in one file or in several, read block by block each time it is looked at.
@@ -110,6 +112,12 @@ impl PyFileMatrix {
 }
 
 fn state_of(path: &Path) -> Result<State> {
+    if is_url(path) {
+        // FNV-1a of what the server says of the object.
+        let (bytes, said) = state_of_url(path)?;
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        return Ok((bytes, u128::from(said.bytes().fold(0xcbf2_9ce4_8422_2325, mix))));
+    }
     let io = |error| Error::io(path, "open", error);
     let meta = std::fs::metadata(path).map_err(io)?;
     if meta.is_dir() {
@@ -157,12 +165,14 @@ impl PyFileMatrix {
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Vec<PathBuf>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
+    ) -> PyResult<(Bound<'py, PyAny>, (Vec<OsString>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
         let steps = postcard::to_allocvec(&self.chain.steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let again = py.get_type::<Self>().getattr("_again")?;
         // As others see them, whatever folder they are in.
-        let paths = self.files.iter().map(|file| std::path::absolute(file.path())).collect::<std::io::Result<_>>()?;
+        let whole = |path: &Path| if is_url(path) { Ok(path.to_path_buf()) } else { std::path::absolute(path) };
+        let paths = self.files.iter().map(|file| whole(file.path()).map(OsString::from));
+        let paths = paths.collect::<std::io::Result<_>>()?;
         Ok((again, (paths, self.key.clone(), self.join.clone(), self.states.clone(), PyBytes::new(py, &steps))))
     }
 
@@ -178,9 +188,12 @@ impl PyFileMatrix {
     ) -> PyResult<Self> {
         // Before anything is read: what has changed may be damaged to those who expect the file as it was.
         for (path, state) in paths.iter().zip(&states) {
-            let found = state_of(path).map_err(|error| to_python(py, error))?;
+            let found = run(py, Some(1), None, |_| state_of(path))?;
             if found != *state {
                 let text = |(bytes, changed): &State| {
+                    if is_url(path) {
+                        return format!("{bytes} bytes, {changed:x} by what the server says");
+                    }
                     format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000)
                 };
                 let expected = format!("the file as it was when it was first opened ({})", text(state));
@@ -214,8 +227,8 @@ impl PyFileMatrix {
 
     /// The files.
     #[getter]
-    fn paths(&self) -> Vec<PathBuf> {
-        self.files.iter().map(|file| file.path().to_path_buf()).collect()
+    fn paths(&self) -> Vec<OsString> {
+        self.files.iter().map(|file| file.path().into()).collect()
     }
 
     /// Names of the cells, read from the files.

@@ -199,11 +199,11 @@ impl PyVolume {
         series: Option<usize>,
         level: Option<usize>,
     ) -> PyResult<Self> {
-        let opened = orientation.map(str::parse::<Orientation>).transpose().and_then(|orientation| {
-            let options = OpenOptions { spacing, orientation, axes, series, level };
-            py.detach(|| open_volume_with(&path, &options))
-        });
-        Ok(Self { source: opened.map_err(|error| to_python(py, error))? })
+        let source = run(py, None, None, |_| {
+            let orientation = orientation.map(str::parse::<Orientation>).transpose()?;
+            open_volume_with(&path, &OpenOptions { spacing, orientation, axes, series, level })
+        })?;
+        Ok(Self { source })
     }
 
     /// Writes the volume as OME-Zarr, or as the labels `labels` of the OME-Zarr image at `path`.

@@ -24,7 +24,7 @@ use crate::terminal::{Show, Terminal};
     zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
     zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2 --orientation psl --memory 2GiB")]
 pub(super) struct Args {
-    /// The file or folder to read.
+    /// The file or folder to read; of HDF5 and Zarr also a URL.
     input: PathBuf,
     /// The h5ad to write; of a volume, the OME-Zarr.
     output: PathBuf,

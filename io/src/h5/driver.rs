@@ -182,14 +182,7 @@ unsafe extern "C" fn end_of_file(file: *const Open, _: c_int) -> u64 {
     unsafe { (*file).object.len() }
 }
 
-unsafe extern "C" fn read(
-    file: *mut Open,
-    _: c_int,
-    _: hid_t,
-    place: u64,
-    size: usize,
-    out: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn read(file: *mut Open, _: c_int, _: hid_t, place: u64, size: usize, out: *mut c_void) -> c_int {
     if size == 0 {
         return 0;
     }

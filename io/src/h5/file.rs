@@ -66,9 +66,7 @@ impl H5File {
             locked(|| unsafe { hdf5_metno_sys::h5pl::H5PLset_loading_state(std::ptr::null_mut()) });
         });
         let opened = match &bytes {
-            Bytes::File(_) => {
-                hdf5::File::with_options().with_fapl(|fapl| fapl.sec2().file_locking(false)).open(path)
-            }
+            Bytes::File(_) => hdf5::File::with_options().with_fapl(|fapl| fapl.sec2().file_locking(false)).open(path),
             #[cfg(feature = "remote")]
             Bytes::Object(object) => super::driver::open_object(object),
         };

@@ -121,7 +121,10 @@ mod tests {
         assert_eq!(of("https:/host/a").shown(), "https://host/a");
         assert_eq!(of("HTTP://host:8080/a b?sig=secret#x").shown(), "http://host:8080/a%20b?...");
         let signed = of("https://host/a?sig=secret").join("obs/cell type");
-        assert_eq!(signed, Address::Web { base: "https://host/a/obs/cell%20type".into(), query: Some("sig=secret".into()) });
+        assert_eq!(
+            signed,
+            Address::Web { base: "https://host/a/obs/cell%20type".into(), query: Some("sig=secret".into()) }
+        );
         assert_eq!(of("s3://bucket/a/b").join("X/c/0").shown(), "s3://bucket/a/b/X/c/0");
         assert_eq!(of("s3://bucket").join(".zgroup").shown(), "s3://bucket/.zgroup");
         for bad in ["https:///x", "s3://", "http://me:secret@host/x", "s3://buc ket/x", "ftp://host/x"] {

@@ -204,12 +204,7 @@ impl Client {
         }
     }
 
-    fn body(
-        &self,
-        ask: &Ask,
-        response: Response<Body>,
-        abandoned: &AtomicBool,
-    ) -> std::result::Result<Answer, Failed> {
+    fn body(&self, ask: &Ask, response: Response<Body>, abandoned: &AtomicBool) -> std::result::Result<Answer, Failed> {
         let never = |expected: &str, found: String| {
             let text = format!("expected {expected}, found {found}");
             Err(Failed::Never(Kind::Refused(io::ErrorKind::InvalidData, text)))

@@ -58,9 +58,8 @@ pub(super) fn fetch(client: &Arc<Client>, asks: Vec<Ask>) -> Outcome<Vec<Answer>
         });
         while running < client.settings.requests {
             let Some(at) = waiting.pop() else { break };
-            start(client, &asks, at, &send, &abandon.0).map_err(|error| {
-                fault(at, Kind::Refused(error.kind(), format!("cannot start a thread: {error}")))
-            })?;
+            start(client, &asks, at, &send, &abandon.0)
+                .map_err(|error| fault(at, Kind::Refused(error.kind(), format!("cannot start a thread: {error}"))))?;
             running += 1;
         }
         let (at, outcome) = match receive.recv_timeout(TICK) {

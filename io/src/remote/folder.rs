@@ -83,7 +83,8 @@ impl Folder {
             let document = folder.json("zarr.json", &text)?;
             locked(&folder.documents).insert("zarr.json".into(), Some(text.clone()));
             if let Some(all) = document["consolidated_metadata"]["metadata"].as_object() {
-                let entry = |(key, value): (&String, &Json)| (format!("{key}/zarr.json"), Bytes::from(value.to_string()));
+                let entry =
+                    |(key, value): (&String, &Json)| (format!("{key}/zarr.json"), Bytes::from(value.to_string()));
                 let mut all: HashMap<String, Bytes> = all.iter().map(entry).collect();
                 all.insert("zarr.json".into(), text);
                 folder.consolidated = Some(all);
@@ -117,9 +118,8 @@ impl Folder {
     }
 
     fn json(&self, name: &str, text: &[u8]) -> Result<Json> {
-        serde_json::from_slice(text).map_err(|error| {
-            Error::format(format!("{}/{name}", self.shown()), "document", "well-formed JSON", error)
-        })
+        serde_json::from_slice(text)
+            .map_err(|error| Error::format(format!("{}/{name}", self.shown()), "document", "well-formed JSON", error))
     }
 
     /// Reads an object.
@@ -233,6 +233,18 @@ impl Folder {
                 None => return Ok((objects, folders)),
             }
         }
+    }
+
+    /// An object, or a part of it (from a place on, or from the end); none where there is nothing.
+    pub(crate) fn get(self: &Arc<Self>, key: &str, part: Option<(i64, Option<u64>)>) -> Outcome<Option<Vec<u8>>> {
+        let storage = self.storage("");
+        let found = match part {
+            None if DOCUMENTS.contains(&key.rsplit('/').next().unwrap_or_default()) => self.document(key)?,
+            None => self.read(key)?,
+            Some((start, _)) if start < 0 => storage.part(key, ByteRange::Suffix(start.unsigned_abs()))?,
+            Some((start, length)) => storage.part(key, ByteRange::FromStart(start.unsigned_abs(), length))?,
+        };
+        Ok(found.map(|bytes| bytes.to_vec()))
     }
 
     /// The array (or group) at `key` as zarrs reads it.

@@ -104,7 +104,14 @@ impl Object {
         blocks.put(0, Arc::new(start.body));
         blocks.next = 1;
         let version = start.version;
-        let object = Self { client, address, version, blocks: Mutex::new(blocks), chunks: Mutex::default(), lost: Mutex::default() };
+        let object = Self {
+            client,
+            address,
+            version,
+            blocks: Mutex::new(blocks),
+            chunks: Mutex::default(),
+            lost: Mutex::default(),
+        };
         let object = Arc::new(object);
         opened.0 = Some(object.clone());
         opened.1.push(Arc::downgrade(&object));

@@ -54,9 +54,7 @@ impl Access {
         match &self.endpoint {
             Some(endpoint) => (endpoint.trim_end_matches('/').to_string(), format!("/{bucket}")),
             // A name with dots does not fit the certificate of the virtual host.
-            None if bucket.contains('.') => {
-                (format!("https://s3.{}.amazonaws.com", self.region), format!("/{bucket}"))
-            }
+            None if bucket.contains('.') => (format!("https://s3.{}.amazonaws.com", self.region), format!("/{bucket}")),
             None => (format!("https://{bucket}.s3.{}.amazonaws.com", self.region), String::new()),
         }
     }
@@ -66,7 +64,8 @@ impl Access {
         let (host, before) = self.place(bucket);
         // An endpoint may have a path of its own.
         let (scheme, rest) = host.split_once("://").unwrap_or(("https", &host));
-        let (authority, own) = rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
+        let (authority, own) =
+            rest.split_once('/').map_or((rest, String::new()), |(host, path)| (host, format!("/{path}")));
         let path = match key {
             "" => format!("{own}{before}/"),
             key => format!("{own}{before}/{}", encoded(key, true)),
@@ -256,11 +255,8 @@ mod tests {
             <IsTruncated>true</IsTruncated><NextContinuationToken>on</NextContinuationToken>\
             <Contents><Key>a/.zgroup</Key><Size>24</Size></Contents>\
             <CommonPrefixes><Prefix>a/X/</Prefix></CommonPrefixes></ListBucketResult>";
-        let expected = Listing {
-            objects: vec![("a/.zgroup".into(), 24)],
-            folders: vec!["a/X/".into()],
-            next: Some("on".into()),
-        };
+        let expected =
+            Listing { objects: vec![("a/.zgroup".into(), 24)], folders: vec!["a/X/".into()], next: Some("on".into()) };
         assert_eq!(listing(text), Ok(expected));
         assert!(listing("<Error/>").is_err() && listing("no").is_err());
     }

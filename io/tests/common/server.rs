@@ -37,6 +37,8 @@ struct State {
     log: Mutex<Vec<String>>,
     /// Whether it ignores ranges.
     no_ranges: Mutex<bool>,
+    /// Part of every ETag.
+    generation: Mutex<u64>,
 }
 
 /// The server; it ends with the process.
@@ -75,6 +77,16 @@ impl Server {
 
     pub fn behave(&self) {
         self.state.rules.lock().unwrap().clear();
+    }
+
+    /// Whether all that was to go wrong so many times went wrong.
+    pub fn is_spent(&self) -> bool {
+        self.state.rules.lock().unwrap().iter().all(|rule| rule.times == 0)
+    }
+
+    /// Has every object taken for another, so that nothing that is known of it serves.
+    pub fn renew(&self) {
+        *self.state.generation.lock().unwrap() += 1;
     }
 
     pub fn ignore_ranges(&self, ignore: bool) {
@@ -147,14 +159,21 @@ fn serve(stream: TcpStream, root: &Path, state: &State) {
         if *state.no_ranges.lock().unwrap() {
             range = None;
         }
-        if !answer(&mut stream, root, &target, range.as_deref(), fault) {
+        let generation = *state.generation.lock().unwrap();
+        if !answer(&mut stream, root, (&target, generation), range.as_deref(), fault) {
             return;
         }
     }
 }
 
 /// Whether the connection goes on.
-fn answer(stream: &mut TcpStream, root: &Path, target: &str, range: Option<&str>, fault: Option<Fault>) -> bool {
+fn answer(
+    stream: &mut TcpStream,
+    root: &Path,
+    (target, generation): (&str, u64),
+    range: Option<&str>,
+    fault: Option<Fault>,
+) -> bool {
     match fault {
         Some(Fault::HangUp) => return false,
         Some(Fault::Silence(time)) => {
@@ -178,7 +197,7 @@ fn answer(stream: &mut TcpStream, root: &Path, target: &str, range: Option<&str>
                 let tag = all.iter().fold(0xcbf2_9ce4_8422_2325u64, |hash, &byte| {
                     (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
                 });
-                let tag = format!("ETag: \"{tag:x}\"\r\n");
+                let tag = format!("ETag: \"{tag:x}-{generation}\"\r\n");
                 match range.map(|range| cut(range, all.len())) {
                     None => (200, tag, all),
                     Some(None) => (416, format!("Content-Range: bytes */{}\r\n", all.len()), Vec::new()),

@@ -171,8 +171,7 @@ impl Store for Chunks {
         let key = format!("chunk {place:?}");
         let data = calm(&self.level.path, &key, || {
             let options = CodecOptions::default().with_concurrent_target(1);
-            let bytes: ArrayBytes<'static> =
-                self.level.array.retrieve_subchunk_opt(&self.shards, &place, &options)?;
+            let bytes: ArrayBytes<'static> = self.level.array.retrieve_subchunk_opt(&self.shards, &place, &options)?;
             Ok(bytes.into_fixed()?.into_owned())
         })?;
         let bytes = self.chunk.iter().product::<usize>() * self.level.dtype.size();
