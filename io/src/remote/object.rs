@@ -18,6 +18,9 @@ const BLOCK: u64 = 128 << 10;
 /// Bytes of blocks, and of chunks, that are kept of an object.
 const KEPT: usize = 16 << 20;
 
+/// Pieces that are kept at most, so that looking for the oldest stays quick.
+const MANY: usize = 512;
+
 /// Blocks that are read ahead at most where one after the other is wanted.
 const AHEAD: u64 = 16;
 
@@ -61,7 +64,7 @@ impl Kept {
         if let Some((old, _)) = self.pieces.insert(at, (piece, self.clock)) {
             self.bytes -= old.len();
         }
-        while self.bytes > KEPT && self.pieces.len() > 1 {
+        while (self.bytes > KEPT || self.pieces.len() > MANY) && self.pieces.len() > 1 {
             let Some(oldest) = self.pieces.iter().min_by_key(|(_, (_, used))| *used).map(|(&at, _)| at) else { break };
             if let Some((piece, _)) = self.pieces.remove(&oldest) {
                 self.bytes -= piece.len();
