@@ -187,7 +187,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     check_targets(&args.output, None, Some(&args.input))?;
     let terminal = Terminal::new(Show::fitting(args.quiet));
     let ctx = Ctx::new(cancel.clone(), terminal.clone());
-    let outcome = with_threads(args.threads, || convert(args, format, &ctx));
+    let outcome = with_threads(args.threads, || ctx.check().and_then(|()| convert(args, format, &ctx)));
     terminal.clear();
     let shape = outcome?;
     if args.quiet {
