@@ -137,6 +137,7 @@ def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     yield made
     made.server.stop.set()
     made.server.shutdown()
+    made.server.server_close()
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ impl Address {
         let text = path.to_string_lossy();
         let refused = |expected: &str| Err(Error::parameter("URL", expected, &text));
         let (scheme, rest) = text.split_once(":/").unwrap_or(("", &text));
-        let rest = rest.trim_start_matches('/');
+        let rest = rest.strip_prefix('/').unwrap_or(rest);
         let rest = rest.split('#').next().unwrap_or_default();
         let host = rest.split(['/', '?']).next().unwrap_or_default();
         if host.is_empty() {
