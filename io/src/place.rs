@@ -92,7 +92,7 @@ impl Bytes {
     /// How long it is; `None` for a folder.
     pub(crate) fn len(&self) -> io::Result<Option<u64>> {
         match self {
-            Self::File(file) => file.metadata().map(|meta| (!meta.is_dir()).then(|| meta.len())),
+            Self::File(file) => file.metadata().map(|meta| (!meta.is_dir()).then_some(meta.len())),
             #[cfg(feature = "remote")]
             Self::Object(object) => Ok(Some(object.len())),
         }
