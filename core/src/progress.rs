@@ -1,7 +1,8 @@
 //! Progress and cancellation: one token that travels through every long computation.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use crate::{Error, Result};
 
@@ -38,6 +39,27 @@ impl CancelToken {
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// That of the computation which this thread was seen to work for last, if it is still going on.
+    ///
+    /// For what waits on something slow where no [`Ctx`] reaches, such as a source that reads over a network.
+    pub fn of_this_thread() -> Option<Self> {
+        WORKS_FOR.with_borrow(Weak::upgrade).map(Self)
+    }
+
+    /// Makes this thread work for it: for threads that help with a part of a computation.
+    pub fn adopt(&self) {
+        WORKS_FOR.with_borrow_mut(|known| {
+            if !std::ptr::eq(known.as_ptr(), Arc::as_ptr(&self.0)) {
+                *known = Arc::downgrade(&self.0);
+            }
+        });
+    }
+}
+
+thread_local! {
+    /// Weak, so that a computation which is over, however it ended, says nothing to the next one on this thread.
+    static WORKS_FOR: RefCell<Weak<AtomicBool>> = const { RefCell::new(Weak::new()) };
 }
 
 /// What every algorithm is handed beside its data and options: where to report, and whether to stop.
@@ -74,11 +96,13 @@ impl Ctx {
         &self.cancel
     }
 
-    /// Returns an error once cancellation was asked for. Call it at least every ~10 ms of work.
+    /// Returns an error once cancellation was asked for. Call it at least every ~10 ms of work. The thread that calls it is
+    /// from then on known to work for this computation ([`CancelToken::of_this_thread`]).
     ///
     /// # Errors
     /// [`Error::Interrupted`].
     pub fn check(&self) -> Result<()> {
+        self.cancel.adopt();
         if self.cancel.is_cancelled() { Err(Error::Interrupted) } else { Ok(()) }
     }
 
@@ -108,5 +132,25 @@ impl Stage<'_> {
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
         self.ctx.progress.finish();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_knows_what_it_works_for_until_that_is_over() {
+        std::thread::spawn(|| {
+            assert!(CancelToken::of_this_thread().is_none());
+            let ctx = Ctx::quiet();
+            ctx.check().unwrap();
+            ctx.token().cancel();
+            assert!(CancelToken::of_this_thread().unwrap().is_cancelled());
+            drop(ctx);
+            assert!(CancelToken::of_this_thread().is_none());
+        })
+        .join()
+        .unwrap();
     }
 }

@@ -16,8 +16,9 @@ use crate::values::Values;
 /// # Errors
 /// [`zensaibo_core::Error::Io`], [`zensaibo_core::Error::Format`], [`zensaibo_core::Error::Limit`].
 pub fn read_array(path: impl AsRef<Path>, key: &str, ctx: &Ctx) -> Result<(Vec<usize>, Values)> {
-    let array = NumberArray::open(&H5File::open(path.as_ref())?, key)?;
-    let values = array.read_values(ctx)?;
+    let file = H5File::open(path.as_ref())?;
+    let array = NumberArray::open(&file, key)?;
+    let values = file.sound(array.read_values(ctx))?;
     Ok((array.shape, values))
 }
 
@@ -29,5 +30,6 @@ pub fn read_array(path: impl AsRef<Path>, key: &str, ctx: &Ctx) -> Result<(Vec<u
 /// # Errors
 /// As [`read_array`].
 pub fn read_sparse(path: impl AsRef<Path>, key: &str, ctx: &Ctx) -> Result<SparseArray> {
-    crate::h5ad::read_sparse(&H5File::open(path.as_ref())?, key, ctx)
+    let file = H5File::open(path.as_ref())?;
+    file.sound(crate::h5ad::read_sparse(&file, key, ctx))
 }

@@ -8,6 +8,7 @@ use zensaibo_core::{Error, Result};
 
 use crate::anndata_zarr::is_anndata;
 use crate::h5::{H5File, is_hdf5, listed};
+use crate::place::{Bytes, is_url};
 use crate::tenx::{decompressed, folder_files};
 
 /// The kinds of input that are read here.
@@ -52,17 +53,21 @@ impl Format {
 /// [`Error::Io`] when it cannot be read; [`Error::Format`] when it is nothing that zensaibo reads.
 pub fn detect(path: impl AsRef<Path>) -> Result<Format> {
     let path = path.as_ref();
+    if is_url(path) {
+        return detect_url(path);
+    }
     let io = |error| Error::io(path, "read", error);
     let meta = fs::metadata(path).map_err(io)?;
     if meta.is_dir() {
-        if is_anndata(path) {
+        if is_anndata(path)? {
             return Ok(Format::AnnDataZarr);
         }
         let files = folder_files(path, "")?;
         return Ok(if files.legacy { Format::TenxFolderV2 } else { Format::TenxFolderV3 });
     }
     let mut file = fs::File::open(path).map_err(io)?;
-    if is_hdf5(&file) {
+    let bytes = Bytes::File(file.try_clone().map_err(io)?);
+    if is_hdf5(&bytes)? {
         return detect_hdf5(&H5File::open(path)?);
     }
     let mut start = Vec::new();
@@ -80,7 +85,37 @@ pub fn detect(path: impl AsRef<Path>) -> Result<Format> {
     Err(Error::format(path, "file", "h5ad, AnnData in a Zarr folder, 10x HDF5, a 10x folder or Matrix Market", found))
 }
 
+/// Looks at what a URL leads to: an HDF5 file, or a Zarr store.
+#[cfg(feature = "remote")]
+fn detect_url(path: &Path) -> Result<Format> {
+    let store = || -> Result<Option<Format>> { Ok(if is_anndata(path)? { Some(Format::AnnDataZarr) } else { None }) };
+    let first = crate::place::named_as_folder(path);
+    if first && let Some(format) = store()? {
+        return Ok(format);
+    }
+    let found = match Bytes::open(path) {
+        Ok(bytes) if is_hdf5(&bytes)? => return detect_hdf5(&H5File::open(path)?),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    if !first && let Ok(Some(format)) = store() {
+        return Ok(format);
+    }
+    let expected = "h5ad, AnnData in Zarr or 10x HDF5 behind a URL (other formats are read from disk)";
+    let shown = crate::remote::Address::of(path)?.shown();
+    Err(found.unwrap_or_else(|| Error::format(shown, "object", expected, "none of them")))
+}
+
+#[cfg(not(feature = "remote"))]
+fn detect_url(path: &Path) -> Result<Format> {
+    Err(crate::place::unsupported(path))
+}
+
 pub(crate) fn detect_hdf5(file: &H5File) -> Result<Format> {
+    file.sound(format_of(file))
+}
+
+fn format_of(file: &H5File) -> Result<Format> {
     if file.exists("obs") && file.exists("var") {
         return Ok(Format::H5ad);
     }

@@ -10,6 +10,7 @@ use crate::anndata_zarr::AnnDataZarr;
 use crate::detect::{Format, detect};
 use crate::h5::{Attr, H5File, TypeKind, kind_of, read_attr};
 use crate::numbers::NumberArray;
+use crate::place::{is_url, state_of_url};
 use crate::rows::{MatrixLayout, StoredMatrix};
 use crate::tenx::{TenxFile, TenxOptions, folder_files, market_size};
 
@@ -39,7 +40,7 @@ pub struct Inspection {
     pub path: PathBuf,
     /// What it is.
     pub format: Format,
-    /// Bytes on disk.
+    /// Bytes on disk; 0 for a Zarr store on a web server, which does not say.
     pub bytes: u64,
     /// Cells.
     pub n_cells: usize,
@@ -58,7 +59,12 @@ pub struct Inspection {
 pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
     let path = path.as_ref();
     let format = detect(path)?;
-    let bytes = |path: &Path| fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io(path, "read", error));
+    let bytes = |path: &Path| {
+        if is_url(path) {
+            return state_of_url(path).map(|(bytes, _)| bytes);
+        }
+        fs::metadata(path).map(|meta| meta.len()).map_err(|error| Error::io(path, "read", error))
+    };
     let mut report = Inspection {
         path: path.to_path_buf(),
         format,
@@ -105,7 +111,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
         }
         Format::AnnDataZarr => {
             let file = AnnDataZarr::open(path)?;
-            report.bytes = folder_bytes(path)?;
+            report.bytes = file.bytes("")?;
             let ctx = zensaibo_core::Ctx::quiet();
             (report.n_cells, report.n_genes) = (file.index("obs", &ctx)?.len(), file.index("var", &ctx)?.len());
             for key in file.matrices()? {
@@ -116,7 +122,7 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<Inspection> {
                     MatrixLayout::Dense => "array",
                 };
                 let mut slot = matrix_slot(&key, &stored, kind);
-                slot.bytes = folder_bytes(&path.join(&key))?;
+                slot.bytes = file.bytes(&key)?;
                 if key == "X" {
                     report.entries = stored.values.len() as u64;
                 }
@@ -168,16 +174,6 @@ fn matrix_slot(key: &str, stored: &StoredMatrix, kind: &str) -> Slot {
     }
 }
 
-/// Bytes of all files under a folder.
-fn folder_bytes(path: &Path) -> Result<u64> {
-    let read = |error| Error::io(path, "read", error);
-    fs::read_dir(path).map_err(read)?.try_fold(0, |all, entry| {
-        let entry = entry.map_err(read)?;
-        let meta = entry.metadata().map_err(read)?;
-        Ok(all + if meta.is_dir() { folder_bytes(&entry.path())? } else { meta.len() })
-    })
-}
-
 /// Bytes of all data sets at and under `key`.
 fn stored_bytes(file: &H5File, key: &str, depth: usize) -> Result<u64> {
     if !file.is_group(key) {
@@ -192,6 +188,11 @@ fn stored_bytes(file: &H5File, key: &str, depth: usize) -> Result<u64> {
 }
 
 fn inspect_h5ad(file: &H5File, report: &mut Inspection) -> Result<()> {
+    let outcome = inspect_slots(file, report);
+    file.sound(outcome)
+}
+
+fn inspect_slots(file: &H5File, report: &mut Inspection) -> Result<()> {
     let root = file.members("")?;
     for first in ["X", "obs", "var"] {
         if root.iter().any(|name| name == first) {
@@ -319,7 +320,8 @@ fn size(bytes: u64) -> String {
 impl fmt::Display for Inspection {
     /// A page of text: a line on the whole, then a line per element.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(out, "{}: {}, {}", self.path.display(), self.format.name(), size(self.bytes))?;
+        let bytes = if self.bytes > 0 { size(self.bytes) } else { "size not known".into() };
+        writeln!(out, "{}: {}, {bytes}", self.path.display(), self.format.name())?;
         let cells = self.n_cells as f64 * self.n_genes as f64;
         let filled = if cells > 0.0 { 100.0 * self.entries as f64 / cells } else { 0.0 };
         writeln!(

@@ -16,6 +16,9 @@
 //! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
 //! - [`open_volume`]: volumes of microscopes, read by regions ([`volume`]).
 //!
+//! Paths of inputs may be URLs (`http://`, `https://`, `s3://`) where the feature `remote` is on: HDF5 is read by ranges,
+//! Zarr (AnnData and volumes) object by object.
+//!
 //! Bulk data are read by `pread` at the chunk addresses and decoded (gzip, lzf, blosc, zstd, shuffle, fletcher32) on
 //! the current pool, outside the HDF5 library and its lock. Files are opened without locks. Everything here runs on the
 //! pool it is called in; results do not depend on its size.
@@ -53,6 +56,9 @@ mod lines;
 mod matrix_file;
 mod numbers;
 mod parts;
+mod place;
+#[cfg(feature = "remote")]
+mod remote;
 mod rows;
 mod scratch;
 mod table;
@@ -73,6 +79,7 @@ pub use index::{build_index, open_index};
 pub use inspect::{Inspection, Slot, inspect};
 pub use matrix_file::MatrixFile;
 pub use parts::{PartWriter, Parts, units_of_part};
+pub use place::{RawFile, RawStore, is_url, state_of_url};
 pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};

@@ -1,8 +1,8 @@
 //! Matrices in files as sources, with what is done to them on the way.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use numpy::{IntoPyArray, PyArray1};
 use pyo3::prelude::*;
@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use zensaibo_core::exchange::Exchange;
 use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
-use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile};
+use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, is_url};
 
 use crate::errors::to_python;
 use crate::run::run;
 use crate::shared::{Leader, PyTaken, Worker, taken};
+use crate::state::{Depth, State, check_state, state_of};
 
 /// What is done to rows as they are read.
 #[derive(Clone, Serialize, Deserialize)]
@@ -49,9 +50,6 @@ impl Chain {
         Ok(lazy)
     }
 }
-
-/// Size of a file (of all files of a folder), and when it was changed last: nanoseconds since 1970.
-type State = (u64, u128);
 
 /// A matrix of cells x genes in one file or in several, read block by block each time it is looked at.
 #[pyclass(name = "FileMatrix", module = "zensaibo._core", frozen)]
@@ -109,19 +107,6 @@ impl PyFileMatrix {
     }
 }
 
-fn state_of(path: &Path) -> Result<State> {
-    let io = |error| Error::io(path, "open", error);
-    let meta = std::fs::metadata(path).map_err(io)?;
-    if meta.is_dir() {
-        return std::fs::read_dir(path).map_err(io)?.try_fold((0, 0), |(bytes, changed), entry| {
-            let (more, later) = state_of(&entry.map_err(io)?.path())?;
-            Ok((bytes + more, later.max(changed)))
-        });
-    }
-    let changed = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    Ok((meta.len(), changed.map_or(0, |since| since.as_nanos())))
-}
-
 #[pymethods]
 impl PyFileMatrix {
     /// Opens the matrix `key` of an h5ad or of AnnData in Zarr, or that of a 10x HDF5 file; of several files the rows one after the other.
@@ -130,7 +115,7 @@ impl PyFileMatrix {
     fn new(py: Python<'_>, paths: Vec<PathBuf>, key: &str, join: &str) -> PyResult<Self> {
         let (states, (files, rows, joined, stored)) = run(py, None, None, |ctx| {
             let how: Join = join.parse()?;
-            let states = paths.iter().map(|path| state_of(path)).collect::<Result<Vec<_>>>()?;
+            let states = paths.iter().map(|path| state_of(path, Depth::Files)).collect::<Result<Vec<_>>>()?;
             let files = paths.iter().map(|path| MatrixFile::open(path, key)).collect::<Result<Vec<_>>>()?;
             if let [file] = &files[..] {
                 let rows = file.rows(ctx)?;
@@ -157,12 +142,14 @@ impl PyFileMatrix {
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Vec<PathBuf>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
+    ) -> PyResult<(Bound<'py, PyAny>, (Vec<OsString>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
         let steps = postcard::to_allocvec(&self.chain.steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let again = py.get_type::<Self>().getattr("_again")?;
         // As others see them, whatever folder they are in.
-        let paths = self.files.iter().map(|file| std::path::absolute(file.path())).collect::<std::io::Result<_>>()?;
+        let whole = |path: &Path| if is_url(path) { Ok(path.to_path_buf()) } else { std::path::absolute(path) };
+        let paths = self.files.iter().map(|file| whole(file.path()).map(OsString::from));
+        let paths = paths.collect::<std::io::Result<_>>()?;
         Ok((again, (paths, self.key.clone(), self.join.clone(), self.states.clone(), PyBytes::new(py, &steps))))
     }
 
@@ -176,16 +163,8 @@ impl PyFileMatrix {
         states: Vec<State>,
         steps: &[u8],
     ) -> PyResult<Self> {
-        // Before anything is read: what has changed may be damaged to those who expect the file as it was.
-        for (path, state) in paths.iter().zip(&states) {
-            let found = state_of(path).map_err(|error| to_python(py, error))?;
-            if found != *state {
-                let text = |(bytes, changed): &State| {
-                    format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000)
-                };
-                let expected = format!("the file as it was when it was first opened ({})", text(state));
-                return Err(to_python(py, Error::format(path, key, expected, text(&found))));
-            }
+        for (path, &state) in paths.iter().zip(&states) {
+            run(py, Some(1), None, |_| check_state(path, key, Depth::Files, state))?;
         }
         let made = Self::new(py, paths, key, join)?;
         let steps = postcard::from_bytes(steps)
@@ -220,8 +199,8 @@ impl PyFileMatrix {
 
     /// The files.
     #[getter]
-    fn paths(&self) -> Vec<PathBuf> {
-        self.files.iter().map(|file| file.path().to_path_buf()).collect()
+    fn paths(&self) -> Vec<OsString> {
+        self.files.iter().map(|file| file.path().into()).collect()
     }
 
     /// Names of the cells, read from the files.

@@ -93,7 +93,7 @@ pub(crate) fn table_parts(py: Python<'_>, table: Table) -> PyResult<TableParts<'
 /// The format of a file or folder, by its content.
 #[pyfunction]
 fn io_detect(py: Python<'_>, path: PathBuf) -> PyResult<String> {
-    let format = detect(&path).map_err(|error| to_python(py, error))?;
+    let format = run(py, Some(1), None, |_| detect(&path))?;
     Ok(serde_json::to_value(format).ok().and_then(|name| name.as_str().map(String::from)).unwrap_or_default())
 }
 

@@ -39,6 +39,7 @@ mod recipe;
 mod recipe_files;
 mod register;
 mod regress;
+mod remote;
 mod run;
 mod scale;
 mod shapes;
@@ -46,6 +47,7 @@ mod shared;
 mod simulate;
 mod sketch;
 mod stack;
+mod state;
 mod stitch;
 mod structure;
 mod track;
@@ -81,6 +83,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         markers::register,
         pooled::register,
         raster::register,
+        remote::register,
         register::register,
         regress::register,
         scale::register,

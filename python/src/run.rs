@@ -62,8 +62,14 @@ pub(crate) fn run<T: Send>(
     let outcome = std::thread::scope(|scope| {
         scope.spawn(|| {
             let ctx = ctx;
-            let result = std::panic::catch_unwind(AssertUnwindSafe(|| with_threads(threads, || job(&ctx))))
-                .unwrap_or_else(|panic| Err(Error::Internal(panic_message(panic.as_ref()))));
+            let result = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                with_threads(threads, || {
+                    // From here on this thread works for this call.
+                    ctx.check()?;
+                    job(&ctx)
+                })
+            }))
+            .unwrap_or_else(|panic| Err(Error::Internal(panic_message(panic.as_ref()))));
             // The receiver outlives the worker, so sending cannot fail.
             let _ = send.send(result);
         });

@@ -1,9 +1,7 @@
 //! Volumes: numpy memory, Python callables and files as `VolumeBlocks`, and what comes back as numpy arrays.
 
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pyo3::exceptions::PyTypeError;
@@ -19,6 +17,7 @@ use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::blocks::{GridSink, View, copy_volume};
 use zensaibo_imaging::space::Spacing;
+use zensaibo_io::is_url;
 use zensaibo_io::volume::{
     Compression, Downsample, NgffVersion, OmeZarrOptions, OmeZarrWriter, OpenOptions, open_volume_with, write_ome_zarr,
 };
@@ -26,6 +25,7 @@ use zensaibo_io::volume::{
 use crate::errors::to_python;
 use crate::run::run;
 use crate::shared::{Leader, PyTaken, Worker, taken};
+use crate::state::{Depth, State, check_state, state_of};
 
 /// numpy memory, held for reading.
 struct Memory {
@@ -175,25 +175,6 @@ impl Stored {
     }
 }
 
-/// Size of a file, or of the files that lie in a folder, and when they or the folders beside them were changed last: nanoseconds since 1970.
-/// Whoever writes a chunked store replaces its folder, or what describes it there.
-fn state_of(path: &Path) -> Result<(u64, u128)> {
-    let io = |error| Error::io(path, "open", error);
-    let changed = |meta: &Metadata| {
-        let since = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        since.map_or(0, |since| since.as_nanos())
-    };
-    let meta = std::fs::metadata(path).map_err(io)?;
-    if !meta.is_dir() {
-        return Ok((meta.len(), changed(&meta)));
-    }
-    std::fs::read_dir(path).map_err(io)?.try_fold((0, 0), |(bytes, latest), entry| {
-        let meta = entry.and_then(|entry| entry.metadata()).map_err(io)?;
-        let more = if meta.is_dir() { 0 } else { meta.len() };
-        Ok((bytes + more, changed(&meta).max(latest)))
-    })
-}
-
 impl PyVolume {
     /// A volume that lies in no file.
     pub(crate) fn new(source: Arc<dyn VolumeBlocks>) -> Self {
@@ -322,7 +303,7 @@ impl PyVolume {
         level: Option<usize>,
     ) -> PyResult<Self> {
         let stored = Stored { path, spacing, orientation, axes, series, level, steps: Vec::new() };
-        let opened = py.detach(|| stored.open()).map_err(|error| to_python(py, error))?;
+        let opened = run(py, None, None, |_| stored.open())?;
         Ok(Self { stored: Some(stored), ..Self::new(opened) })
     }
 
@@ -333,13 +314,14 @@ impl PyVolume {
     }
 
     /// The file and what is done to it; it is opened anew where this is read, and must not have changed.
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, (u64, u128)))> {
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>, State))> {
         let Some(stored) = &self.stored else {
             return Err(PyTypeError::new_err("a volume that lies in no file cannot be pickled"));
         };
         // As others see it, whatever folder they are in.
-        let stored = Stored { path: std::path::absolute(&stored.path)?, ..stored.clone() };
-        let state = state_of(&stored.path).map_err(|error| to_python(py, error))?;
+        let path = if is_url(&stored.path) { stored.path.clone() } else { std::path::absolute(&stored.path)? };
+        let stored = Stored { path, ..stored.clone() };
+        let state = run(py, Some(1), None, |_| state_of(&stored.path, Depth::Top))?;
         let bytes = postcard::to_allocvec(&stored)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a volume: {error}"))))?;
         Ok((py.get_type::<Self>().getattr("_again")?, (PyBytes::new(py, &bytes), state)))
@@ -347,20 +329,13 @@ impl PyVolume {
 
     /// Undoes `__reduce__`.
     #[staticmethod]
-    fn _again(py: Python<'_>, stored: &[u8], state: (u64, u128)) -> PyResult<Self> {
+    fn _again(py: Python<'_>, stored: &[u8], state: State) -> PyResult<Self> {
         let stored: Stored = postcard::from_bytes(stored)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a volume: {error}"))))?;
-        let opened = state_of(&stored.path).and_then(|found| {
-            if found != state {
-                let text = |(bytes, changed): (u64, u128)| {
-                    format!("{bytes} bytes, changed {} s after 1970", changed / 1_000_000_000)
-                };
-                let expected = format!("the volume as it was when the call began ({})", text(state));
-                return Err(Error::format(&stored.path, "volume", expected, text(found)));
-            }
+        let opened = run(py, Some(1), None, |_| {
+            check_state(&stored.path, "volume", Depth::Top, state)?;
             stored.open()
-        });
-        let opened = opened.map_err(|error| to_python(py, error))?;
+        })?;
         Ok(Self { stored: Some(stored), ..Self::new(opened) })
     }
 

@@ -26,8 +26,8 @@ use crate::recipe::{
     zensaibo config cluster > my.toml; zensaibo cluster counts.h5ad -o out.h5ad --config my.toml\n  \
     zensaibo cluster atlas.h5ad -o out.h5ad --memory 4GiB --checkpoints out.stages/")]
 pub(super) struct Args {
-    /// Raw counts: h5ad, AnnData in Zarr, 10x HDF5, a 10x folder, or Matrix Market. Several are taken as one:
-    /// cells one after the other with the column `batch`, genes joined by name.
+    /// Raw counts: h5ad, AnnData in Zarr, 10x HDF5 (of these also a URL: http, https, s3), a 10x folder, or Matrix Market.
+    /// Several are taken as one: cells one after the other with the column `batch`, genes joined by name.
     #[arg(required = true)]
     input: Vec<PathBuf>,
     /// Genes of several inputs: those of all of them, or those of any.

@@ -24,7 +24,7 @@ use crate::terminal::{Show, Terminal};
     zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
     zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2 --orientation psl --memory 2GiB")]
 pub(super) struct Args {
-    /// The file or folder to read.
+    /// The file or folder to read; of HDF5 and Zarr also a URL.
     input: PathBuf,
     /// The h5ad to write; of a volume, the OME-Zarr.
     output: PathBuf,
@@ -187,7 +187,7 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     check_targets(&args.output, None, Some(&args.input))?;
     let terminal = Terminal::new(Show::fitting(args.quiet));
     let ctx = Ctx::new(cancel.clone(), terminal.clone());
-    let outcome = with_threads(args.threads, || convert(args, format, &ctx));
+    let outcome = with_threads(args.threads, || ctx.check().and_then(|()| convert(args, format, &ctx)));
     terminal.clear();
     let shape = outcome?;
     if args.quiet {

@@ -10,7 +10,7 @@ use zensaibo_io::volume::{VolumeFormat, pyramid_levels};
 use super::volume::{Input, Spoken, describe, stored_bytes, what};
 
 /// Shows what a file or folder holds: h5ad, AnnData in Zarr, 10x HDF5, a 10x folder, Matrix Market; or a volume: TIFF, a folder of TIFF
-/// planes, OME-Zarr, N5, Imaris, BDV, HDF5, NIfTI, NRRD, npy.
+/// planes, OME-Zarr, N5, Imaris, BDV, HDF5, NIfTI, NRRD, npy. HDF5 and Zarr also behind a URL (http, https, s3).
 #[derive(Debug, Parser)]
 pub(super) struct Args {
     /// The file or folder. What it is, is seen from its content, not from its name.

@@ -84,6 +84,8 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
             return if error.print().is_ok() { code } else { 1 };
         }
     };
+    // For what looks at an input before there is a computation, which may wait for a server.
+    cancel.adopt();
     let outcome = catch_unwind(AssertUnwindSafe(|| match &cli.command {
         Command::Inspect(args) => inspect::run(args, cancel),
         Command::Convert(args) => convert::run(args, cancel),

@@ -64,7 +64,11 @@ pub(super) fn carry_out(
 ) -> Result<()> {
     let terminal = Terminal::new(Show::fitting(quiet));
     let ctx = Ctx::new(cancel.clone(), terminal.clone());
-    let outcome = with_threads(threads, || job(&terminal, &ctx));
+    let outcome = with_threads(threads, || {
+        // From here on this thread works for this command, also where it waits for a server.
+        ctx.check()?;
+        job(&terminal, &ctx)
+    });
     terminal.clear();
     let told = outcome?;
     if quiet { Ok(()) } else { super::print(&told) }

@@ -110,7 +110,9 @@ pub(super) fn what(path: &Path) -> Result<Input> {
 
 /// A volume in a few lines.
 pub(super) fn describe(info: &VolumeInfo, format: &str, levels: &[VolumeInfo], stored: u64) -> String {
-    let mut lines = vec![format!("{}: {format}, {} on disk", info.name, bytes_text(stored))];
+    // What is behind a URL is not measured.
+    let size = if stored > 0 { format!(", {} on disk", bytes_text(stored)) } else { String::new() };
+    let mut lines = vec![format!("{}: {format}{size}", info.name)];
     let mut add = |name: &str, value: String| lines.push(format!("  {name:<13}{value}"));
     let lengths: Vec<String> = "tczyx"
         .chars()

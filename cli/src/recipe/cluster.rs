@@ -13,6 +13,7 @@ use zensaibo_core::normalize::size_factors;
 use zensaibo_core::pca::{Pca, PcaOptions, pca};
 use zensaibo_core::umap::{Umap, umap};
 use zensaibo_core::{Ctx, Error, Result};
+use zensaibo_io::is_url;
 
 use super::budget::Budget;
 use super::checkpoints::Checkpoints;
@@ -222,6 +223,10 @@ impl Run<'_> {
             let note = format!("{shape}, {entries} counts above 0, {}", input.about.origin.format);
             Ok(((input, budget), note))
         });
+        // Behind a URL every answer says of which object it is; a server that fails has said so.
+        if is_url(input) && (outcome.is_err() || state_of(input).is_none()) {
+            return outcome;
+        }
         // What was read, or went wrong, is then of no file that ever was.
         if before != state_of(input) && !matches!(outcome, Err(Error::Interrupted)) {
             let found = "one that changed while it was read";

@@ -6,16 +6,21 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use zensaibo_core::{Error, Result};
+use zensaibo_io::{is_url, state_of_url};
 
 /// Size in bytes and SHA-256 in hexadecimal of a file, or of the files of a folder.
 ///
 /// For a folder it is the hash of what `sha256sum *` prints inside it in the C locale, so that
 /// `cd folder && sha256sum * | sha256sum` gives the same; folders within it are left out. Of a Zarr store every file counts:
 /// `cd folder && find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+/// What is behind a URL is not read twice for it: it has none.
 ///
 /// # Errors
 /// [`Error::Io`] naming the file; whatever `check`, called per megabyte, returns.
 pub(super) fn digest(path: &Path, check: &dyn Fn() -> Result<()>) -> Result<(u64, String)> {
+    if is_url(path) {
+        return state_of_url(path).map(|(bytes, _)| (bytes, String::new()));
+    }
     if !path.is_dir() {
         return file_digest(path, check);
     }

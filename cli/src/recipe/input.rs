@@ -43,7 +43,7 @@ pub struct Origin {
     pub format: String,
     /// Size in bytes; 0 for what is no file.
     pub bytes: u64,
-    /// SHA-256 in hexadecimal (of a folder: of what `sha256sum *` prints in it); empty for what is no file.
+    /// SHA-256 in hexadecimal (of a folder: of what `sha256sum *` prints in it); empty for what is no file or behind a URL.
     pub sha256: String,
 }
 

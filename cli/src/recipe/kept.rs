@@ -8,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zensaibo_core::{Error, Result};
+use zensaibo_io::{is_url, state_of_url};
 
 use crate::recipe::hash::hexadecimal;
 use crate::recipe::output::write_text;
@@ -141,8 +142,12 @@ impl Kept {
 /// Name of the lock in the folder of a run.
 const LOCK: &str = ".lock";
 
-/// What tells whether a file or folder changed: sizes and times of all that is in it. `None` where there is nothing.
+/// What tells whether a file or folder changed: sizes and times of all that is in it; of a URL what the server says of the object.
+/// `None` where there is nothing.
 pub(super) fn state_of(path: &Path) -> Option<String> {
+    if is_url(path) {
+        return state_of_url(path).ok().map(|(_, state)| state);
+    }
     let mut hash = Sha256::new();
     add_state(path, "", &mut hash)?;
     Some(hexadecimal(&hash.finalize()[..16]))

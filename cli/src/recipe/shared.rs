@@ -11,7 +11,7 @@ use zensaibo_core::exchange::{Exchange, Outbox, StoredBlocks, Turn};
 use zensaibo_core::hvg::Flavor;
 use zensaibo_core::matrix::{RowBlocks, Shared};
 use zensaibo_core::{Ctx, Error, Result};
-use zensaibo_io::{PartWriter, Parts, units_of_part};
+use zensaibo_io::{PartWriter, Parts, is_url, state_of_url, units_of_part};
 
 use super::ClusterConfig;
 use super::kept::key;
@@ -119,6 +119,10 @@ impl Folder {
             return Err(Error::parameter(name, format!("one of {}", steps.join(", ")), step));
         }
         for input in inputs {
+            if is_url(input) {
+                state_of_url(input)?;
+                continue;
+            }
             fs::metadata(input).map_err(|error| Error::io(input, "open", error))?;
         }
         let text = serde_json::to_string(options).map_err(|error| Error::Internal(error.to_string()))?;

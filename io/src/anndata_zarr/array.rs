@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use zarrs::array::{
     Array, ArrayBytes, ArrayShardedExt as _, ArrayShardedReadableExt as _, ArrayShardedReadableExtCache, CodecOptions,
 };
-use zarrs::filesystem::FilesystemStore;
 use zensaibo_core::{Error, Result};
 
 use super::store::{Node, Store};
 use crate::numbers::{NumberArray, StoredBytes};
+use crate::place::Storage;
 use crate::values::dtype_named;
 use crate::volume::calm;
 
@@ -32,15 +32,12 @@ pub(super) enum Absent {
 }
 
 /// Opens the array at `key`.
-fn open(store: &Store, key: &str) -> Result<Array<FilesystemStore>> {
+fn open(store: &Store, key: &str) -> Result<Array<Storage>> {
     if store.need(key)?.0 != Node::Array {
         return Err(store.fault(key, "an array", "a group"));
     }
-    let folder = store.folder(key)?;
-    calm(&store.root, key, || {
-        let files = FilesystemStore::new(&folder).map_err(|error| error.to_string())?;
-        Array::open(Arc::new(files), "/").map_err(|error| error.to_string())
-    })
+    let files = store.storage(key)?;
+    calm(&store.root, key, || Ok(Array::open(files, "/")?))
 }
 
 /// The options of every read: one thread for a chunk, as many chunks at a time as there are threads.
@@ -70,7 +67,7 @@ pub(super) fn numbers(store: &Store, key: &str, absent: Absent) -> Result<Number
     let chunk = calm(&store.root, key, || {
         let chunk = match &sharded {
             Some(chunk) => chunk.clone(),
-            None => array.chunk_shape(&vec![0; shape.len()]).map_err(|error| error.to_string())?,
+            None => array.chunk_shape(&vec![0; shape.len()])?,
         };
         Ok(chunk.iter().map(|n| n.get()).collect::<Vec<u64>>())
     })?;
@@ -95,6 +92,10 @@ pub(super) fn numbers(store: &Store, key: &str, absent: Absent) -> Result<Number
         across: columns.div_ceil(wide),
         filters: store.compression(key)?,
         kept: Mutex::default(),
+        #[cfg(feature = "remote")]
+        remote: store.is_remote().then(|| store.clone()),
+        #[cfg(feature = "remote")]
+        before: format!("{key}/"),
     };
     NumberArray::new(store.root.clone(), key.to_string(), shape, dtype, Arc::new(chunks))
 }
@@ -105,9 +106,7 @@ pub(super) fn strings(store: &Store, key: &str) -> Result<Vec<String>> {
     if array.shape().len() != 1 {
         return Err(store.fault(key, "one dimension", array.shape().len()));
     }
-    calm(&store.root, key, || {
-        array.retrieve_array_subset_opt::<Vec<String>>(&array.subset_all(), &alone()).map_err(|error| error.to_string())
-    })
+    calm(&store.root, key, || Ok(array.retrieve_array_subset_opt::<Vec<String>>(&array.subset_all(), &alone())?))
 }
 
 /// Whether the array at `key` holds strings.
@@ -122,7 +121,7 @@ type Slot = Arc<Mutex<Option<Arc<Vec<u8>>>>>;
 struct Chunks {
     root: PathBuf,
     key: String,
-    array: Array<FilesystemStore>,
+    array: Array<Storage>,
     /// Decoders of shards, where the array has them.
     shards: Option<ArrayShardedReadableExtCache>,
     absent: Absent,
@@ -139,6 +138,11 @@ struct Chunks {
     filters: Vec<String>,
     /// The chunks used last, the latest at the end.
     kept: Mutex<VecDeque<(usize, Slot)>>,
+    /// A store behind a URL, and what stands before the names of chunks in it.
+    #[cfg(feature = "remote")]
+    remote: Option<Store>,
+    #[cfg(feature = "remote")]
+    before: String,
 }
 
 impl Chunks {
@@ -165,22 +169,43 @@ impl Chunks {
         Ok(chunk)
     }
 
-    fn decode(&self, index: usize) -> Result<Vec<u8>> {
-        let place: Vec<u64> = match self.array.shape().len() {
+    fn place(&self, index: usize) -> Vec<u64> {
+        match self.array.shape().len() {
             1 => vec![index as u64],
             _ => vec![(index / self.across) as u64, (index % self.across) as u64],
-        };
+        }
+    }
+
+    /// Has a server asked for several chunks at once. Those of shards are parts of objects and come one by one.
+    fn ahead(&self, chunks: Range<usize>) -> Result<()> {
+        #[cfg(feature = "remote")]
+        if let Some(store) = self.remote.as_ref().filter(|_| self.shards.is_none() && chunks.len() > 1) {
+            let kept: Vec<usize> = {
+                let kept = self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                kept.iter().map(|(index, _)| *index).collect()
+            };
+            // At most a few at a time: what is not decoded yet is held packed.
+            let most = (KEPT_BYTES / self.bytes.max(1)).clamp(1, KEPT_CHUNKS);
+            let new: Vec<usize> = chunks.filter(|index| !kept.contains(index)).take(most).collect();
+            let key = |index: usize| format!("{}{}", self.before, self.array.chunk_key(&self.place(index)).as_str());
+            return store.ahead(new.into_iter().map(key));
+        }
+        let _ = chunks;
+        Ok(())
+    }
+
+    fn decode(&self, index: usize) -> Result<Vec<u8>> {
+        let place = self.place(index);
         let key = format!("{}: chunk {place:?}", self.key);
         let (data, stored) = calm(&self.root, &key, || {
             let found: Option<ArrayBytes<'static>> = match &self.shards {
-                None => self.array.retrieve_chunk_if_exists_opt(&place, &alone()).map_err(|error| error.to_string())?,
+                None => self.array.retrieve_chunk_if_exists_opt(&place, &alone())?,
                 Some(shards) => {
                     // Each decoder of a shard holds its index; a few thousand are enough.
                     if shards.len() > 4096 {
                         shards.clear();
                     }
-                    let found = self.array.retrieve_subchunk_opt(shards, &place, &alone());
-                    Some(found.map_err(|error| error.to_string())?)
+                    Some(self.array.retrieve_subchunk_opt(shards, &place, &alone())?)
                 }
             };
             let stored = found.is_some();
@@ -188,12 +213,11 @@ impl Chunks {
                 let fill = self.array.fill_value().as_ne_bytes();
                 return Ok((fill.repeat(self.bytes / fill.len().max(1)), stored));
             };
-            let data = bytes.into_fixed().map(|bytes| bytes.into_owned()).map_err(|error| error.to_string())?;
+            let data = bytes.into_fixed()?.into_owned();
             // Shards say nothing of inner chunks that are not there; such a chunk is all fill value.
             let stored = match &self.shards {
                 Some(shards) if self.absent == Absent::Fault && data.iter().all(|&byte| byte == 0) => {
-                    let there = self.array.retrieve_encoded_subchunk(shards, &place);
-                    there.map_err(|error| error.to_string())?.is_some()
+                    self.array.retrieve_encoded_subchunk(shards, &place)?.is_some()
                 }
                 _ => stored,
             };
@@ -221,7 +245,9 @@ impl StoredBytes for Chunks {
         if out.is_empty() {
             return Ok(());
         }
-        for band in rows.start / self.high..rows.end.div_ceil(self.high) {
+        let bands = rows.start / self.high..rows.end.div_ceil(self.high);
+        self.ahead(bands.start * self.across..bands.end * self.across)?;
+        for band in bands {
             let from = rows.start.max(band * self.high);
             let to = rows.end.min((band + 1) * self.high);
             for column in 0..self.across {

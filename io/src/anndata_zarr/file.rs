@@ -7,10 +7,11 @@ use zensaibo_core::{Ctx, Error, Result};
 use super::array::{Absent, numbers};
 use super::element::{read_index, read_table};
 use super::store::{Node, Store, is_anndata};
+use crate::place::is_url;
 use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::table::Table;
 
-/// AnnData in a Zarr store (a folder; version 2 or 3, shards too), opened for reading; nothing is read until asked for.
+/// AnnData in a Zarr store (a folder or a URL; version 2 or 3, shards too), opened for reading; nothing is read until asked for.
 ///
 /// Matrices are read by blocks as those of an h5ad: chunks are decoded on the current pool, and the last ones (16 MiB of each
 /// array, or one chunk) are kept for the blocks beside. A chunk of stored values that is not there is an error.
@@ -20,17 +21,22 @@ pub struct AnnDataZarr {
 }
 
 impl AnnDataZarr {
-    /// Opens a folder and checks that it is a Zarr store with `obs` and `var`.
+    /// Opens a folder, or what is behind a URL, and checks that it is a Zarr store with `obs` and `var`.
     ///
     /// # Errors
     /// [`Error::Io`] when there is no such folder; [`Error::Format`] when it is something else.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        std::fs::read_dir(path).map_err(|error| Error::io(path, "read", error))?;
-        if !is_anndata(path) {
-            return Err(Error::format(path, "obs, var", "the tables of AnnData in a Zarr store", "none"));
+        let store = if is_url(path) {
+            Store::open(path)?.map(|store| store.has_tables().map(|has| has.then_some(store))).transpose()?.flatten()
+        } else {
+            std::fs::read_dir(path).map_err(|error| Error::io(path, "read", error))?;
+            if is_anndata(path)? { Store::open(path)? } else { None }
+        };
+        match store {
+            Some(store) => Ok(Self { store }),
+            None => Err(Error::format(path, "obs, var", "the tables of AnnData in a Zarr store", "none")),
         }
-        Ok(Self { store: Store { root: path.to_path_buf() } })
     }
 
     /// The folder.
@@ -70,6 +76,11 @@ impl AnnDataZarr {
         read_index(&self.store, table, ctx)
     }
 
+    /// Bytes of everything at and below `key`; 0 where a server does not say.
+    pub(crate) fn bytes(&self, key: &str) -> Result<u64> {
+        self.store.bytes(key)
+    }
+
     /// Keys of the matrices of cells x genes: `X`, `layers/<name>`, `raw/X`.
     ///
     /// # Errors
@@ -88,7 +99,9 @@ impl AnnDataZarr {
 
     pub(crate) fn matrix(&self, key: &str) -> Result<StoredMatrix> {
         let Some((node, attributes)) = self.store.node(key)? else {
-            return Err(Error::key(key, self.path().display().to_string(), self.matrices()?));
+            // A web server does not say what else there is.
+            let present = self.matrices().unwrap_or_default();
+            return Err(Error::key(key, self.path().display().to_string(), present));
         };
         if node == Node::Array {
             return StoredMatrix::dense(numbers(&self.store, key, Absent::Fill)?);

@@ -1,8 +1,6 @@
 //! Arrays of numbers in HDF5 files: where their bytes lie.
 
-use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use hdf5_metno::Dataset;
@@ -13,6 +11,7 @@ use super::chunks::{Stored, check_filters, outside, read_box, stored_chunks, who
 use super::filters::decode;
 use super::{Filter, H5File, TypeKind, kind_of};
 use crate::numbers::{NumberArray, StoredBytes};
+use crate::place::{Bytes, failed};
 use crate::values::Dtype;
 
 /// Where the bytes are.
@@ -32,7 +31,7 @@ struct H5Bytes {
     shape: Vec<usize>,
     dtype: Dtype,
     dataset: Dataset,
-    bytes: Arc<fs::File>,
+    bytes: Arc<Bytes>,
     place: Place,
     row_len: usize,
 }
@@ -86,7 +85,7 @@ impl H5Bytes {
     fn pread(&self, out: &mut [u8], offset: u64) -> Result<()> {
         self.bytes.read_exact_at(out, offset).map_err(|error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => self.fault("the end of the file"),
-            _ => Error::io(&self.file.path, "read", error),
+            _ => failed(&self.file.path, "read", error),
         })
     }
 
@@ -114,20 +113,33 @@ impl StoredBytes for H5Bytes {
             Place::Chunks { rows: high, columns: wide, across, table, filters } => {
                 let size = self.dtype.size();
                 let (high, wide) = (*high, *wide);
-                for band in rows.start / high..rows.end.div_ceil(high) {
+                let bands = rows.start / high..rows.end.div_ceil(high);
+                let needed = &table[bands.start * across..bands.end * across];
+                let places: Vec<(u64, u64)> = needed.iter().map(|stored| (stored.address, stored.size)).collect();
+                let together = self.bytes.together(&places)?;
+                for band in bands.clone() {
                     let from = rows.start.max(band * high);
                     let to = rows.end.min((band + 1) * high);
                     for column in 0..*across {
                         let stored = table[band * across + column];
+                        let at_once = together.as_ref().map(|all| &all[(band - bands.start) * across + column]);
                         let first = column * wide;
                         let used = wide.min(self.row_len - first);
-                        if filters.is_empty() && used == self.row_len && wide == self.row_len {
+                        if at_once.is_none() && filters.is_empty() && used == self.row_len && wide == self.row_len {
                             let target = &mut out[(from - rows.start) * width..(to - rows.start) * width];
                             self.pread(target, stored.address + ((from - band * high) * width) as u64)?;
                             continue;
                         }
-                        data.resize(stored.size as usize, 0);
-                        self.pread(data, stored.address)?;
+                        match at_once {
+                            Some(chunk) => {
+                                data.clear();
+                                data.extend_from_slice(chunk);
+                            }
+                            None => {
+                                data.resize(stored.size as usize, 0);
+                                self.pread(data, stored.address)?;
+                            }
+                        }
                         decode(filters, stored.mask, data, spare, high * wide * size)
                             .map_err(|found| self.fault(found))?;
                         for row in from..to {

@@ -1,16 +1,15 @@
 //! Arrays of any number of dimensions, read chunk by chunk beside the library.
 
-use std::fs;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use hdf5_metno::Dataset;
 use hdf5_metno::dataset::Layout;
-use zensaibo_core::{Error, Result};
+use zensaibo_core::Result;
 
 use super::chunks::{Stored, check_filters, read_box, stored_chunks, whole};
 use super::filters::decode;
 use super::{Filter, H5File, TypeKind, kind_of};
+use crate::place::{Bytes, failed};
 use crate::values::Dtype;
 
 enum Place {
@@ -34,7 +33,7 @@ pub(crate) struct BlockArray {
     /// Lengths of the blocks in which it is read: its chunks, or stretches of what lies in one piece.
     pub(crate) block: Vec<usize>,
     dataset: Dataset,
-    bytes: Arc<fs::File>,
+    bytes: Arc<Bytes>,
     place: Place,
 }
 
@@ -120,7 +119,7 @@ impl BlockArray {
         let pread = |out: &mut [u8], offset: u64| {
             self.bytes.read_exact_at(out, offset).map_err(|error| match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => fault("the end of the file (truncated?)".into()),
-                _ => Error::io(&self.file.path, "read", error),
+                _ => failed(&self.file.path, "read", error),
             })
         };
         match &self.place {

@@ -1,7 +1,5 @@
 //! Opening files without locks and walking their groups.
 
-use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Once};
 
@@ -10,23 +8,30 @@ use hdf5_metno::{Dataset, Group};
 use zensaibo_core::{Error, Result};
 
 use super::locked;
+use crate::place::{Bytes, said_by_server};
 
 const SIGNATURE: [u8; 8] = [0x89, b'H', b'D', b'F', b'\r', b'\n', 0x1a, b'\n'];
 
 /// Whether the bytes at one of the places where the signature may stand are those of an HDF5 file.
-pub(crate) fn is_hdf5(file: &fs::File) -> bool {
+///
+/// # Errors
+/// What a server said of a URL; a file that is too short is none.
+pub(crate) fn is_hdf5(file: &Bytes) -> Result<bool> {
     let mut bytes = [0u8; 8];
     let mut offset = 0u64;
     loop {
-        if file.read_exact_at(&mut bytes, offset).is_err() {
-            return false;
+        if file.len().ok().flatten().is_some_and(|length| offset + 8 > length) {
+            return Ok(false);
+        }
+        if let Err(error) = file.read_exact_at(&mut bytes, offset) {
+            return said_by_server(&error).map_or(Ok(false), Err);
         }
         if bytes == SIGNATURE {
-            return true;
+            return Ok(true);
         }
         offset = if offset == 0 { 512 } else { offset * 2 };
         if offset > 1 << 26 {
-            return false;
+            return Ok(false);
         }
     }
 }
@@ -37,7 +42,7 @@ pub(crate) struct H5File {
     pub(crate) path: PathBuf,
     pub(crate) file: hdf5::File,
     /// For reading chunks beside the library.
-    pub(crate) bytes: Arc<fs::File>,
+    pub(crate) bytes: Arc<Bytes>,
     pub(crate) len: u64,
     /// Whether chunk addresses are offsets in the file.
     pub(crate) plain: bool,
@@ -47,14 +52,12 @@ impl H5File {
     /// Opens `path` for reading, without taking a lock on it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         static NO_PLUGINS: Once = Once::new();
-        let io = |error| Error::io(path, "read", error);
-        let bytes = fs::File::open(path).map_err(io)?;
-        let meta = bytes.metadata().map_err(io)?;
-        if meta.is_dir() {
+        let bytes = Bytes::open(path)?;
+        let Some(len) = bytes.len().map_err(|error| Error::io(path, "read", error))? else {
             return Err(Error::format(path, "file", "an HDF5 file", "a folder"));
-        }
-        if !is_hdf5(&bytes) {
-            let found = if meta.len() == 0 { "an empty file" } else { "no HDF5 signature" };
+        };
+        if !is_hdf5(&bytes)? {
+            let found = if len == 0 { "an empty file" } else { "no HDF5 signature" };
             return Err(Error::format(path, "file", "an HDF5 file", found));
         }
         // Filters come from this crate alone; searching the disk for more would run whatever lies there.
@@ -62,17 +65,37 @@ impl H5File {
             // The binding declares the mask, a number, as a pointer; no bit set switches the search off.
             locked(|| unsafe { hdf5_metno_sys::h5pl::H5PLset_loading_state(std::ptr::null_mut()) });
         });
-        let file = hdf5::File::with_options()
-            .with_fapl(|fapl| fapl.sec2().file_locking(false))
-            .open(path)
-            .map_err(|error| Error::format(path, "file", "a whole HDF5 file", reason(&error)))?;
+        let opened = match &bytes {
+            Bytes::File(_) => hdf5::File::with_options().with_fapl(|fapl| fapl.sec2().file_locking(false)).open(path),
+            #[cfg(feature = "remote")]
+            Bytes::Object(object) => super::driver::open_object(object),
+        };
+        let file = opened.map_err(|error| {
+            let damaged = || Error::format(path, "file", "a whole HDF5 file", reason(&error));
+            bytes.lost().unwrap_or_else(damaged)
+        })?;
         let plain = file.userblock() == 0;
-        Ok(Self { path: path.to_path_buf(), file, bytes: Arc::new(bytes), len: meta.len(), plain })
+        let path = match &bytes {
+            Bytes::File(_) => path.to_path_buf(),
+            // What may be secret in a URL shows in no message.
+            #[cfg(feature = "remote")]
+            Bytes::Object(object) => object.shown().into(),
+        };
+        Ok(Self { path, file, bytes: Arc::new(bytes), len, plain })
     }
 
-    /// A format error at `key`.
+    /// A format error at `key`; of a file behind a URL that could not be read, what the server said.
     pub(crate) fn fault(&self, key: &str, expected: impl Into<String>, found: impl ToString) -> Error {
-        Error::format(&self.path, key, expected, found)
+        self.bytes.lost().unwrap_or_else(|| Error::format(&self.path, key, expected, found))
+    }
+
+    /// The outcome of something that takes what cannot be read for absent; of a file behind a URL that could not be read, what
+    /// the server said.
+    pub(crate) fn sound<T>(&self, outcome: Result<T>) -> Result<T> {
+        match self.bytes.lost() {
+            Some(error) => Err(error),
+            None => outcome,
+        }
     }
 
     /// Turns an error of the library into one that names file and key.

@@ -8,6 +8,8 @@ mod array;
 mod attribute;
 mod blocks;
 mod chunks;
+#[cfg(feature = "remote")]
+mod driver;
 mod file;
 mod filters;
 mod output;

@@ -25,7 +25,8 @@ impl AnnDataFile {
     /// `obs` and `var`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let file = H5File::open(path.as_ref())?;
-        if !file.exists("obs") || !file.exists("var") {
+        let tables = file.exists("obs") && file.exists("var");
+        if !file.sound(Ok(tables))? {
             let present = crate::h5::listed(&file.members("")?);
             return Err(file.fault("obs, var", "the tables of an h5ad file", format!("only {present}")));
         }
@@ -66,7 +67,8 @@ impl AnnDataFile {
     /// # Errors
     /// [`Error::Format`] when the slot is damaged.
     pub fn names(&self, slot: &str) -> Result<Vec<String>> {
-        if self.file.is_group(slot) { self.file.members(slot) } else { Ok(Vec::new()) }
+        let names = if self.file.is_group(slot) { self.file.members(slot) } else { Ok(Vec::new()) };
+        self.file.sound(names)
     }
 
     /// The table of cells.
@@ -74,7 +76,7 @@ impl AnnDataFile {
     /// # Errors
     /// [`Error::Format`] when it is damaged.
     pub fn obs(&self, ctx: &Ctx) -> Result<Table> {
-        read_table(&self.file, "obs", ctx)
+        self.file.sound(read_table(&self.file, "obs", ctx))
     }
 
     /// The table of genes.
@@ -82,7 +84,7 @@ impl AnnDataFile {
     /// # Errors
     /// [`Error::Format`] when it is damaged.
     pub fn var(&self, ctx: &Ctx) -> Result<Table> {
-        read_table(&self.file, "var", ctx)
+        self.file.sound(read_table(&self.file, "var", ctx))
     }
 
     /// The row names of a table (`obs`, `var`, `raw/var`), without reading its columns.
@@ -92,7 +94,7 @@ impl AnnDataFile {
     pub fn index(&self, table: &str, ctx: &Ctx) -> Result<Vec<String>> {
         // Before 0.7 the table of raw lay at the root.
         let old = table == "raw/var" && !self.file.exists("raw") && self.file.exists("raw.var");
-        read_index(&self.file, if old { "raw.var" } else { table }, ctx)
+        self.file.sound(read_index(&self.file, if old { "raw.var" } else { table }, ctx))
     }
 
     /// One column of `obs` or `var`, without reading the others.
@@ -103,11 +105,11 @@ impl AnnDataFile {
         let key = format!("{table}/{name}");
         if self.file.is_group(table) {
             if self.file.exists(&key) {
-                return read_column(&self.file, &key, ctx);
+                return self.file.sound(read_column(&self.file, &key, ctx));
             }
             return Err(Error::key(name, format!("{} of {}", table, self.path().display()), self.file.members(table)?));
         }
-        let whole = read_table(&self.file, table, ctx)?;
+        let whole = self.file.sound(read_table(&self.file, table, ctx))?;
         let present: Vec<&String> = whole.columns.iter().map(|(present, _)| present).collect();
         whole.column(name).cloned().ok_or_else(|| Error::key(name, table, present))
     }
@@ -122,9 +124,9 @@ impl AnnDataFile {
             present.extend(self.names("layers")?.into_iter().map(|name| format!("layers/{name}")));
             present.extend(self.has("raw/X").then(|| "raw/X".to_string()));
             present.retain(|name| self.has(name));
-            return Err(Error::key(slot, container, present));
+            return self.file.sound(Err(Error::key(slot, container, present)));
         }
-        StoredMatrix::open(&self.file, slot)
+        self.file.sound(StoredMatrix::open(&self.file, slot))
     }
 
     /// A matrix (`X`, `layers/<name>`, `raw/X`) as a source of row blocks read from the file.
@@ -178,6 +180,6 @@ impl AnnDataFile {
     /// # Errors
     /// [`Error::Format`] when it is absent, damaged, or of an encoding that zensaibo does not read.
     pub fn value(&self, key: &str, ctx: &Ctx) -> Result<Value> {
-        read_value(&self.file, key, ctx)
+        self.file.sound(read_value(&self.file, key, ctx))
     }
 }

@@ -41,9 +41,10 @@ impl TenxFile {
     pub fn open(path: impl AsRef<Path>, options: &TenxOptions) -> Result<Self> {
         options.validate()?;
         let file = H5File::open(path.as_ref())?;
+        let kept = file.clone();
         match detect_hdf5(&file)? {
-            Format::TenxV2 => Self::open_v2(file, options),
-            Format::TenxV3 => Self::open_v3(file, options),
+            Format::TenxV2 => kept.sound(Self::open_v2(file, options)),
+            Format::TenxV3 => kept.sound(Self::open_v3(file, options)),
             other => Err(file.fault("file", "a 10x HDF5 file", format!("{} (read it with read_h5ad)", other.name()))),
         }
     }

@@ -203,7 +203,7 @@ fn imaris(file: &H5File, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>>
 /// A BDV file by itself: what its XML says is used where that lies beside it.
 fn bdv_file(path: &Path, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
     let beside = path.with_extension("xml");
-    if beside.is_file() {
+    if !crate::place::is_url(path) && beside.is_file() {
         return bdv::open(&beside, options);
     }
     let file = H5File::open(path)?;

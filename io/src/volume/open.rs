@@ -10,6 +10,7 @@ use zensaibo_core::{Error, Result};
 
 use super::{bdv, hdf5, n5, nifti, npy, nrrd, tiff, zarr};
 use crate::h5::{H5File, is_hdf5};
+use crate::place::{Bytes, is_url};
 
 /// The kinds of volumes that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,10 @@ pub fn open_volume_with(path: &Path, options: &OpenOptions) -> Result<Arc<dyn Vo
     let volume = match format {
         VolumeFormat::Tiff => tiff::open(path, options)?,
         VolumeFormat::Planes => tiff::open_folder(path, options)?,
-        VolumeFormat::Zarr => zarr::open(path, zarr::Node::of(path).unwrap_or(zarr::Node::Group), options)?,
+        VolumeFormat::Zarr => {
+            let node = if is_url(path) { zarr_behind(path)? } else { zarr::Node::of(path) };
+            zarr::open(path, node.unwrap_or(zarr::Node::Group), options)?
+        }
         VolumeFormat::N5 => n5::open(path, options)?,
         VolumeFormat::Imaris | VolumeFormat::BdvHdf5 | VolumeFormat::Hdf5 => hdf5::open(path, options)?,
         VolumeFormat::BdvXml => bdv::open(path, options)?,
@@ -212,6 +216,9 @@ impl VolumeBlocks for Said {
 pub fn volume_format(path: &Path) -> Result<VolumeFormat> {
     let io = |error| Error::io(path, "read", error);
     let expected = "a volume (TIFF, a folder of TIFF planes, OME-Zarr, N5, Imaris, BDV, HDF5, NIfTI, NRRD or npy)";
+    if is_url(path) {
+        return url_format(path);
+    }
     let meta = fs::metadata(path).map_err(io)?;
     if meta.is_dir() {
         if zarr::Node::of(path).is_some() {
@@ -242,14 +249,54 @@ pub fn volume_format(path: &Path) -> Result<VolumeFormat> {
     if bdv::is_bdv(&start) {
         return Ok(VolumeFormat::BdvXml);
     }
-    if is_hdf5(&fs::File::open(path).map_err(io)?) {
-        return match hdf5::kind(&H5File::open(path)?) {
-            Some(hdf5::Kind::Imaris) => Ok(VolumeFormat::Imaris),
-            Some(hdf5::Kind::Bdv) => Ok(VolumeFormat::BdvHdf5),
-            Some(hdf5::Kind::Plain) => Ok(VolumeFormat::Hdf5),
-            None => Err(Error::format(path, "file", expected, "an HDF5 file without arrays of 2 to 5 dimensions")),
-        };
+    if is_hdf5(&Bytes::open(path)?)? {
+        return hdf5_format(path, expected);
     }
     let found = if start.is_empty() { "an empty file" } else { "none of their signatures" };
     Err(Error::format(path, "file", expected, found))
+}
+
+fn hdf5_format(path: &Path, expected: &str) -> Result<VolumeFormat> {
+    let file = H5File::open(path)?;
+    match file.sound(Ok(hdf5::kind(&file)))? {
+        Some(hdf5::Kind::Imaris) => Ok(VolumeFormat::Imaris),
+        Some(hdf5::Kind::Bdv) => Ok(VolumeFormat::BdvHdf5),
+        Some(hdf5::Kind::Plain) => Ok(VolumeFormat::Hdf5),
+        None => Err(Error::format(path, "file", expected, "an HDF5 file without arrays of 2 to 5 dimensions")),
+    }
+}
+
+/// Looks at what a URL leads to: a Zarr store, or an HDF5 file.
+#[cfg(feature = "remote")]
+fn url_format(path: &Path) -> Result<VolumeFormat> {
+    let expected = "OME-Zarr, Imaris, BDV or HDF5 behind a URL (other formats are read from disk)";
+    let first = crate::place::named_as_folder(path);
+    if first && zarr_behind(path)?.is_some() {
+        return Ok(VolumeFormat::Zarr);
+    }
+    let found = match Bytes::open(path) {
+        Ok(bytes) if is_hdf5(&bytes)? => return hdf5_format(path, expected),
+        Ok(_) => None,
+        Err(error) => Some(error),
+    };
+    if !first && let Ok(Some(_)) = zarr_behind(path) {
+        return Ok(VolumeFormat::Zarr);
+    }
+    let shown = crate::remote::Address::of(path)?.shown();
+    Err(found.unwrap_or_else(|| Error::format(shown, "object", expected, "none of them")))
+}
+
+#[cfg(feature = "remote")]
+fn zarr_behind(path: &Path) -> Result<Option<zarr::Node>> {
+    zarr::Node::of_url(path)
+}
+
+#[cfg(not(feature = "remote"))]
+fn url_format(path: &Path) -> Result<VolumeFormat> {
+    Err(crate::place::unsupported(path))
+}
+
+#[cfg(not(feature = "remote"))]
+fn zarr_behind(path: &Path) -> Result<Option<zarr::Node>> {
+    Err(crate::place::unsupported(path))
 }

@@ -11,6 +11,7 @@ from .. import _core
 from .._config import Config, config_toml
 from .._memory import to_bytes
 from .._progress import Progress, reporting
+from ..io._remote import is_url
 from ..pp._recipe import _seeds, _text
 from ._use import parts_of
 
@@ -83,7 +84,8 @@ def recipe(
     """
     toml = config_toml(config, {} if seed is None else {place: int(seed) for place in _seeds()})
     of = parts_of(client, n_parts, threads)
-    source, folder, target = (os.path.abspath(os.fspath(place)) for place in (path, work, out))
+    folder, target = (os.path.abspath(os.fspath(place)) for place in (work, out))
+    source = os.fspath(path) if is_url(path) else os.path.abspath(os.fspath(path))
     with reporting(progress) as callback:
         for step in _core.recipe_steps(toml):
             if step == "markers":

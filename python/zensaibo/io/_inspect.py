@@ -10,6 +10,7 @@ from .. import _core
 from .._progress import Progress, reporting
 from ..errors import FormatError, ParameterError
 from ._read import _options, _path, read
+from ._remote import is_url
 from ._write import write
 
 #: Kinds that are read through Python libraries.
@@ -22,7 +23,7 @@ def detect(path: str | os.PathLike[str]) -> str:
     Parameters
     ----------
     path
-        A file or folder.
+        A file or folder, or a URL (``http://``, ``https://``, ``s3://``) of an HDF5 file or a Zarr store.
 
     Returns
     -------
@@ -38,6 +39,8 @@ def detect(path: str | os.PathLike[str]) -> str:
     from ._tables import table_kind
 
     place = _path(path)
+    if is_url(place):
+        return _core.io_detect(place)
     found = store_kind(place)
     if found is not None:
         return found
@@ -56,15 +59,16 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     Parameters
     ----------
     path
-        A file or folder of any kind that :func:`read` takes, found by its content.
+        A file, folder or URL of any kind that :func:`read` takes, found by its content.
 
     Returns
     -------
     ``path``, ``format``, ``bytes``, ``n_cells``, ``n_genes``, ``entries`` (stored values of the matrix; every value of a
     dense one) and ``slots``: for each element its ``key``, ``kind`` (encoding), ``shape``, ``dtype``, ``entries``,
-    ``compression`` and ``bytes`` on disk. Also
+    ``compression`` and ``bytes`` on disk (0 of a Zarr store on a web server, which does not say). Of Zarr behind a URL only the
+    matrices are told. Also
 
-    ``zarr_format`` (Zarr)
+    ``zarr_format`` (Zarr on disk)
         2 or 3.
     ``modalities`` (h5mu)
         For each: ``n_cells``, ``n_genes`` and ``entries``; those of the file are over all of them.
@@ -85,7 +89,7 @@ def inspect(path: str | os.PathLike[str]) -> dict[str, Any]:
     from ._contents import contents
 
     place, kind = _path(path), detect(path)
-    return contents(place, kind) if kind in _BY_PYTHON else json.loads(_core.io_inspect(place)[0])
+    return contents(place, kind) if kind in _BY_PYTHON and not is_url(place) else json.loads(_core.io_inspect(place)[0])
 
 
 def convert(

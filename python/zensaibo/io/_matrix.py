@@ -35,7 +35,8 @@ class FileMatrix:
     Parameters
     ----------
     path
-        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a list of them.
+        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a URL of one (``http://``, ``https://``,
+        ``s3://``), or a list of them.
     key
         The matrix: ``"X"``, ``"layers/<name>"``, ``"raw/X"``; the same in every file.
     join
@@ -182,7 +183,8 @@ def open_matrix(
     Parameters
     ----------
     path
-        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a list of them: cells one after the other.
+        An h5ad, AnnData in a Zarr folder, or a 10x HDF5 file (all features), or a URL of one, or a list of them: cells one after
+        the other.
     key
         ``"X"``, ``"layers/<name>"`` or ``"raw/X"``; the same in every file.
     join

@@ -19,6 +19,7 @@ from ._beside import need
 from ._inspect import detect
 from ._matrix import paths_of
 from ._read import _path
+from ._remote import h5_file, is_url, zarr_group
 from ._write import write_h5ad
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ class _File:
 def _opened(path: str) -> Iterator[Any]:
     """The root of an h5ad or of a Zarr folder, as anndata's reader takes it."""
     kind = detect(path)
+    if kind == "zarr" and is_url(path):
+        root = zarr_group(path)
+        if not {"obs", "var"} <= set(root):
+            raise FormatError(f"{path}: expected AnnData in Zarr, found a store without obs and var")
+        yield root
+        return
     if kind == "zarr" and os.path.isdir(path):
         zarr = need("zarr", "zarr")
         settings = {"use_consolidated": False} if int(zarr.__version__.split(".")[0]) > 2 else {}
@@ -78,7 +85,7 @@ def _opened(path: str) -> Iterator[Any]:
         raise FormatError(f"{path}: expected an h5ad or AnnData in a Zarr folder (zensaibo.io.convert makes one), found {kind}")
     import h5py
 
-    with h5py.File(path, "r", locking=False) as file:
+    with h5_file(path) as file:
         if isinstance(file["obs"], h5py.Dataset) or "raw.X" in file:
             raise FormatError(f"{path}: expected an h5ad of anndata 0.7 or later (zensaibo.io.convert makes one), found an older one")
         yield file

@@ -12,6 +12,7 @@ import numpy as np
 from .. import _core
 from .._progress import Progress, reporting
 from ..errors import FormatError, ParameterError, ZensaiboError
+from ._remote import h5_file, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +68,7 @@ def read(
     Parameters
     ----------
     path
-        File or folder.
+        File or folder, or a URL (``http://``, ``https://``, ``s3://``) of an h5ad, a 10x HDF5 file or AnnData in Zarr.
     genome, gex_only
         For 10x data, see :func:`read_10x_h5`. Refused for others unless left at their defaults.
     orientation
@@ -185,8 +186,10 @@ def read_h5ad(
             return read_func(elem)
 
         try:
-            with h5py.File(path, "r", locking=False) as file:
+            with h5_file(path) as file:
                 old = "raw.X" in file or isinstance(file["obs"], h5py.Dataset)
+                if old and is_url(path):
+                    raise FormatError(f"{path}: expected an h5ad of anndata 0.7 or later behind a URL, found an older one")
                 adata = None if old else read_dispatched(file, callback)
             return anndata.read_h5ad(path) if adata is None else adata
         except ZensaiboError:

@@ -14,7 +14,9 @@ from scipy import sparse
 from .. import _mudata
 from ..errors import FileError, FormatError, ParameterError, ZensaiboError
 from ._beside import file_beside, folder_beside, need
+from . import _remote
 from ._read import _path, _warn_repeated
+from ._remote import is_url
 from ._zarrfiles import Store, open_store, read_anndata
 
 if TYPE_CHECKING:
@@ -65,7 +67,8 @@ def read_zarr(path: str | os.PathLike[str]) -> AnnData:
     Parameters
     ----------
     path
-        The folder, or a zip archive of it (``.zarr.zip``).
+        The folder, a zip archive of it (``.zarr.zip``), or a URL (``http://``, ``https://``, ``s3://``); of a web server the store
+        must have consolidated metadata, as anndata writes them.
 
     Returns
     -------
@@ -82,6 +85,8 @@ def read_zarr(path: str | os.PathLike[str]) -> AnnData:
         zarr is not installed (``pip install 'zensaibo[zarr]'``).
     """
     place = _path(path)
+    if is_url(place):
+        return _behind_url(place)
     if not os.path.exists(place):
         raise FileError(f"{place}: cannot read: no such folder or archive")
     attributes = _zarr_root(place)
@@ -100,6 +105,18 @@ def read_zarr(path: str | os.PathLike[str]) -> AnnData:
         raise
     except Exception as error:  # zarr and anndata raise of every kind on a damaged store
         raise FormatError(f"{place}: expected a sound Zarr store of AnnData, found: {error}") from error
+
+
+def _behind_url(url: str) -> AnnData:
+    try:
+        return _remote.read_anndata(url)
+    except (ZensaiboError, ImportError):
+        raise
+    except Exception as error:  # zarr and anndata raise of every kind on a damaged store
+        cause = error.__cause__
+        if isinstance(cause, ZensaiboError):
+            raise cause from None
+        raise FormatError(f"{url}: expected a sound Zarr store of AnnData, found: {error}") from error
 
 
 def write_zarr(adata: AnnData, path: str | os.PathLike[str], *, zarr_format: Literal[2, 3] = 2) -> None:

@@ -44,7 +44,8 @@ def recipe(
     Parameters
     ----------
     data
-        Raw counts: a path (h5ad, AnnData in Zarr, 10x HDF5, 10x folder, Matrix Market), a list of paths, or an AnnData with counts
+        Raw counts: a path (h5ad, AnnData in Zarr, 10x HDF5, 10x folder, Matrix Market; of HDF5 and Zarr also a URL, ``http://``,
+        ``https://`` or ``s3://``), a list of paths, or an AnnData with counts
         in ``X`` (or in the layer that ``config["input"]["layer"]`` names). An AnnData is not changed. Of a list the cells stand one
         after the other, with the name of their file in ``obs["batch"]`` and, where names repeat, behind theirs.
     out

@@ -1,6 +1,5 @@
 //! What the metadata of an OME-Zarr says: axes, levels, spacing, channels.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use zensaibo_core::data::{Orientation, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 
 use super::store;
+use crate::place::{below, document, is_url, shown};
 use crate::volume::OpenOptions;
 use crate::volume::units::{micrometres, plausible, seconds};
 
@@ -19,13 +19,9 @@ pub(in crate::volume) enum Node {
     Array,
 }
 
-fn json(path: &Path) -> Result<Option<Json>> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io(path, "read", error)),
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|error| Error::format(path, "document", "well-formed JSON", error))
+fn json(folder: &Path, name: &str) -> Result<Option<Json>> {
+    let found = document(folder, name)?.map(|text| serde_json::from_slice(&text)).transpose();
+    found.map_err(|error| Error::format(folder.join(name), "document", "well-formed JSON", error))
 }
 
 impl Node {
@@ -35,11 +31,27 @@ impl Node {
             return Some(Self::Array);
         }
         if path.join("zarr.json").is_file() {
-            let kind = json(&path.join("zarr.json")).ok().flatten();
+            let kind = json(path, "zarr.json").ok().flatten();
             let kind = kind.as_ref().and_then(|json| json["node_type"].as_str().map(str::to_string));
             return Some(if kind.as_deref() == Some("array") { Self::Array } else { Self::Group });
         }
         (path.join(".zgroup").is_file() || path.join(".zattrs").is_file()).then_some(Self::Group)
+    }
+
+    /// The same for what a URL leads to.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the server does not let it be read.
+    #[cfg(feature = "remote")]
+    pub(in crate::volume) fn of_url(url: &Path) -> Result<Option<Self>> {
+        let Some(folder) = crate::remote::Folder::open(url)? else { return Ok(None) };
+        let document = |name: &str| folder.document(name).map_err(|fault| fault.to_error());
+        if document(".zarray")?.is_some() {
+            return Ok(Some(Self::Array));
+        }
+        let root = document("zarr.json")?.and_then(|text| serde_json::from_slice::<Json>(&text).ok());
+        let is_array = root.is_some_and(|root| root["node_type"] == "array");
+        Ok(Some(if is_array { Self::Array } else { Self::Group }))
     }
 }
 
@@ -53,14 +65,14 @@ struct Group {
 }
 
 fn group(path: &Path) -> Result<Group> {
-    let v3 = path.join("zarr.json");
-    if let Some(document) = json(&v3)? {
+    let v3 = shown(path).join("zarr.json");
+    if let Some(document) = json(path, "zarr.json")? {
         let attributes = document["attributes"].clone();
         let ome = if attributes["ome"].is_object() { attributes["ome"].clone() } else { attributes.clone() };
         return Ok(Group { file: v3, attributes, ome });
     }
-    let file = path.join(".zattrs");
-    let attributes = json(&file)?.unwrap_or(Json::Null);
+    let file = shown(path).join(".zattrs");
+    let attributes = json(path, ".zattrs")?.unwrap_or(Json::Null);
     Ok(Group { ome: attributes.clone(), attributes, file })
 }
 
@@ -94,7 +106,7 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
         if group.ome["plate"].is_object() {
             let mut names = Vec::new();
             for well in paths(list(&group.ome["plate"]["wells"])) {
-                let fields = self::group(&path.join(&well))?;
+                let fields = self::group(&below(path, &well))?;
                 let fields = paths(list(&fields.ome["well"]["images"]));
                 if fields.is_empty() {
                     names.push(well);
@@ -112,11 +124,7 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
             return several("group of labels", labels);
         }
         if !group.ome["bioformats2raw.layout"].is_null() || !group.attributes["bioformats2raw.layout"].is_null() {
-            let mut names: Vec<String> = fs::read_dir(path)
-                .map_err(|error| Error::io(path, "read", error))?
-                .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-                .filter(|name| name.chars().all(|c| c.is_ascii_digit()))
-                .collect();
+            let mut names = series_in(path)?;
             names.sort_by(|a, b| crate::volume::natural::compare(a, b));
             let chosen = match options.series {
                 Some(series) => names.iter().find(|name| **name == series.to_string()),
@@ -126,7 +134,7 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
             return match chosen {
                 Some(name) => {
                     let inner = OpenOptions { series: None, ..options.clone() };
-                    open(&path.join(name), Node::Group, &inner)
+                    open(&below(path, name), Node::Group, &inner)
                 }
                 None => several("series", names),
             };
@@ -144,6 +152,25 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
         return Err(Error::parameter("series", format!("0..{} in {}", images.len(), path.display()), chosen));
     };
     multiscale(path, &group, image, options)
+}
+
+/// Names of the images of a collection, which are numbers from 0 on.
+fn series_in(path: &Path) -> Result<Vec<String>> {
+    if !is_url(path) {
+        let entries = std::fs::read_dir(path).map_err(|error| Error::io(path, "read", error))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        return Ok(names.filter(|name| name.chars().all(|c| c.is_ascii_digit())).collect());
+    }
+    // A web server lists nothing: they are asked for one after the other.
+    let mut names = Vec::new();
+    loop {
+        let name = names.len().to_string();
+        let folder = below(path, &name);
+        if json(&folder, "zarr.json")?.is_none() && json(&folder, ".zattrs")?.is_none() {
+            return Ok(names);
+        }
+        names.push(name);
+    }
 }
 
 /// An axis, as the metadata describes it.
@@ -200,7 +227,7 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
             own.ok_or_else(|| bad("coordinateSystems", &format!("one named {target:?}"), "none of that name".into()))?;
         list(&own["axes"]).iter().map(axis).collect()
     };
-    let (array, rank) = store::open_level(&path.join(place))?;
+    let (array, rank) = store::open_level(&below(path, place))?;
     let axes = if axes.is_empty() && rank == 5 {
         // Versions before 0.3 had these five axes and named none.
         "tczyx".chars().map(|name| Axis { name: name.into(), unit: None, side: None }).collect()
@@ -224,7 +251,7 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
     }
     let order: Vec<String> = axes.iter().map(|axis| axis.name.to_lowercase()).collect();
     let mut info = array.info(&order)?;
-    info.name = path.display().to_string();
+    info.name = shown(path).display().to_string();
     let at = |name: &str| order.iter().position(|axis| axis == name);
     let length = |name: &str| {
         let at = at(name)?;

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use zarrs::array::{
     Array, ArrayBytes, ArrayShardedExt as _, ArrayShardedReadableExt as _, ArrayShardedReadableExtCache, CodecOptions,
 };
-use zarrs::filesystem::FilesystemStore;
 use zensaibo_core::data::{Dtype, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 
+use crate::place::{Storage, is_url, said_by_server, shown, storage};
 use crate::values::dtype_named;
 use crate::volume::cache::Piece;
 use crate::volume::open::check_axes;
@@ -19,27 +19,32 @@ use crate::volume::pieced::{Pieced, Store};
 /// An array that was opened, not yet a volume.
 pub(super) struct Level {
     path: PathBuf,
-    array: Array<FilesystemStore>,
+    array: Array<Storage>,
     dtype: Dtype,
     shape: Vec<usize>,
     chunk: Vec<usize>,
 }
 
-/// Keeps a panic of the library (on damaged metadata) an error.
-pub(crate) fn calm<R>(path: &Path, key: &str, job: impl FnOnce() -> std::result::Result<R, String>) -> Result<R> {
+/// Keeps a panic of the library (on damaged metadata) an error, and what a server said what it was.
+pub(crate) fn calm<R>(
+    path: &Path,
+    key: &str,
+    job: impl FnOnce() -> std::result::Result<R, Box<dyn std::error::Error>>,
+) -> Result<R> {
     let outcome = catch_unwind(AssertUnwindSafe(job)).unwrap_or_else(|_| Err("data that cannot be decoded".into()));
-    outcome.map_err(|found| Error::format(path, key, "a Zarr array that can be read", found))
+    outcome.map_err(|found| {
+        let damaged = || Error::format(path, key, "a Zarr array that can be read", &found);
+        said_by_server(&*found).unwrap_or_else(damaged)
+    })
 }
 
 /// Opens the array at `path` and says how many dimensions it has.
 pub(super) fn open_level(path: &Path) -> Result<(Level, usize)> {
-    if !path.is_dir() {
+    if !is_url(path) && !path.is_dir() {
         return Err(Error::format(path, "array", "a Zarr array", "nothing"));
     }
-    let array = calm(path, "array", || {
-        let store = FilesystemStore::new(path).map_err(|error| error.to_string())?;
-        Array::open(Arc::new(store), "/").map_err(|error| error.to_string())
-    })?;
+    let store = storage(path)?;
+    let array = calm(path, "array", || Ok(Array::open(store, "/")?))?;
     let name = array.data_type().to_string();
     let name = name.split(" / ").next().unwrap_or_default();
     let Some(dtype) = dtype_named(name) else {
@@ -56,7 +61,7 @@ pub(super) fn open_level(path: &Path) -> Result<(Level, usize)> {
     let chunk = calm(path, "chunks", || {
         let chunk = match array.effective_subchunk_shape() {
             Some(chunk) => chunk,
-            None => array.chunk_shape(&vec![0; rank]).map_err(|error| error.to_string())?,
+            None => array.chunk_shape(&vec![0; rank])?,
         };
         Ok(chunk.iter().map(|n| n.get()).collect::<Vec<u64>>())
     })?;
@@ -65,7 +70,7 @@ pub(super) fn open_level(path: &Path) -> Result<(Level, usize)> {
     if bytes.is_none_or(|bytes| bytes > 8 << 30) {
         return Err(Error::format(path, "chunks", "chunks of at most 8 GiB", format!("{chunk:?}")));
     }
-    Ok((Level { path: path.to_path_buf(), array, dtype, shape, chunk }, rank))
+    Ok((Level { path: shown(path), array, dtype, shape, chunk }, rank))
 }
 
 /// Opens a plain array; axes are its dimension names, or given, or the last of (z, y, x).
@@ -166,12 +171,8 @@ impl Store for Chunks {
         let key = format!("chunk {place:?}");
         let data = calm(&self.level.path, &key, || {
             let options = CodecOptions::default().with_concurrent_target(1);
-            let bytes: ArrayBytes<'static> = self
-                .level
-                .array
-                .retrieve_subchunk_opt(&self.shards, &place, &options)
-                .map_err(|error| error.to_string())?;
-            bytes.into_fixed().map(|bytes| bytes.into_owned()).map_err(|error| error.to_string())
+            let bytes: ArrayBytes<'static> = self.level.array.retrieve_subchunk_opt(&self.shards, &place, &options)?;
+            Ok(bytes.into_fixed()?.into_owned())
         })?;
         let bytes = self.chunk.iter().product::<usize>() * self.level.dtype.size();
         if data.len() != bytes {
