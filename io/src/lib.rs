@@ -11,6 +11,7 @@
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
 //! - [`ScratchStore`]: packed blocks of a matrix in memory and, beyond a limit, in a scratch file.
+//! - [`Turning`]: what turning a matrix that is stored by columns into rows may take.
 //! - [`build_index`], [`open_index`]: an index of nearest neighbours in one file.
 //! - [`inspect`] and [`convert`].
 //! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
@@ -57,6 +58,7 @@ mod rows;
 mod scratch;
 mod table;
 pub mod tenx;
+mod turned;
 mod value;
 mod values;
 pub mod volume;
@@ -77,6 +79,7 @@ pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};
 pub use tenx::{TenxFile, TenxOptions, VarNames, read_folder, read_market};
+pub use turned::Turning;
 pub use value::{RecordField, SparseArray, Value};
 pub use values::{Dtype, Values, dtype_named};
 pub use volume::{OpenOptions, open_volume, open_volume_with};

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zensaibo_core::exchange::Exchange;
 use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
-use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile};
+use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, Turning};
 
 use crate::errors::to_python;
 use crate::run::run;
@@ -68,6 +68,8 @@ pub(crate) struct PyFileMatrix {
     join: String,
     /// Those of the files as they were opened.
     states: Vec<State>,
+    /// Bytes that turning columns into rows may take.
+    memory: Option<u64>,
     /// The part of a pass that this process computes, in a worker.
     worker: Option<Arc<Worker>>,
 }
@@ -99,6 +101,7 @@ impl PyFileMatrix {
             stored: self.stored.clone(),
             join: self.join.clone(),
             states: self.states.clone(),
+            memory: self.memory,
             worker: self.worker.clone(),
         }
     }
@@ -107,6 +110,13 @@ impl PyFileMatrix {
         let rows = Arc::new(Shared::new(self.chain.rows.clone(), exchange));
         Self { chain: Chain { rows, steps: self.chain.steps.clone() }, ..self.copy() }
     }
+}
+
+/// Half of the memory for columns in work, half over the files for packed rows.
+fn turning_of(memory: Option<u64>, scratch: Option<PathBuf>, files: usize) -> Turning {
+    let plain = Turning::default();
+    let (working, held) = memory.map_or((plain.working, plain.held), |memory| (memory / 2, memory / 2));
+    Turning { working, held: held / files.max(1) as u64, scratch: scratch.unwrap_or(plain.scratch) }
 }
 
 fn state_of(path: &Path) -> Result<State> {
@@ -125,19 +135,30 @@ fn state_of(path: &Path) -> Result<State> {
 #[pymethods]
 impl PyFileMatrix {
     /// Opens the matrix `key` of an h5ad or of AnnData in Zarr, or that of a 10x HDF5 file; of several files the rows one after the other.
+    ///
+    /// `memory` and `scratch`: what turning a matrix that is stored by columns into rows may take.
     #[new]
-    #[pyo3(signature = (paths, key="X", join="inner"))]
-    fn new(py: Python<'_>, paths: Vec<PathBuf>, key: &str, join: &str) -> PyResult<Self> {
-        let (states, (files, rows, joined, stored)) = run(py, None, None, |ctx| {
+    #[pyo3(signature = (paths, key="X", join="inner", memory=None, scratch=None, progress=None))]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        key: &str,
+        join: &str,
+        memory: Option<u64>,
+        scratch: Option<PathBuf>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let turning = turning_of(memory, scratch, paths.len());
+        let (states, (files, rows, joined, stored)) = run(py, None, progress, |ctx| {
             let how: Join = join.parse()?;
             let states = paths.iter().map(|path| state_of(path)).collect::<Result<Vec<_>>>()?;
             let files = paths.iter().map(|path| MatrixFile::open(path, key)).collect::<Result<Vec<_>>>()?;
             if let [file] = &files[..] {
-                let rows = file.rows(ctx)?;
+                let rows = file.rows(&turning, ctx)?;
                 let stored = vec![rows.dtype().name()];
                 return Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, None, stored)));
             }
-            let parts = files.iter().map(|file| file.part(ctx)).collect::<Result<Vec<_>>>()?;
+            let parts = files.iter().map(|file| file.part(&turning, ctx)).collect::<Result<Vec<_>>>()?;
             let dtype = |matrix: &CountsMatrix| match matrix {
                 CountsMatrix::File(rows, _) => rows.dtype().name(),
                 CountsMatrix::Memory(_) => "float32",
@@ -150,20 +171,24 @@ impl PyFileMatrix {
         let shape = (rows.n_rows(), rows.n_cols());
         let chain = Chain { rows, steps: Vec::new() };
         let (key, join) = (key.to_string(), join.to_string());
-        Ok(Self { chain, shape, files: Arc::new(files), joined, key, stored, join, states, worker: None })
+        Ok(Self { chain, shape, files: Arc::new(files), joined, key, stored, join, states, memory, worker: None })
     }
 
     /// The files, the key and what is done to the rows; the files are opened anew where this is read, and must not have changed.
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Vec<PathBuf>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
+    ) -> PyResult<(Bound<'py, PyAny>, (Vec<PathBuf>, String, String, Vec<State>, Option<u64>, Bound<'py, PyBytes>))>
+    {
         let steps = postcard::to_allocvec(&self.chain.steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let again = py.get_type::<Self>().getattr("_again")?;
         // As others see them, whatever folder they are in.
         let paths = self.files.iter().map(|file| std::path::absolute(file.path())).collect::<std::io::Result<_>>()?;
-        Ok((again, (paths, self.key.clone(), self.join.clone(), self.states.clone(), PyBytes::new(py, &steps))))
+        Ok((
+            again,
+            (paths, self.key.clone(), self.join.clone(), self.states.clone(), self.memory, PyBytes::new(py, &steps)),
+        ))
     }
 
     /// Undoes `__reduce__`.
@@ -174,6 +199,7 @@ impl PyFileMatrix {
         key: &str,
         join: &str,
         states: Vec<State>,
+        memory: Option<u64>,
         steps: &[u8],
     ) -> PyResult<Self> {
         // Before anything is read: what has changed may be damaged to those who expect the file as it was.
@@ -187,7 +213,7 @@ impl PyFileMatrix {
                 return Err(to_python(py, Error::format(path, key, expected, text(&found))));
             }
         }
-        let made = Self::new(py, paths, key, join)?;
+        let made = Self::new(py, paths, key, join, memory, None, None)?;
         let steps = postcard::from_bytes(steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let chain = Chain { rows: made.chain.rows.clone(), steps };

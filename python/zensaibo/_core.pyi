@@ -140,7 +140,15 @@ class FileMatrix:
     shape: tuple[int, int]
     paths: list[Any]
     key: str
-    def __init__(self, paths: list[str], key: str = "X", join: str = "inner") -> None: ...
+    def __init__(
+        self,
+        paths: list[str],
+        key: str = "X",
+        join: str = "inner",
+        memory: int | None = None,
+        scratch: str | None = None,
+        progress: Progress = None,
+    ) -> None: ...
     dtype: Any
     def obs_names(self) -> list[str]: ...
     def var_names(self) -> list[str]: ...
@@ -180,7 +188,8 @@ def layout_score(
 ) -> float: ...
 def recipe_steps(toml: str) -> list[str]: ...
 def recipe_part(
-    input: str,
+    inputs: list[str],
+    join: str,
     work: str,
     toml: str,
     step: str,
@@ -190,7 +199,8 @@ def recipe_part(
     progress: Progress = None,
 ) -> None: ...
 def recipe_merge(
-    input: str,
+    inputs: list[str],
+    join: str,
     work: str,
     toml: str,
     until: str | None = None,
@@ -200,17 +210,6 @@ def recipe_merge(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[str, str] | None: ...
-def recipe_file(
-    input: str,
-    output: str,
-    toml: str,
-    report: str | None = None,
-    memory: int | None = None,
-    scratch: str | None = None,
-    checkpoints: str | None = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[str, str]: ...
 def recipe_files(
     inputs: list[str],
     join: str,
@@ -219,6 +218,7 @@ def recipe_files(
     report: str | None = None,
     memory: int | None = None,
     scratch: str | None = None,
+    checkpoints: str | None = None,
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[str, str]: ...

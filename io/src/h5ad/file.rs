@@ -135,6 +135,11 @@ impl AnnDataFile {
         FileRows::new(self.matrix(slot)?, ctx)
     }
 
+    /// The same; one stored by columns is not turned yet.
+    pub(crate) fn open_rows(&self, slot: &str, ctx: &Ctx) -> Result<FileRows> {
+        FileRows::open(self.matrix(slot)?, ctx)
+    }
+
     /// A matrix (`X`, `layers/<name>`, `raw/X`) whole in memory, in parallel on the current pool: 8 bytes per
     /// stored value and nothing beside it. Values become f32; unsorted columns are sorted, repeated ones added up.
     ///
