@@ -7,6 +7,7 @@
 //!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
 //!   as the matrix in memory.
 //! - [`MatrixFile`]: one matrix by its key, with the names of its cells and genes; [`ConcatRows`]: several taken as one.
+//! - [`concat_files`], [`subset_file`]: files written as one, and some cells and genes of one.
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
@@ -66,7 +67,10 @@ pub mod volume;
 pub use anndata_zarr::AnnDataZarr;
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
-pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, concat_tables, join_genes, same_columns};
+pub use concat::{
+    ConcatOptions, ConcatPart, ConcatRows, Join, JoinedGenes, concat_files, concat_tables, join_genes, joined_genes,
+    same_columns, subset_file,
+};
 pub use convert::convert;
 pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};

@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use zensaibo_core::matrix::{RowBlocks, Scratch};
 use zensaibo_core::parallel::pieces;
 use zensaibo_core::{Ctx, Error, Result};
 
 use crate::numbers::Buffers;
-use crate::rows::{MatrixLayout, StoredMatrix};
+use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::value::SparseArray;
-use crate::values::Values;
+use crate::values::{Dtype, Values};
 
 /// Values that one piece of lines aims at.
 const PIECE: usize = 1 << 19;
@@ -25,6 +26,8 @@ enum Held {
     /// Pointers in memory, the rest in the file.
     Sparse(Vec<u64>),
     Dense,
+    /// Rows made of columns within a limit of memory.
+    Packed(FileRows),
     /// Turned from columns into rows in memory.
     Turned(Vec<u64>, Vec<u32>, Values),
 }
@@ -38,12 +41,20 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The rows of a matrix. One stored by columns is held: its own size, and 16 bytes per value while it is turned.
+    /// The rows of a matrix. One stored by columns takes what [`Turning`] does by default, where f32 holds its values and none is
+    /// repeated; otherwise it is held: its own size, and 16 bytes per value while it is turned.
     pub(crate) fn rows(matrix: StoredMatrix, ctx: &Ctx) -> Result<Self> {
         if matrix.layout != MatrixLayout::Csc {
             return Self::stored(matrix, ctx);
         }
         let shape = (matrix.n_rows, matrix.n_cols);
+        let dtype = matrix.values.dtype;
+        if matches!(dtype, Dtype::F16 | Dtype::F32 | Dtype::I8 | Dtype::I16 | Dtype::U8 | Dtype::U16 | Dtype::Bool) {
+            let rows = FileRows::new(matrix.clone(), ctx)?;
+            if rows.n_entries() == matrix.values.len() {
+                return Ok(Self { held: Held::Packed(rows), matrix, shape });
+            }
+        }
         let SparseArray { indptr, indices, values, .. } = matrix.read_sparse(ctx)?;
         let refused = || Error::Internal("indices that were checked are no whole numbers".into());
         let (ends, rows) = (indptr.to_i64().ok_or_else(refused)?, indices.to_i64().ok_or_else(refused)?);
@@ -105,6 +116,11 @@ impl Lines {
                 let mut places = vec![0u32; span.len()];
                 indices.read_columns(span.clone(), self.shape.1, &mut places, &mut buffers)?;
                 Ok(Piece::Sparse(ends, places, self.matrix.values.read_some(span, &mut buffers)?))
+            }
+            Held::Packed(rows) => {
+                let mut scratch = Scratch::default();
+                rows.read_rows(lines, &mut scratch)?;
+                Ok(Piece::Sparse(scratch.indptr, scratch.indices, Values::F32(scratch.values)))
             }
             Held::Turned(pointers, columns, values) => {
                 let (span, ends) = local(pointers);

@@ -10,6 +10,7 @@ use crate::counts::CountsMatrix;
 use crate::detect::{Format, detect};
 use crate::h5ad::AnnDataFile;
 use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
+use crate::table::Table;
 use crate::tenx::{TenxFile, TenxOptions};
 use crate::turned::Turning;
 use crate::values::Dtype;
@@ -83,6 +84,32 @@ impl MatrixFile {
     /// [`Error::Key`] when there is no such matrix, [`Error::Format`] when it is damaged; as [`FileRows::turned`].
     pub fn rows(&self, turning: &Turning, ctx: &Ctx) -> Result<FileRows> {
         FileRows::open(self.stored()?, ctx)?.turned(turning, None, ctx)
+    }
+
+    /// The h5ad, where it is one.
+    pub(crate) fn h5ad(&self) -> Option<&AnnDataFile> {
+        match &self.kind {
+            Kind::H5ad(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The tables of cells and genes.
+    pub(crate) fn tables(&self, ctx: &Ctx) -> Result<(Table, Table)> {
+        match &self.kind {
+            Kind::H5ad(file) => Ok((file.obs(ctx)?, file.var(ctx)?)),
+            Kind::Zarr(file) => Ok((file.obs(ctx)?, file.var(ctx)?)),
+            Kind::Tenx(file) => Ok((file.obs.clone(), file.var.clone())),
+        }
+    }
+
+    /// Keys of all matrices of cells x genes in the file: `X`, `layers/<name>`, `raw/X`.
+    pub(crate) fn matrices(&self) -> Result<Vec<String>> {
+        match &self.kind {
+            Kind::H5ad(file) => file.matrices(),
+            Kind::Zarr(file) => file.matrices(),
+            Kind::Tenx(_) => Ok(vec!["X".into()]),
+        }
     }
 
     /// Names of its genes: of `raw/var` for `raw/X`, else of `var`.

@@ -39,6 +39,7 @@ impl MatrixLayout {
 }
 
 /// A matrix in a file, opened but not read.
+#[derive(Clone)]
 pub(crate) struct StoredMatrix {
     pub(crate) layout: MatrixLayout,
     pub(crate) n_rows: usize,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zensaibo_core::exchange::Exchange;
 use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
-use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, Turning};
+use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, MatrixLayout, Turning};
 
 use crate::errors::to_python;
 use crate::run::run;
@@ -65,6 +65,7 @@ pub(crate) struct PyFileMatrix {
     key: String,
     /// Types of the values in the files.
     stored: Vec<&'static str>,
+    dense: bool,
     join: String,
     /// Those of the files as they were opened.
     states: Vec<State>,
@@ -99,6 +100,7 @@ impl PyFileMatrix {
             joined: self.joined.clone(),
             key: self.key.clone(),
             stored: self.stored.clone(),
+            dense: self.dense,
             join: self.join.clone(),
             states: self.states.clone(),
             memory: self.memory,
@@ -168,10 +170,24 @@ impl PyFileMatrix {
             let genes = Arc::new(rows.genes().to_vec());
             Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, Some(genes), stored)))
         })?;
+        let dense = files.iter().map(MatrixFile::describe).collect::<Result<Vec<_>>>();
+        let dense = dense.map_err(|error| to_python(py, error))?.iter().all(|found| found.2 == MatrixLayout::Dense);
         let shape = (rows.n_rows(), rows.n_cols());
         let chain = Chain { rows, steps: Vec::new() };
         let (key, join) = (key.to_string(), join.to_string());
-        Ok(Self { chain, shape, files: Arc::new(files), joined, key, stored, join, states, memory, worker: None })
+        Ok(Self {
+            chain,
+            shape,
+            files: Arc::new(files),
+            joined,
+            key,
+            stored,
+            dense,
+            join,
+            states,
+            memory,
+            worker: None,
+        })
     }
 
     /// The files, the key and what is done to the rows; the files are opened anew where this is read, and must not have changed.
@@ -275,6 +291,12 @@ impl PyFileMatrix {
     #[getter]
     fn shape(&self) -> (usize, usize) {
         self.shape
+    }
+
+    /// Whether the files hold every value, zeros too.
+    #[getter]
+    fn dense(&self) -> bool {
+        self.dense
     }
 
     /// The type of the values, as numpy names it.

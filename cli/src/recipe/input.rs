@@ -9,11 +9,12 @@ use zensaibo_core::matrix::{PackedRows, Pass, RowBlock, RowBlocks};
 use zensaibo_core::qc::{CountFault, CountFaultPass, check_not_empty};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 use zensaibo_io::{
-    ConcatPart, ConcatRows, CountsMatrix, Join, OpenCounts, Table, first_repeated, join_genes, make_unique, open_counts,
+    ConcatPart, ConcatRows, CountsMatrix, Join, OpenCounts, Table, first_repeated, join_genes, joined_genes,
+    make_unique, open_counts,
 };
 
 use super::budget::Budget;
-use super::joined::{batches_of, cells_of, genes_of};
+use super::joined::{batches_of, cells_of};
 use super::sections::within;
 use super::shared::Sharing;
 use super::{ClusterConfig, InputOptions, hash};
@@ -149,7 +150,7 @@ fn load<'a>(
         (cells.swap_remove(0), genes.swap_remove(0))
     } else {
         let unique = config.input.make_names_unique;
-        (cells_of(&cells, &batches_of(inputs.paths), unique)?, genes_of(&genes, &names))
+        (cells_of(&cells, &batches_of(inputs.paths), unique)?, joined_genes(&genes, &names))
     };
     Ok((Input { matrix, about: About { obs, var, origin } }, budget))
 }

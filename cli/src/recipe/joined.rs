@@ -1,10 +1,9 @@
 //! The tables of several files that are taken as one: cells one after the other, genes joined by name.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use zensaibo_core::Result;
-use zensaibo_io::{Column, Table, concat_tables, first_repeated, make_unique, same_columns};
+use zensaibo_io::{Column, Table, concat_tables, first_repeated, make_unique};
 
 /// A name for each file: its own without the ending, made unique.
 pub(super) fn batches_of(paths: &[PathBuf]) -> Vec<String> {
@@ -35,26 +34,6 @@ pub(super) fn cells_of(tables: &[Table], batches: &[String], unique: bool) -> Re
     let categories = Box::new(Column::Strings(batches.to_vec()));
     obs.set("batch", Column::Categories { codes, categories, ordered: false })?;
     Ok(obs)
-}
-
-/// The joined genes, with the columns that say the same in all files.
-pub(super) fn genes_of(tables: &[Table], names: &[String]) -> Table {
-    let mut var = Table::of_names(names.to_vec());
-    let places: Option<Vec<Vec<usize>>> = tables
-        .iter()
-        .map(|table| {
-            if table.index == names {
-                return Some((0..names.len()).collect());
-            }
-            let place: HashMap<&str, usize> = table.index.iter().map(String::as_str).zip(0..).collect();
-            names.iter().map(|name| place.get(name.as_str()).copied()).collect()
-        })
-        .collect();
-    // Genes that a file does not have say nothing there.
-    if let Some(places) = places {
-        var.columns = same_columns(tables, &places);
-    }
-    var
 }
 
 #[cfg(test)]
@@ -90,7 +69,7 @@ mod tests {
             table
         };
         let tables = [genes(&["g", "h"], &["1", "2"]), genes(&["h", "i", "g"], &["2", "3", "1"])];
-        assert_eq!(genes_of(&tables, &texts(&["g", "h"])).column("id").unwrap().labels(), ["1", "2"]);
-        assert!(genes_of(&tables, &texts(&["g", "h", "i"])).columns.is_empty());
+        assert_eq!(zensaibo_io::joined_genes(&tables, &texts(&["g", "h"])).column("id").unwrap().labels(), ["1", "2"]);
+        assert!(zensaibo_io::joined_genes(&tables, &texts(&["g", "h", "i"])).columns.is_empty());
     }
 }

@@ -112,17 +112,25 @@ impl AnnDataFile {
         whole.column(name).cloned().ok_or_else(|| Error::key(name, table, present))
     }
 
+    /// Keys of the matrices of cells x genes: `X`, `layers/<name>`, `raw/X`.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when a slot is damaged.
+    pub fn matrices(&self) -> Result<Vec<String>> {
+        let mut keys = vec!["X".to_string()];
+        keys.extend(self.names("layers")?.into_iter().map(|name| format!("layers/{name}")));
+        keys.push("raw/X".into());
+        keys.retain(|key| self.has(key) && !self.is_null(key));
+        Ok(keys)
+    }
+
     pub(crate) fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
         // Before 0.7 the raw matrix lay at the root.
         let slot =
             if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };
         if !self.file.exists(slot) {
             let container = self.path().display().to_string();
-            let mut present = vec!["X".to_string()];
-            present.extend(self.names("layers")?.into_iter().map(|name| format!("layers/{name}")));
-            present.extend(self.has("raw/X").then(|| "raw/X".to_string()));
-            present.retain(|name| self.has(name));
-            return Err(Error::key(slot, container, present));
+            return Err(Error::key(slot, container, self.matrices()?));
         }
         StoredMatrix::open(&self.file, slot)
     }
