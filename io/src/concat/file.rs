@@ -6,7 +6,7 @@ use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use super::genes::{DROPPED, Join, join_genes};
 use super::tables::{concat_tables, concat_values, same_columns};
-use crate::h5ad::{AnnDataFile, AnnDataWriter, Stack, StackLayout, StackPart, WriteOptions};
+use crate::h5ad::{AnnDataWriter, Stack, StackLayout, StackPart, WriteOptions};
 use crate::matrix_file::MatrixFile;
 use crate::rows::MatrixLayout;
 use crate::table::{Column, Table, first_repeated};

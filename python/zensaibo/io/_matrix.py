@@ -25,8 +25,10 @@ class FileMatrix:
 
     The functions of :mod:`zensaibo.arrays` take it in place of a matrix, those of `pp` and `tl` an AnnData that is backed by a
     file; results have the same bits as of the matrix in memory. Quality control, filters, size factors, variable genes, sketches,
-    components, Pearson residuals, doublets, markers, sums of groups and pseudobulks read it block by block; other functions read it
-    into memory first. What is done to the values (`normalize_total`, `log1p`, `select`)
+    components, Pearson residuals, doublets, markers, gene scores, annotation, sums of groups and pseudobulks read it block by block;
+    plots and what else needs some genes reads their columns, in one read. Other functions read it into memory first: those that make
+    a dense matrix of cells x genes (`scale`, `regress_out`, `combat`) or hand back counts (`downsample_counts`), searches in X itself,
+    velocity, mapping to a reference. What is done to the values (`normalize_total`, `log1p`, `select`)
     is done as they are read: a new object comes back, the file is never changed. Memory: a few blocks of 8 MB per thread, 8 bytes
     per cell. A matrix stored by columns is turned into packed rows on opening, in one read, within `memory` and beyond it in a
     scratch file (3 to 6 bytes per count). Of a Zarr store the chunks decoded last are kept, 16 MB for each
