@@ -27,7 +27,7 @@ enum Held {
     Sparse(Vec<u64>),
     Dense,
     /// Rows made of columns within a limit of memory.
-    Packed(FileRows),
+    Packed(Box<FileRows>),
     /// Turned from columns into rows in memory.
     Turned(Vec<u64>, Vec<u32>, Values),
 }
@@ -41,7 +41,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The rows of a matrix. One stored by columns takes what [`Turning`] does by default, where f32 holds its values and none is
+    /// The rows of a matrix. One stored by columns takes what `Turning` does by default, where f32 holds its values and none is
     /// repeated; otherwise it is held: its own size, and 16 bytes per value while it is turned.
     pub(crate) fn rows(matrix: StoredMatrix, ctx: &Ctx) -> Result<Self> {
         if matrix.layout != MatrixLayout::Csc {
@@ -49,10 +49,10 @@ impl Lines {
         }
         let shape = (matrix.n_rows, matrix.n_cols);
         let dtype = matrix.values.dtype;
-        if matches!(dtype, Dtype::F16 | Dtype::F32 | Dtype::I8 | Dtype::I16 | Dtype::U8 | Dtype::U16 | Dtype::Bool) {
+        if matches!(dtype, Dtype::F32 | Dtype::I8 | Dtype::I16 | Dtype::U8 | Dtype::U16 | Dtype::Bool) {
             let rows = FileRows::new(matrix.clone(), ctx)?;
             if rows.n_entries() == matrix.values.len() {
-                return Ok(Self { held: Held::Packed(rows), matrix, shape });
+                return Ok(Self { held: Held::Packed(Box::new(rows)), matrix, shape });
             }
         }
         let SparseArray { indptr, indices, values, .. } = matrix.read_sparse(ctx)?;
@@ -120,7 +120,7 @@ impl Lines {
             Held::Packed(rows) => {
                 let mut scratch = Scratch::default();
                 rows.read_rows(lines, &mut scratch)?;
-                Ok(Piece::Sparse(scratch.indptr, scratch.indices, Values::F32(scratch.values)))
+                Ok(Piece::Sparse(scratch.indptr, scratch.indices, of_type(self.matrix.values.dtype, scratch.values)))
             }
             Held::Turned(pointers, columns, values) => {
                 let (span, ends) = local(pointers);
@@ -128,5 +128,17 @@ impl Lines {
                 Ok(Piece::Sparse(ends, columns[span].to_vec(), values.take(&places, 1)))
             }
         }
+    }
+}
+
+/// Values that came from a type which f32 holds, in that type.
+fn of_type(dtype: Dtype, values: Vec<f32>) -> Values {
+    match dtype {
+        Dtype::I8 => Values::I8(values.into_iter().map(|value| value as i8).collect()),
+        Dtype::I16 => Values::I16(values.into_iter().map(|value| value as i16).collect()),
+        Dtype::U8 => Values::U8(values.into_iter().map(|value| value as u8).collect()),
+        Dtype::U16 => Values::U16(values.into_iter().map(|value| value as u16).collect()),
+        Dtype::Bool => Values::Bool(values.into_iter().map(|value| value as u8).collect()),
+        _ => Values::F32(values),
     }
 }

@@ -174,7 +174,7 @@ FUNCTIONS = {
         "counts",
         lambda a: (
             a.var.__setitem__("spike", np.arange(a.n_vars) % 9 == 0),
-            zs.pp.spike_in_size_factors(a, "spike"),
+            zs.pp.spike_in_size_factors(a, spike_ins="spike"),
             a.obs["size_factors"].to_numpy(),
         )[2],
     ),

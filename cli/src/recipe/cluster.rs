@@ -64,9 +64,10 @@ impl<'a> Resources<'a> {
 /// current thread pool; the same bits for any number of threads, with a limit of memory and without, and after a run that
 /// was killed went on from its checkpoints.
 ///
-/// Each file is read once; one of several of which genes are left out, a second time before. Memory: up to 6 bytes per count (as read, and as kept), 8 per count of a variable gene, and
-/// about 2 kB per cell; with `resources.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes
-/// per count and copy on disk). The log-normalised matrix is never held.
+/// Each file is read once; one of several of which genes are left out, a second time before. Memory: up to 6 bytes per count
+/// (as read, and as kept), 8 per count of a variable gene, about 2 kB per cell, and up to 0.5 GB while what is stored by columns
+/// is read; with `resources.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes per count and
+/// copy on disk). The log-normalised matrix is never held.
 ///
 /// # Errors
 /// [`zensaibo_core::Error::Parameter`] for options out of range or an output that cannot be written;

@@ -94,7 +94,7 @@ def recipe(
     Random numbers are drawn by PCA, neighbours (above 16,384 cells), Leiden and UMAP, each under its seed; threads
     change no bit, nor do `memory` and `checkpoints`. Each file is read once; one of several of which genes are left out, a
     second time before. Memory: up to 6 bytes per count above zero, 8 per
-    count of a variable gene, about 2 kB per cell, and that of the result.
+    count of a variable gene, about 2 kB per cell, up to 0.5 GB while what is stored by columns is read, and that of the result.
     """
     seeds = {} if seed is None else {place: int(seed) for place in _seeds()}
     toml = config_toml(config, seeds)
