@@ -209,7 +209,7 @@ def classifier_of(adata: ad.AnnData):
     """Learnt from some genes, in another order than the data have them."""
     part = adata.to_memory() if adata.isbacked else adata
     part = part[::7, [*range(400, 300, -1), *range(20)]].copy()
-    return zs.tl.train_classifier(part, "cell_type", use_raw=False, max_iter=30)
+    return zs.tl.train_classifier(part, "cell_type", use_raw=False, tol=0.05)
 
 
 def as_column(places, values, n: int) -> np.ndarray:
