@@ -11,8 +11,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
     About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, DetectConfig, DetectFiles, Extras, Input,
-    Inputs, Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts, cluster_merge, cluster_part,
-    cluster_steps, detect_merge, detect_part, detect_steps, segment_merge, segment_part, segment_steps,
+    Inputs, Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts, cluster_merge,
+    cluster_part, cluster_steps, detect_merge, detect_part, detect_steps, segment_merge, segment_part, segment_steps,
 };
 use zensaibo_core::matrix::Lazy;
 use zensaibo_core::progress::CancelToken;
