@@ -48,36 +48,6 @@ fn a_limit_of_memory_changes_no_bit() {
 }
 
 #[test]
-fn what_is_stored_by_columns_says_so_where_it_does_not_fit() {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("columns.h5ad");
-    let (cells, genes) = (60_000usize, 100usize);
-    let row: Vec<u32> = (0..genes as u32).collect();
-    let indices = row.repeat(cells);
-    let values: Vec<f32> = (0..cells * genes).map(|at| 1.0 + (at % 3) as f32).collect();
-    let matrix = Csr::new(cells, genes, (0..=cells).map(|at| (at * genes) as u64).collect(), indices, values).unwrap();
-    let mut writer = AnnDataWriter::create(&path, &WriteOptions::default()).unwrap();
-    let columns = matrix.transpose();
-    let stored = Value::Sparse(SparseArray {
-        layout: MatrixLayout::Csc,
-        n_rows: cells,
-        n_cols: genes,
-        indptr: columns.indptr.iter().map(|&at| at as i64).collect::<Vec<i64>>().into(),
-        indices: columns.indices.iter().map(|&at| at as i32).collect::<Vec<i32>>().into(),
-        values: columns.values.clone().into(),
-    });
-    writer.value("X", &stored).unwrap();
-    finish(writer, cells, (0..genes).map(|gene| format!("g{gene}")).collect());
-    let refused = cluster(&path, &place.path().join("out.h5ad"), &["--threads", "1", "--memory", "520MiB"]);
-    assert_eq!(refused.status.code(), Some(3), "{}", errors(&refused));
-    assert!(
-        errors(&refused).contains("stored by columns") && errors(&refused).contains("convert"),
-        "{}",
-        errors(&refused)
-    );
-}
-
-#[test]
 fn repeated_columns_of_a_layer_are_added_up() {
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name);

@@ -72,14 +72,14 @@ pub struct OpenCounts {
 
 /// Where counts are.
 pub enum CountsMatrix {
-    /// In their file: the rows, and which of its columns count.
+    /// In their file: the rows (see [`FileRows::turned`] for those stored by columns), and which of its columns count.
     File(Box<FileRows>, Vec<bool>),
     /// In memory: what comes as text.
     Memory(Csr),
 }
 
 /// Opens the counts of an h5ad or of AnnData in Zarr (`X`, or `layer`), a 10x file or folder or a Matrix Market file. The matrix of an HDF5 file is
-/// not read (8 bytes per row; one stored by columns is read, 8 bytes per value); text is.
+/// not read (8 bytes per row; one stored by columns is to be turned by [`FileRows::turned`] before it is); text is.
 ///
 /// # Errors
 /// As [`read_counts`]; [`Error::Parameter`] for a layer of a file without layers; [`Error::Key`] for one that is not there.
@@ -101,10 +101,10 @@ pub fn open_counts(
             let slot = layer.map_or("X".to_string(), |layer| format!("layers/{layer}"));
             let (rows, obs, var) = if format == Format::H5ad {
                 let file = AnnDataFile::open(path)?;
-                (file.rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?)
+                (file.open_rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?)
             } else {
                 let file = AnnDataZarr::open(path)?;
-                (file.rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?)
+                (file.open_rows(&slot, ctx)?, file.obs(ctx)?, file.var(ctx)?)
             };
             check_tables(path, &slot, (rows.n_rows(), rows.n_cols()), &obs, &var)?;
             let all = vec![true; rows.n_cols()];

@@ -7,10 +7,12 @@
 //!   [`RowBlocks`](zensaibo_core::matrix::RowBlocks) source that reads blocks from the file and yields the same bits
 //!   as the matrix in memory.
 //! - [`MatrixFile`]: one matrix by its key, with the names of its cells and genes; [`ConcatRows`]: several taken as one.
+//! - [`concat_files`], [`subset_file`]: files written as one, and some cells and genes of one.
 //! - [`AnnDataWriter`]: an h5ad that appears whole or not at all; `copy_from` and `copy_subset` keep what an
 //!   existing file holds, `rows` streams a matrix or a lazy chain, `column` and `value` add results.
 //! - [`Parts`], [`PartWriter`]: partial results that processes hand each other.
 //! - [`ScratchStore`]: packed blocks of a matrix in memory and, beyond a limit, in a scratch file.
+//! - [`Turning`]: what turning a matrix that is stored by columns into rows may take.
 //! - [`build_index`], [`open_index`]: an index of nearest neighbours in one file.
 //! - [`inspect`] and [`convert`].
 //! - [`read_columns`], [`write_columns`]: flat tables of cells and tracks, Parquet and CSV.
@@ -63,6 +65,7 @@ mod rows;
 mod scratch;
 mod table;
 pub mod tenx;
+mod turned;
 mod value;
 mod values;
 pub mod volume;
@@ -70,7 +73,10 @@ pub mod volume;
 pub use anndata_zarr::AnnDataZarr;
 pub use arrays::{read_array, read_sparse};
 pub use columns::{Columns, Marker, read_columns, read_markers, write_columns, write_markers};
-pub use concat::{ConcatPart, ConcatRows, Join, JoinedGenes, concat_tables, join_genes, same_columns};
+pub use concat::{
+    ConcatOptions, ConcatPart, ConcatRows, Join, JoinedGenes, concat_files, concat_tables, join_genes, joined_genes,
+    same_columns, subset_file,
+};
 pub use convert::convert;
 pub use counts::{Counts, CountsMatrix, OpenCounts, open_counts, read_counts};
 pub use detect::{Format, detect};
@@ -84,6 +90,7 @@ pub use rows::{FileRows, MatrixLayout};
 pub use scratch::ScratchStore;
 pub use table::{Column, Table, first_repeated, make_unique};
 pub use tenx::{TenxFile, TenxOptions, VarNames, read_folder, read_market};
+pub use turned::Turning;
 pub use value::{RecordField, SparseArray, Value};
 pub use values::{Dtype, Values, dtype_named};
 pub use volume::{OpenOptions, open_volume, open_volume_with};

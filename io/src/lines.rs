@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 
+use zensaibo_core::matrix::{RowBlocks, Scratch};
 use zensaibo_core::parallel::pieces;
 use zensaibo_core::{Ctx, Error, Result};
 
 use crate::numbers::Buffers;
-use crate::rows::{MatrixLayout, StoredMatrix};
+use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
 use crate::value::SparseArray;
-use crate::values::Values;
+use crate::values::{Dtype, Values};
 
 /// Values that one piece of lines aims at.
 const PIECE: usize = 1 << 19;
@@ -25,6 +26,8 @@ enum Held {
     /// Pointers in memory, the rest in the file.
     Sparse(Vec<u64>),
     Dense,
+    /// Rows made of columns within a limit of memory.
+    Packed(Box<FileRows>),
     /// Turned from columns into rows in memory.
     Turned(Vec<u64>, Vec<u32>, Values),
 }
@@ -38,12 +41,20 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The rows of a matrix. One stored by columns is held: its own size, and 16 bytes per value while it is turned.
+    /// The rows of a matrix. One stored by columns takes what `Turning` does by default, where f32 holds its values and none is
+    /// repeated; otherwise it is held: its own size, and 16 bytes per value while it is turned.
     pub(crate) fn rows(matrix: StoredMatrix, ctx: &Ctx) -> Result<Self> {
         if matrix.layout != MatrixLayout::Csc {
             return Self::stored(matrix, ctx);
         }
         let shape = (matrix.n_rows, matrix.n_cols);
+        let dtype = matrix.values.dtype;
+        if matches!(dtype, Dtype::F32 | Dtype::I8 | Dtype::I16 | Dtype::U8 | Dtype::U16 | Dtype::Bool) {
+            let rows = FileRows::new(matrix.clone(), ctx)?;
+            if rows.n_entries() == matrix.values.len() {
+                return Ok(Self { held: Held::Packed(Box::new(rows)), matrix, shape });
+            }
+        }
         let SparseArray { indptr, indices, values, .. } = matrix.read_sparse(ctx)?;
         let refused = || Error::Internal("indices that were checked are no whole numbers".into());
         let (ends, rows) = (indptr.to_i64().ok_or_else(refused)?, indices.to_i64().ok_or_else(refused)?);
@@ -106,11 +117,28 @@ impl Lines {
                 indices.read_columns(span.clone(), self.shape.1, &mut places, &mut buffers)?;
                 Ok(Piece::Sparse(ends, places, self.matrix.values.read_some(span, &mut buffers)?))
             }
+            Held::Packed(rows) => {
+                let mut scratch = Scratch::default();
+                rows.read_rows(lines, &mut scratch)?;
+                Ok(Piece::Sparse(scratch.indptr, scratch.indices, of_type(self.matrix.values.dtype, scratch.values)))
+            }
             Held::Turned(pointers, columns, values) => {
                 let (span, ends) = local(pointers);
                 let places: Vec<usize> = span.clone().collect();
                 Ok(Piece::Sparse(ends, columns[span].to_vec(), values.take(&places, 1)))
             }
         }
+    }
+}
+
+/// Values that came from a type which f32 holds, in that type.
+fn of_type(dtype: Dtype, values: Vec<f32>) -> Values {
+    match dtype {
+        Dtype::I8 => Values::I8(values.into_iter().map(|value| value as i8).collect()),
+        Dtype::I16 => Values::I16(values.into_iter().map(|value| value as i16).collect()),
+        Dtype::U8 => Values::U8(values.into_iter().map(|value| value as u8).collect()),
+        Dtype::U16 => Values::U16(values.into_iter().map(|value| value as u16).collect()),
+        Dtype::Bool => Values::Bool(values.into_iter().map(|value| value as u8).collect()),
+        _ => Values::F32(values),
     }
 }

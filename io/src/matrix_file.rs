@@ -10,7 +10,9 @@ use crate::counts::CountsMatrix;
 use crate::detect::{Format, detect};
 use crate::h5ad::AnnDataFile;
 use crate::rows::{FileRows, MatrixLayout, StoredMatrix};
+use crate::table::Table;
 use crate::tenx::{TenxFile, TenxOptions};
+use crate::turned::Turning;
 use crate::values::Dtype;
 
 /// A matrix of cells x genes in a file, found but not read: `X`, `layers/<name>` or `raw/X` of an h5ad or of AnnData in Zarr, `X` of
@@ -76,12 +78,38 @@ impl MatrixFile {
         Ok(((stored.n_rows, stored.n_cols), stored.values.dtype, stored.layout))
     }
 
-    /// The matrix as a source of row blocks.
+    /// The matrix as a source of row blocks. `turning`: what may be taken where it is stored by columns.
     ///
     /// # Errors
-    /// [`Error::Key`] when there is no such matrix; [`Error::Format`] when it is damaged.
-    pub fn rows(&self, ctx: &Ctx) -> Result<FileRows> {
-        FileRows::new(self.stored()?, ctx)
+    /// [`Error::Key`] when there is no such matrix, [`Error::Format`] when it is damaged; as [`FileRows::turned`].
+    pub fn rows(&self, turning: &Turning, ctx: &Ctx) -> Result<FileRows> {
+        FileRows::open(self.stored()?, ctx)?.turned(turning, None, ctx)
+    }
+
+    /// The h5ad, where it is one.
+    pub(crate) fn h5ad(&self) -> Option<&AnnDataFile> {
+        match &self.kind {
+            Kind::H5ad(file) => Some(file),
+            _ => None,
+        }
+    }
+
+    /// The tables of cells and genes.
+    pub(crate) fn tables(&self, ctx: &Ctx) -> Result<(Table, Table)> {
+        match &self.kind {
+            Kind::H5ad(file) => Ok((file.obs(ctx)?, file.var(ctx)?)),
+            Kind::Zarr(file) => Ok((file.obs(ctx)?, file.var(ctx)?)),
+            Kind::Tenx(file) => Ok((file.obs.clone(), file.var.clone())),
+        }
+    }
+
+    /// Keys of all matrices of cells x genes in the file: `X`, `layers/<name>`, `raw/X`.
+    pub(crate) fn matrices(&self) -> Result<Vec<String>> {
+        match &self.kind {
+            Kind::H5ad(file) => file.matrices(),
+            Kind::Zarr(file) => file.matrices(),
+            Kind::Tenx(_) => Ok(vec!["X".into()]),
+        }
     }
 
     /// Names of its genes: of `raw/var` for `raw/X`, else of `var`.
@@ -113,8 +141,8 @@ impl MatrixFile {
     ///
     /// # Errors
     /// As [`MatrixFile::rows`]; [`Error::Format`] where there are not as many names as columns.
-    pub fn part(&self, ctx: &Ctx) -> Result<ConcatPart> {
-        let (rows, genes) = (self.rows(ctx)?, self.genes(ctx)?);
+    pub fn part(&self, turning: &Turning, ctx: &Ctx) -> Result<ConcatPart> {
+        let (rows, genes) = (self.rows(turning, ctx)?, self.genes(ctx)?);
         let columns = zensaibo_core::matrix::RowBlocks::n_cols(&rows);
         if genes.len() != columns {
             let expected = format!("{} columns, as many as gene names", genes.len());

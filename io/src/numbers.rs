@@ -170,6 +170,11 @@ impl NumberArray {
         Ok(out)
     }
 
+    /// Reads some column numbers below `limit` in parallel into memory that the caller has.
+    pub(crate) fn read_columns_into(&self, rows: Range<usize>, limit: usize, out: &mut [u32], ctx: &Ctx) -> Result<()> {
+        self.in_pieces(rows, out, ctx, |buffers, rows, piece| self.read_columns(rows, limit, piece, buffers))
+    }
+
     /// Reads some rows in parallel into memory that the caller has.
     pub(crate) fn read_rows_into<T: Element>(&self, rows: Range<usize>, out: &mut [T], ctx: &Ctx) -> Result<()> {
         self.in_pieces(rows, out, ctx, |buffers, rows, piece| self.read_into(rows, piece, buffers))

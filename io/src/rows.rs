@@ -12,6 +12,7 @@ use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use crate::h5::{Attr, H5File, read_attr};
 use crate::numbers::{Buffers, NumberArray, zeroed};
+use crate::turned::{Turned, Turning};
 use crate::value::SparseArray;
 use crate::values::Dtype;
 
@@ -38,6 +39,7 @@ impl MatrixLayout {
 }
 
 /// A matrix in a file, opened but not read.
+#[derive(Clone)]
 pub(crate) struct StoredMatrix {
     pub(crate) layout: MatrixLayout,
     pub(crate) n_rows: usize,
@@ -305,15 +307,18 @@ enum Held {
     Sparse { pointers: Vec<u64>, indices: NumberArray },
     /// A dense matrix in the file.
     Dense,
-    /// Read whole, because the file holds columns.
-    Memory(Csr),
+    /// Columns in the file, of which no rows can be read; the pointers in memory.
+    Columns(Vec<u64>),
+    /// Rows made of the columns.
+    Turned(Turned),
 }
 
 /// The rows of a matrix in a file, read block by block when asked for.
 ///
 /// Blocks and values are the same, to the last bit, as those of the same matrix in memory. Sparse rows: memory of
 /// 8 bytes per row. A dense matrix is looked through once on opening, to count its non-zeros. A matrix stored by
-/// columns is read whole on opening, since no block of rows lies together in it.
+/// columns, of which no block of rows lies together, is turned into packed rows in one read, within the memory of a
+/// [`Turning`] and a scratch file.
 pub struct FileRows {
     matrix: StoredMatrix,
     held: Held,
@@ -322,18 +327,20 @@ pub struct FileRows {
 }
 
 impl FileRows {
+    /// Opens a matrix; one that is stored by columns is turned as [`Turning::default`] has it.
     pub(crate) fn new(matrix: StoredMatrix, ctx: &Ctx) -> Result<Self> {
+        Self::open(matrix, ctx)?.turned(&Turning::default(), None, ctx)
+    }
+
+    /// Opens a matrix; one that is stored by columns is to be turned before it is read.
+    pub(crate) fn open(matrix: StoredMatrix, ctx: &Ctx) -> Result<Self> {
         let mut entries = matrix.values.len();
         let held = match (&matrix.sparse, matrix.layout) {
             (Some((indices, indptr)), MatrixLayout::Csr) => {
                 let pointers = matrix.pointers(indptr, ctx)?;
                 Held::Sparse { pointers, indices: indices.clone() }
             }
-            (Some(_), _) => {
-                let whole = matrix.read(ctx)?;
-                entries = whole.nnz();
-                Held::Memory(whole)
-            }
+            (Some((_, indptr)), _) => Held::Columns(matrix.pointers(indptr, ctx)?),
             (None, _) => {
                 let bands = pieces(matrix.n_rows, matrix.values.task_rows());
                 entries = 0;
@@ -354,6 +361,40 @@ impl FileRows {
             }
         };
         Ok(Self { matrix, held, entries, buffers: Mutex::default() })
+    }
+
+    /// The same with its columns turned into rows, where it is stored by columns and they are not yet. `rows`: the only ones
+    /// that are wanted, where the others belong to other processes. One read of the file.
+    ///
+    /// Repeated entries of a column are added up, as in memory.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when the file is damaged; [`Error::Data`] for repeated entries among only some rows;
+    /// [`Error::Io`] when the scratch file cannot be written; [`Error::Limit`] when memory does not suffice;
+    /// [`Error::Interrupted`].
+    pub fn turned(mut self, turning: &Turning, rows: Option<Range<usize>>, ctx: &Ctx) -> Result<Self> {
+        if let Held::Columns(pointers) = &self.held {
+            let made = Turned::new(&self.matrix, pointers, rows, turning, ctx)?;
+            self.entries = made.entries();
+            self.held = Held::Turned(made);
+        }
+        Ok(self)
+    }
+
+    /// Whether it is stored by columns that are not turned yet.
+    pub fn is_by_columns(&self) -> bool {
+        matches!(self.held, Held::Columns(_))
+    }
+
+    /// Stored values in the columns that are kept, where the file says so without being read.
+    pub(crate) fn entries_in(&self, kept: &[bool]) -> Option<usize> {
+        match &self.held {
+            Held::Columns(pointers) => {
+                let ends = pointers.windows(2).zip(kept).filter(|(_, kept)| **kept);
+                Some(ends.map(|(ends, _)| (ends[1] - ends[0]) as usize).sum())
+            }
+            _ => None,
+        }
     }
 
     /// The whole matrix in memory: 8 bytes per stored value. Columns that are repeated in a row, which [`RowBlocks::read`] refuses,
@@ -394,9 +435,6 @@ impl RowBlocks for FileRows {
         block * size..((block + 1) * size).min(self.matrix.n_rows)
     }
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
-        if let Held::Memory(matrix) = &self.held {
-            return matrix.read(block, scratch);
-        }
         let rows = self.block_rows(block);
         self.read_rows(rows.clone(), scratch)?;
         Ok(scratch.as_block(rows.start, self.matrix.n_cols))
@@ -416,9 +454,14 @@ pub(crate) fn copy_rows(matrix: &Csr, rows: Range<usize>, scratch: &mut Scratch)
 impl FileRows {
     /// Reads rows of any range, which need not be those of a block, into `scratch`.
     pub(crate) fn read_rows(&self, rows: Range<usize>, scratch: &mut Scratch) -> Result<()> {
-        if let Held::Memory(matrix) = &self.held {
-            copy_rows(matrix, rows, scratch);
-            return Ok(());
+        match &self.held {
+            Held::Turned(turned) => return turned.read(rows, scratch),
+            Held::Columns(_) => {
+                return Err(Error::Internal(
+                    "rows of a matrix that is stored by columns, which were not turned".into(),
+                ));
+            }
+            _ => {}
         }
         let lock = || self.buffers.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut buffers = lock().pop().unwrap_or_default();

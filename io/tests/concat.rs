@@ -8,8 +8,8 @@ use zensaibo_core::matrix::{RowBlocks, Scratch, collect};
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::{Ctx, Error};
 use zensaibo_io::{
-    AnnDataWriter, ConcatPart, ConcatRows, CountsMatrix, Join, MatrixFile, MatrixLayout, SparseArray, Table, Value,
-    WriteOptions,
+    AnnDataWriter, ConcatPart, ConcatRows, CountsMatrix, Join, MatrixFile, MatrixLayout, SparseArray, Table, Turning,
+    Value, WriteOptions,
 };
 
 /// A matrix of many short rows whose entries follow a simple rule.
@@ -95,7 +95,10 @@ fn joined(parts: &[(Csr, Vec<&str>)], join: Join) -> (Csr, Vec<String>) {
 
 fn open(paths: &[PathBuf], join: Join) -> zensaibo_core::Result<ConcatRows> {
     let ctx = Ctx::quiet();
-    let parts = paths.iter().map(|path| MatrixFile::open(path, "X")?.part(&ctx)).collect::<Result<Vec<_>, _>>()?;
+    let parts = paths
+        .iter()
+        .map(|path| MatrixFile::open(path, "X")?.part(&Turning::default(), &ctx))
+        .collect::<Result<Vec<_>, _>>()?;
     ConcatRows::new(parts, join, &ctx)
 }
 
@@ -172,7 +175,7 @@ fn matrices_in_memory_empty_ones_and_features_that_do_not_count() {
     let path = folder.path().join("features.h5ad");
     let matrix = example(50, 4, 1);
     write(&path, &matrix, &["a", "protein", "b", "c"], Layout::Csr, &WriteOptions::default());
-    let file = MatrixFile::open(&path, "X").unwrap().rows(&ctx).unwrap();
+    let file = MatrixFile::open(&path, "X").unwrap().rows(&Turning::default(), &ctx).unwrap();
     let counted = CountsMatrix::File(Box::new(file), vec![true, false, true, true]);
     let (held, empty) = (example(30, 3, 2), example(0, 3, 0));
     let genes = ["a", "b", "c"];
@@ -202,7 +205,11 @@ fn faults_name_the_file() {
     assert_eq!(open(&[path("a.h5ad"), path("b.h5ad")], Join::Outer).unwrap().n_cols(), 12);
     let error = open(&[path("a.h5ad"), path("none.h5ad")], Join::Inner).err().unwrap();
     assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("none.h5ad")), "{error}");
-    let error = MatrixFile::open(path("b.h5ad"), "layers/counts").unwrap().part(&Ctx::quiet()).err().unwrap();
+    let error = MatrixFile::open(path("b.h5ad"), "layers/counts")
+        .unwrap()
+        .part(&Turning::default(), &Ctx::quiet())
+        .err()
+        .unwrap();
     assert!(matches!(&error, Error::Key { container, .. } if container.contains("b.h5ad")), "{error}");
     // Cut short after it was opened.
     let rows = open(&[path("a.h5ad"), path("b.h5ad")], Join::Outer).unwrap();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use zensaibo_core::exchange::Exchange;
 use zensaibo_core::matrix::{Lazy, RowBlocks, Shared, collect};
 use zensaibo_core::{Error, Result};
-use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, is_url};
+use zensaibo_io::{ConcatRows, CountsMatrix, Join, MatrixFile, MatrixLayout, Turning, is_url};
 
 use crate::errors::to_python;
 use crate::run::run;
@@ -63,9 +63,12 @@ pub(crate) struct PyFileMatrix {
     key: String,
     /// Types of the values in the files.
     stored: Vec<&'static str>,
+    dense: bool,
     join: String,
     /// Those of the files as they were opened.
     states: Vec<State>,
+    /// Bytes that turning columns into rows may take.
+    memory: Option<u64>,
     /// The part of a pass that this process computes, in a worker.
     worker: Option<Arc<Worker>>,
 }
@@ -95,8 +98,10 @@ impl PyFileMatrix {
             joined: self.joined.clone(),
             key: self.key.clone(),
             stored: self.stored.clone(),
+            dense: self.dense,
             join: self.join.clone(),
             states: self.states.clone(),
+            memory: self.memory,
             worker: self.worker.clone(),
         }
     }
@@ -107,22 +112,40 @@ impl PyFileMatrix {
     }
 }
 
+/// Half of the memory for columns in work, half over the files for packed rows.
+fn turning_of(memory: Option<u64>, scratch: Option<PathBuf>, files: usize) -> Turning {
+    let plain = Turning::default();
+    let (working, held) = memory.map_or((plain.working, plain.held), |memory| (memory / 2, memory / 2));
+    Turning { working, held: held / files.max(1) as u64, scratch: scratch.unwrap_or(plain.scratch) }
+}
+
 #[pymethods]
 impl PyFileMatrix {
     /// Opens the matrix `key` of an h5ad or of AnnData in Zarr, or that of a 10x HDF5 file; of several files the rows one after the other.
+    ///
+    /// `memory` and `scratch`: what turning a matrix that is stored by columns into rows may take.
     #[new]
-    #[pyo3(signature = (paths, key="X", join="inner"))]
-    fn new(py: Python<'_>, paths: Vec<PathBuf>, key: &str, join: &str) -> PyResult<Self> {
-        let (states, (files, rows, joined, stored)) = run(py, None, None, |ctx| {
+    #[pyo3(signature = (paths, key="X", join="inner", memory=None, scratch=None, progress=None))]
+    fn new(
+        py: Python<'_>,
+        paths: Vec<PathBuf>,
+        key: &str,
+        join: &str,
+        memory: Option<u64>,
+        scratch: Option<PathBuf>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let turning = turning_of(memory, scratch, paths.len());
+        let (states, (files, rows, joined, stored)) = run(py, None, progress, |ctx| {
             let how: Join = join.parse()?;
             let states = paths.iter().map(|path| state_of(path, Depth::Files)).collect::<Result<Vec<_>>>()?;
             let files = paths.iter().map(|path| MatrixFile::open(path, key)).collect::<Result<Vec<_>>>()?;
             if let [file] = &files[..] {
-                let rows = file.rows(ctx)?;
+                let rows = file.rows(&turning, ctx)?;
                 let stored = vec![rows.dtype().name()];
                 return Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, None, stored)));
             }
-            let parts = files.iter().map(|file| file.part(ctx)).collect::<Result<Vec<_>>>()?;
+            let parts = files.iter().map(|file| file.part(&turning, ctx)).collect::<Result<Vec<_>>>()?;
             let dtype = |matrix: &CountsMatrix| match matrix {
                 CountsMatrix::File(rows, _) => rows.dtype().name(),
                 CountsMatrix::Memory(_) => "float32",
@@ -132,17 +155,32 @@ impl PyFileMatrix {
             let genes = Arc::new(rows.genes().to_vec());
             Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, Some(genes), stored)))
         })?;
+        let dense = files.iter().map(MatrixFile::describe).collect::<Result<Vec<_>>>();
+        let dense = dense.map_err(|error| to_python(py, error))?.iter().all(|found| found.2 == MatrixLayout::Dense);
         let shape = (rows.n_rows(), rows.n_cols());
         let chain = Chain { rows, steps: Vec::new() };
         let (key, join) = (key.to_string(), join.to_string());
-        Ok(Self { chain, shape, files: Arc::new(files), joined, key, stored, join, states, worker: None })
+        Ok(Self {
+            chain,
+            shape,
+            files: Arc::new(files),
+            joined,
+            key,
+            stored,
+            dense,
+            join,
+            states,
+            memory,
+            worker: None,
+        })
     }
 
     /// The files, the key and what is done to the rows; the files are opened anew where this is read, and must not have changed.
     fn __reduce__<'py>(
         &self,
         py: Python<'py>,
-    ) -> PyResult<(Bound<'py, PyAny>, (Vec<OsString>, String, String, Vec<State>, Bound<'py, PyBytes>))> {
+    ) -> PyResult<(Bound<'py, PyAny>, (Vec<OsString>, String, String, Vec<State>, Option<u64>, Bound<'py, PyBytes>))>
+    {
         let steps = postcard::to_allocvec(&self.chain.steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let again = py.get_type::<Self>().getattr("_again")?;
@@ -150,7 +188,10 @@ impl PyFileMatrix {
         let whole = |path: &Path| if is_url(path) { Ok(path.to_path_buf()) } else { std::path::absolute(path) };
         let paths = self.files.iter().map(|file| whole(file.path()).map(OsString::from));
         let paths = paths.collect::<std::io::Result<_>>()?;
-        Ok((again, (paths, self.key.clone(), self.join.clone(), self.states.clone(), PyBytes::new(py, &steps))))
+        Ok((
+            again,
+            (paths, self.key.clone(), self.join.clone(), self.states.clone(), self.memory, PyBytes::new(py, &steps)),
+        ))
     }
 
     /// Undoes `__reduce__`.
@@ -161,12 +202,13 @@ impl PyFileMatrix {
         key: &str,
         join: &str,
         states: Vec<State>,
+        memory: Option<u64>,
         steps: &[u8],
     ) -> PyResult<Self> {
         for (path, &state) in paths.iter().zip(&states) {
             run(py, Some(1), None, |_| check_state(path, key, Depth::Files, state))?;
         }
-        let made = Self::new(py, paths, key, join)?;
+        let made = Self::new(py, paths, key, join, memory, None, None)?;
         let steps = postcard::from_bytes(steps)
             .map_err(|error| to_python(py, Error::Internal(format!("steps of a matrix: {error}"))))?;
         let chain = Chain { rows: made.chain.rows.clone(), steps };
@@ -228,6 +270,12 @@ impl PyFileMatrix {
     #[getter]
     fn shape(&self) -> (usize, usize) {
         self.shape
+    }
+
+    /// Whether the files hold every value, zeros too.
+    #[getter]
+    fn dense(&self) -> bool {
+        self.dense
     }
 
     /// The type of the values, as numpy names it.

@@ -36,7 +36,6 @@ mod protein;
 mod pseudobulk;
 mod raster;
 mod recipe;
-mod recipe_files;
 mod register;
 mod regress;
 mod remote;
@@ -90,7 +89,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         simulate::register,
         sketch::register,
         recipe::register,
-        recipe_files::register,
         stack::register,
         stitch::register,
         structure::register,

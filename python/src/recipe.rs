@@ -11,8 +11,8 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
     About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, DetectConfig, DetectFiles, Extras, Input,
-    Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts, cluster_merge, cluster_part,
-    cluster_steps, detect_merge, detect_part, detect_steps, segment_merge, segment_part, segment_steps,
+    Inputs, Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts, cluster_merge,
+    cluster_part, cluster_steps, detect_merge, detect_part, detect_steps, segment_merge, segment_part, segment_steps,
 };
 use zensaibo_core::matrix::Lazy;
 use zensaibo_core::progress::CancelToken;
@@ -35,12 +35,13 @@ pub(crate) fn told(summary: Result<ClusterSummary>) -> Result<(String, String)> 
     Ok((json, summary.text()))
 }
 
-/// Runs the recipe on a file. Returns the summary as JSON and as text.
+/// Runs the recipe on a file, or on several taken as one. Returns the summary as JSON and as text.
 #[pyfunction]
-#[pyo3(signature = (input, output, toml, report=None, memory=None, scratch=None, checkpoints=None, threads=None, progress=None))]
-fn recipe_file(
+#[pyo3(signature = (inputs, join, output, toml, report=None, memory=None, scratch=None, checkpoints=None, threads=None, progress=None))]
+fn recipe_files(
     py: Python<'_>,
-    input: PathBuf,
+    inputs: Vec<PathBuf>,
+    join: &str,
     output: PathBuf,
     toml: String,
     report: Option<PathBuf>,
@@ -52,9 +53,10 @@ fn recipe_file(
 ) -> PyResult<(String, String)> {
     let config = config_of(py, &toml)?;
     run::run(py, threads, progress, |ctx| {
+        let inputs = Inputs { paths: &inputs, join: join.parse()? };
         let extras = Extras { report: report.as_deref(), time: None };
         let resources = Resources { memory, scratch: scratch.as_deref(), checkpoints: checkpoints.as_deref() };
-        told(cluster(&input, &output, &config, extras, resources, &(), ctx))
+        told(cluster(inputs, &output, &config, extras, resources, &(), ctx))
     })
 }
 
@@ -66,10 +68,11 @@ fn recipe_steps(py: Python<'_>, toml: &str) -> PyResult<Vec<String>> {
 
 /// Computes one part (from 1) of one step of the recipe and leaves it in a folder.
 #[pyfunction]
-#[pyo3(signature = (input, work, toml, step, part, of, threads=None, progress=None))]
+#[pyo3(signature = (inputs, join, work, toml, step, part, of, threads=None, progress=None))]
 fn recipe_part(
     py: Python<'_>,
-    input: PathBuf,
+    inputs: Vec<PathBuf>,
+    join: &str,
     work: PathBuf,
     toml: &str,
     step: String,
@@ -80,15 +83,19 @@ fn recipe_part(
 ) -> PyResult<()> {
     let config = config_of(py, toml)?;
     let blocks = Blocks { part, of };
-    run::run(py, threads, progress, |ctx| cluster_part(&input, &work, &step, blocks, &config, &(), ctx))
+    run::run(py, threads, progress, |ctx| {
+        let inputs = Inputs { paths: &inputs, join: join.parse()? };
+        cluster_part(inputs, &work, &step, blocks, &config, &(), ctx)
+    })
 }
 
 /// Merges the parts of the recipe up to a step, or to the output. Returns the summary as JSON and as text, for the output.
 #[pyfunction]
-#[pyo3(signature = (input, work, toml, until=None, output=None, report=None, memory=None, threads=None, progress=None))]
+#[pyo3(signature = (inputs, join, work, toml, until=None, output=None, report=None, memory=None, threads=None, progress=None))]
 fn recipe_merge(
     py: Python<'_>,
-    input: PathBuf,
+    inputs: Vec<PathBuf>,
+    join: &str,
     work: PathBuf,
     toml: &str,
     until: Option<String>,
@@ -103,7 +110,8 @@ fn recipe_merge(
         let extras = Extras { report: report.as_deref(), time: None };
         let resources = Resources { memory, ..Default::default() };
         let (until, output) = (until.as_deref(), output.as_deref());
-        let summary = cluster_merge(&input, &work, until, output, &config, extras, resources, &(), ctx)?;
+        let inputs = Inputs { paths: &inputs, join: join.parse()? };
+        let summary = cluster_merge(inputs, &work, until, output, &config, extras, resources, &(), ctx)?;
         summary.map(|summary| told(Ok(summary))).transpose()
     })
 }
@@ -324,7 +332,7 @@ fn cli_main(py: Python<'_>, argv: Vec<OsString>) -> i32 {
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    module.add_function(wrap_pyfunction!(recipe_file, module)?)?;
+    module.add_function(wrap_pyfunction!(recipe_files, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_steps, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_part, module)?)?;
     module.add_function(wrap_pyfunction!(recipe_merge, module)?)?;

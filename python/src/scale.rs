@@ -7,6 +7,7 @@ use zensaibo_core::options::Options;
 use zensaibo_core::scale::{
     ColumnScale, Real, ScaleOptions, column_scale, scale_dense_in_place, scale_into, scale_rows_in_place,
 };
+use zensaibo_core::score::{self, Adding};
 
 use crate::matrix::{Held, Matrix};
 use crate::run::run;
@@ -162,13 +163,38 @@ fn gene_set_means<'py>(
     let matrix = Matrix::new(matrix, "matrix")?;
     let parts = matrix.parts()?;
     let sets = sets.iter().map(|set| set.as_slice().map(<[bool]>::to_vec)).collect::<Result<Vec<_>, _>>()?;
-    let found = run(py, threads, progress, |ctx| zensaibo_core::score::set_means(parts.source()?.rows(), &sets, ctx))?;
+    let found = run(py, threads, progress, |ctx| score::set_means(parts.source()?.rows(), &sets, ctx))?;
     Ok(found.into_pyarray(py).reshape([matrix.shape().0, sets.len()])?.into_any())
+}
+
+/// Sum of each gene, added up cell by cell in single or `double` precision, or each cell times its weight in double precision; and how
+/// many of its values are NaN and left out.
+#[pyfunction]
+#[pyo3(signature = (matrix, double, weights=None, threads=None, progress=None))]
+fn gene_totals<'py>(
+    py: Python<'py>,
+    matrix: &Bound<'py, PyAny>,
+    double: bool,
+    weights: Option<PyReadonlyArray1<'py, f64>>,
+    threads: Option<usize>,
+    progress: Callback,
+) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    let matrix = Matrix::new(matrix, "matrix")?;
+    let parts = matrix.parts()?;
+    let weights = weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
+    let adding = match weights {
+        Some(weights) => Adding::Weighted(weights),
+        None if double => Adding::Double,
+        None => Adding::Single,
+    };
+    let found = run(py, threads, progress, |ctx| score::gene_totals(parts.source()?.rows(), adding, ctx))?;
+    Ok((found.sums.into_pyarray(py).into_any(), found.missing.into_pyarray(py).into_any()))
 }
 
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(scale_statistics, module)?)?;
     module.add_function(wrap_pyfunction!(scale_in_place, module)?)?;
     module.add_function(wrap_pyfunction!(scale_to_dense, module)?)?;
+    module.add_function(wrap_pyfunction!(gene_totals, module)?)?;
     module.add_function(wrap_pyfunction!(gene_set_means, module)?)
 }

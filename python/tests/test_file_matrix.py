@@ -12,6 +12,9 @@ from scipy import sparse
 
 import zensaibo as zs
 from zensaibo import errors
+from zensaibo._anndata import columns_of as chosen
+from zensaibo.pl._colors import fetch
+from zensaibo.pl._groups import columns_of
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +119,104 @@ FUNCTIONS = {
         lambda a: zs.pp.normalize_pearson_residuals(a, inplace=False)["X"],
     ),
     "scrublet": ("counts", lambda a: (zs.pp.scrublet(a, n_prin_comps=8), a.obs["doublet_score"].to_numpy())[1]),
+    "scrublet, by batch": (
+        "counts",
+        lambda a: (
+            a.obs.__setitem__("half", np.where(np.arange(a.n_obs) % 3 > 0, "a", "b")),
+            zs.pp.scrublet(a, batch_key="half", n_prin_comps=8),
+            a.obs["doublet_score"].to_numpy(),
+        )[2],
+    ),
+    "score_genes, a pool": (
+        "logged",
+        lambda a: (
+            zs.tl.score_genes(a, list(a.var_names[5:25]), gene_pool=list(a.var_names[:700]), use_raw=False),
+            a.obs["score"].to_numpy(),
+        )[1],
+    ),
+    "score_genes, counts": (
+        "counts",
+        lambda a: (zs.tl.score_genes(a, list(a.var_names[3:40]), use_raw=False), a.obs["score"].to_numpy())[1],
+    ),
+    "filter_rank_genes_groups": (
+        "logged",
+        lambda a: (
+            zs.tl.rank_genes_groups(a, "cell_type"),
+            zs.tl.filter_rank_genes_groups(a, min_fold_change=0.5),
+            pd.DataFrame.from_records(a.uns["rank_genes_groups_filtered"]["names"]),
+        )[2],
+    ),
+    "annotate": (
+        "logged",
+        lambda a: (
+            zs.tl.annotate(a, classifier_of(a), use_raw=False),
+            a.obsm["predicted_probabilities"],
+        )[1],
+    ),
+    "annotate_by_markers": (
+        "logged",
+        lambda a: (
+            zs.tl.annotate_by_markers(a, {"one": list(a.var_names[40:30:-2]), "two": list(a.var_names[7:20])}, key_added="m"),
+            a.obsm["m_scores"],
+        )[1],
+    ),
+    "dendrogram": (
+        "logged",
+        lambda a: zs.tl.dendrogram(a, "cell_type", var_names=list(a.var_names[90:50:-1]), use_raw=False, inplace=False)[
+            "correlation_matrix"
+        ],
+    ),
+    "pooled_size_factors": (
+        "counts",
+        lambda a: (zs.pp.pooled_size_factors(a), a.obs["size_factors"].to_numpy())[1],
+    ),
+    "spike_in_size_factors": (
+        "counts",
+        lambda a: (
+            a.var.__setitem__("spike", np.arange(a.n_vars) % 9 == 0),
+            zs.pp.spike_in_size_factors(a, spike_ins="spike"),
+            a.obs["size_factors"].to_numpy(),
+        )[2],
+    ),
+    "genes to plot": (
+        "logged",
+        lambda a: [
+            values.to_numpy()
+            for values in fetch(a, [a.var_names[8], "cell_type", a.var_names[3]], use_raw=False, layer=None, gene_symbols=None).values()
+            if values.dtype != "category"
+        ],
+    ),
+    "genes of groups to plot": (
+        "logged",
+        lambda a: [
+            as_column(places, values, a.n_obs)
+            for places, values in columns_of(a, list(a.var_names[9:2:-3]), use_raw=False, layer=None, gene_symbols=None)
+        ],
+    ),
+    "ingest": (
+        "logged",
+        lambda a: (
+            zs.pp.pca(a, n_comps=10),
+            zs.pp.neighbors(a, n_pcs=10),
+            zs.tl.ingest(a, a, obs="cell_type", embedding_method="pca", inplace=True),
+            a.obsm["X_pca"],
+        )[3],
+    ),
 }
+
+
+def classifier_of(adata: ad.AnnData):
+    """Learnt from some genes, in another order than the data have them."""
+    part = adata.to_memory() if adata.isbacked else adata
+    part = part[::7, [*range(400, 300, -1), *range(20)]].copy()
+    return zs.tl.train_classifier(part, "cell_type", use_raw=False, tol=0.05)
+
+
+def as_column(places, values, n: int) -> np.ndarray:
+    """What a plot draws of a gene."""
+    column = np.zeros(n, values.dtype)
+    column[slice(None) if places is None else places] = values
+    return column
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -146,6 +246,42 @@ def test_chains_are_what_the_steps_in_memory_are(counts: ad.AnnData, stored: dic
         np.testing.assert_allclose(found.scores, wanted.scores, atol=1e-3)
     assert "7,000" not in repr(chain) and "log1p" in repr(chain)
     assert whole.shape == counts.shape  # not changed
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+def test_genes_of_any_type_come_out_in_the_order_asked_for(dtype: str, counts: ad.AnnData, tmp_path: Path) -> None:
+    values = counts.X.astype("float64")
+    values.data = np.minimum(values.data, 255) / (3 if dtype == "float64" else 1)
+    places = [500, 3, 3, 899, 0]
+    for layout in (sparse.csr_matrix, sparse.csc_matrix, lambda X: X.toarray()):
+        held = layout(values.astype(dtype))
+        ad.AnnData(held).write_h5ad(tmp_path / "file.h5ad")
+        backed = ad.read_h5ad(tmp_path / "file.h5ad", backed="r")
+        found, wanted = chosen(backed.X, places), held[:, places]
+        backed.file.close()
+        assert found.dtype == np.dtype(dtype) and sparse.issparse(found) == sparse.issparse(held)
+        same(*(part.toarray() if sparse.issparse(part) else part for part in (found, wanted)))
+
+
+def test_columns_are_turned_within_any_memory(counts: ad.AnnData, tmp_path: Path) -> None:
+    turned = counts.copy()
+    turned.X = sparse.csc_matrix(turned.X)
+    turned.write_h5ad(tmp_path / "columns.h5ad")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    seen = []
+    for memory in (1, "100KB", "1GiB", None):
+        found = zs.io.open_matrix(
+            tmp_path / "columns.h5ad", memory=memory, scratch=scratch, progress=lambda stage, done, total: seen.append(stage)
+        )
+        same(found.to_memory(), counts.X)
+        same(zs.arrays.pca(found, 5), zs.arrays.pca(counts.X, 5))
+        assert not any(scratch.iterdir())
+    assert "columns to rows" in seen
+    with pytest.raises(errors.FileError, match="nowhere"):
+        zs.io.open_matrix(tmp_path / "columns.h5ad", memory=1, scratch=tmp_path / "nowhere")
+    with pytest.raises(errors.ParameterError, match="memory"):
+        zs.io.open_matrix(tmp_path / "columns.h5ad", memory="much")
 
 
 def test_layers_and_threads(counts: ad.AnnData, stored: dict[str, Path]) -> None:

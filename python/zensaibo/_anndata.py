@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 #: What the extension takes as values without a copy.
 _VALUE_TYPES = frozenset(np.dtype(t) for t in ("f4", "f8", "i4", "i8", "u1", "u2", "u4", "u8"))
 
+#: Types of which single precision holds every value.
+_EXACT = frozenset(np.dtype(t) for t in ("f2", "f4", "i1", "i2", "u1", "u2"))
+
 
 def check_adata(adata: Any, name: str = "adata") -> AnnData:
     """``adata`` if it is an AnnData, else a `ParameterError` that says what came instead."""
@@ -90,6 +93,44 @@ def _in_file(matrix: Any) -> Any:
     return _core.FileMatrix([file.filename], place.name.strip("/"))
 
 
+def in_file(matrix: Any) -> bool:
+    """Whether ``matrix`` lies in a file, or is the handle of one."""
+    return _in_file(matrix) is not None
+
+
+def rows_of(matrix: Any, rows: slice) -> Any:
+    """A few rows of what `as_matrix` gave, in memory."""
+    if not in_file(matrix):
+        return matrix[rows]
+    mask = np.zeros(matrix.shape[0], dtype=bool)
+    mask[rows] = True
+    return as_matrix(matrix.select_rows(mask.tolist()))
+
+
+def columns_of(matrix: Any, places: Any) -> Any:
+    """Columns ``places`` of a matrix, in that order, in memory. One in a file is read once, and nothing else of it is held."""
+    places = np.asarray(places, dtype=np.int64)
+    stored = _in_file(matrix)
+    if stored is None:
+        return matrix[:, places]
+    distinct, order = np.unique(places, return_inverse=True)
+    dtype = np.dtype(getattr(matrix, "dtype", np.float32))
+    handle = matrix is stored or hasattr(matrix, "_core")
+    dense = stored.dense and not handle
+    if handle or dtype in _EXACT or dtype == bool:
+        mask = np.zeros(stored.shape[1], dtype=bool)
+        mask[distinct] = True
+        part = as_matrix(stored.select_columns(mask.tolist()))
+        part = part if handle else part.astype(dtype, copy=False)
+    else:
+        # Values that single precision does not hold: some rows at a time in the type of the file.
+        step = max(1, (1 << 24) // max(1, stored.shape[1]))
+        pieces = [matrix[start : start + step][:, distinct] for start in range(0, stored.shape[0], step)]
+        part = sparse.vstack([sparse.csr_matrix(piece) for piece in pieces], format="csr")
+    part = part[:, order]
+    return part.toarray() if dense else part
+
+
 def as_dense(matrix: Any, name: str, dtype: Any = np.float32) -> np.ndarray:
     """``matrix``, sparse or dense, as a C-ordered numpy array of two dimensions."""
     array = matrix.toarray() if sparse.issparse(matrix) else np.asarray(matrix)
@@ -137,6 +178,15 @@ def get_matrix(
     matrix = as_matrix(matrix, name, stream=stream)
     if not allow_empty and 0 in matrix.shape:
         raise EmptyDataError(f"`adata.{name}`: expected at least one cell and one gene, found shape {matrix.shape}")
+    return matrix
+
+
+def get_matrix_to_sum(adata: AnnData, *, layer: str | None = None, use_raw: bool = False) -> Any:
+    """As `get_matrix`, in its file only where sums over its rows keep their bits: dense matrices and those of double precision are
+    added up in ways of their own."""
+    matrix = get_matrix(adata, layer=layer, use_raw=use_raw, stream=True)
+    if in_file(matrix) and (matrix.dense or matrix.dtype == np.float64):
+        matrix = get_matrix(adata, layer=layer, use_raw=use_raw)
     return matrix
 
 

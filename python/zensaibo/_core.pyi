@@ -150,8 +150,17 @@ class FileMatrix:
     shape: tuple[int, int]
     paths: list[Any]
     key: str
-    def __init__(self, paths: list[str], key: str = "X", join: str = "inner") -> None: ...
+    def __init__(
+        self,
+        paths: list[str],
+        key: str = "X",
+        join: str = "inner",
+        memory: int | None = None,
+        scratch: str | None = None,
+        progress: Progress = None,
+    ) -> None: ...
     dtype: Any
+    dense: bool
     def obs_names(self) -> list[str]: ...
     def var_names(self) -> list[str]: ...
     def collect(self, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any, Any]: ...
@@ -190,7 +199,8 @@ def layout_score(
 ) -> float: ...
 def recipe_steps(toml: str) -> list[str]: ...
 def recipe_part(
-    input: str,
+    inputs: list[str],
+    join: str,
     work: str,
     toml: str,
     step: str,
@@ -200,7 +210,8 @@ def recipe_part(
     progress: Progress = None,
 ) -> None: ...
 def recipe_merge(
-    input: str,
+    inputs: list[str],
+    join: str,
     work: str,
     toml: str,
     until: str | None = None,
@@ -210,17 +221,6 @@ def recipe_merge(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[str, str] | None: ...
-def recipe_file(
-    input: str,
-    output: str,
-    toml: str,
-    report: str | None = None,
-    memory: int | None = None,
-    scratch: str | None = None,
-    checkpoints: str | None = None,
-    threads: int | None = None,
-    progress: Progress = None,
-) -> tuple[str, str]: ...
 def recipe_files(
     inputs: list[str],
     join: str,
@@ -229,6 +229,7 @@ def recipe_files(
     report: str | None = None,
     memory: int | None = None,
     scratch: str | None = None,
+    checkpoints: str | None = None,
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[str, str]: ...
@@ -517,6 +518,9 @@ def scale_to_dense(
     threads: int | None = None,
     progress: Progress = None,
 ) -> None: ...
+def gene_totals(
+    matrix: Any, double: bool, weights: Any | None = None, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
 def gene_set_means(
     matrix: Any, sets: list[Any], threads: int | None = None, progress: Progress = None
 ) -> Any: ...

@@ -9,9 +9,7 @@ use zensaibo_io::Join;
 
 use super::options::{carry_out, now};
 use super::volume::memory;
-use crate::recipe::{
-    ClusterConfig, DetectConfig, Extras, Resources, SegmentConfig, check_targets, cluster, cluster_counts, open_several,
-};
+use crate::recipe::{ClusterConfig, DetectConfig, Extras, Inputs, Resources, SegmentConfig, cluster};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
 /// neighbours, Leiden, UMAP, markers.
@@ -30,9 +28,8 @@ pub(super) struct Args {
     /// Several are taken as one: cells one after the other with the column `batch`, genes joined by name.
     #[arg(required = true)]
     input: Vec<PathBuf>,
-    /// Genes of several inputs: those of all of them, or those of any.
-    #[arg(long, value_name = "inner|outer", default_value = "inner")]
-    join: Join,
+    #[command(flatten)]
+    genes: Genes,
     /// The h5ad to write. An existing file is replaced once the new one is complete.
     #[arg(short, long, value_name = "OUT.h5ad")]
     output: PathBuf,
@@ -61,6 +58,14 @@ pub(super) struct Args {
 
 // No doc comment: clap would show it as that of the command.
 #[derive(Debug, clap::Args)]
+pub(super) struct Genes {
+    /// Genes of several inputs: those of all of them, or those of any.
+    #[arg(long, value_name = "inner|outer", default_value = "inner")]
+    pub(super) join: Join,
+}
+
+// No doc comment: clap would show it as that of the command.
+#[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// Options as TOML; `zensaibo config cluster` prints them all.
     #[arg(short, long, value_name = "FILE.toml")]
@@ -80,22 +85,8 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     let resources =
         Resources { memory: args.memory, scratch: args.scratch.as_deref(), checkpoints: args.checkpoints.as_deref() };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
-        let summary = match &args.input[..] {
-            [_] if args.join == Join::Outer => {
-                return Err(Error::parameter("--join", "several inputs", "one"));
-            }
-            [input] => cluster(input, &args.output, &config, extras, resources, terminal, ctx)?,
-            several => {
-                for input in several {
-                    check_targets(&args.output, args.report.as_deref(), Some(input))?;
-                }
-                if let Some(folder) = &args.checkpoints {
-                    return Err(Error::parameter("--checkpoints", "one input", folder.display()));
-                }
-                let input = open_several(several, args.join, &config, args.memory.is_some(), ctx)?;
-                cluster_counts(input, &args.output, &config, extras, resources, terminal, ctx)?
-            }
-        };
+        let inputs = Inputs { paths: &args.input, join: args.genes.join };
+        let summary = cluster(inputs, &args.output, &config, extras, resources, terminal, ctx)?;
         Ok(summary.text())
     })
 }

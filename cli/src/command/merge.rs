@@ -6,11 +6,11 @@ use clap::Parser;
 use zensaibo_core::progress::CancelToken;
 use zensaibo_core::{Error, Result};
 
-use super::cluster::Options;
+use super::cluster::{Genes, Options};
 use super::options::{carry_out, now};
-use super::run_blocks::Recipe;
+use super::run_blocks::{Recipe, one_volume};
 use super::volume::memory;
-use crate::recipe::{DetectFiles, Extras, Resources, SegmentFiles, cluster_merge, detect_merge, segment_merge};
+use crate::recipe::{DetectFiles, Extras, Inputs, Resources, SegmentFiles, cluster_merge, detect_merge, segment_merge};
 
 /// Merge the parts of `run-blocks`, and do what is not shared out: components, neighbours, clusters, layout, the output.
 ///
@@ -24,8 +24,11 @@ use crate::recipe::{DetectFiles, Extras, Resources, SegmentFiles, cluster_merge,
     zensaibo merge --recipe segment organoid.ome.zarr --work organoid.parts/ -o labels.ome.zarr --table nuclei.parquet \\\n      \
         --set segment.diameter=9")]
 pub(super) struct Args {
-    /// Raw counts, or for detect and segment the volume: the file that the parts were made of.
-    input: PathBuf,
+    /// Raw counts, or for detect and segment the volume: the files that the parts were made of.
+    #[arg(required = true)]
+    input: Vec<PathBuf>,
+    #[command(flatten)]
+    genes: Genes,
     /// What was shared out.
     #[arg(long, value_enum, default_value_t)]
     recipe: Recipe,
@@ -74,9 +77,10 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     }
     let config = args.options.read()?;
     let resources = Resources { memory: args.memory, ..Default::default() };
+    let inputs = Inputs { paths: &args.input, join: args.genes.join };
     let (until, output) = (args.until.as_deref(), args.output.as_deref());
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
-        let summary = cluster_merge(&args.input, &args.work, until, output, &config, extras, resources, terminal, ctx)?;
+        let summary = cluster_merge(inputs, &args.work, until, output, &config, extras, resources, terminal, ctx)?;
         Ok(summary.map_or_else(
             || format!("All before step {} is in {}\n", until.unwrap_or_default(), args.work.display()),
             |summary| summary.text(),
@@ -98,7 +102,8 @@ fn output<'a>(args: &'a Args, recipe: &str, memory: &str) -> Result<&'a Path> {
 fn cells(args: &Args, extras: Extras<'_>, cancel: &CancelToken) -> Result<()> {
     let config = args.options.read_detect()?;
     let output = output(args, "detect", "detect.memory")?;
-    let files = DetectFiles { signal: &args.input, background: args.background.as_deref(), output };
+    let signal = one_volume(&args.input, &args.genes)?;
+    let files = DetectFiles { signal, background: args.background.as_deref(), output };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         Ok(detect_merge(files, &args.work, &config, extras, terminal, ctx)?.text())
     })
@@ -109,7 +114,7 @@ fn nuclei(args: &Args, extras: Extras<'_>, cancel: &CancelToken) -> Result<()> {
     args.recipe.no_background(args.background.as_deref())?;
     let config = args.options.read_segment()?;
     let output = output(args, "segment", "input.memory")?;
-    let files = SegmentFiles { volume: &args.input, output, table: args.table.as_deref() };
+    let files = SegmentFiles { volume: one_volume(&args.input, &args.genes)?, output, table: args.table.as_deref() };
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         Ok(segment_merge(files, &args.work, &config, extras, terminal, ctx)?.text())
     })

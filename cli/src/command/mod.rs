@@ -7,6 +7,7 @@
 mod atlas;
 mod cells;
 mod cluster;
+mod concat;
 mod config;
 mod convert;
 mod count;
@@ -18,6 +19,7 @@ mod register;
 mod run_blocks;
 mod segment;
 mod stitch;
+mod subset;
 mod track;
 mod volume;
 
@@ -44,6 +46,8 @@ pub const INTERRUPTED: i32 = 130;
         zensaibo config cluster > cluster.toml\n  \
         zensaibo cluster counts.h5ad -o out.h5ad --config cluster.toml --set leiden.resolution=0.5\n  \
         zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
+        zensaibo concat first.h5ad second.h5ad -o all.h5ad\n  \
+        zensaibo subset all.h5ad -o liver.h5ad --obs tissue=liver\n  \
         zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n  \
         zensaibo detect brain.ome.zarr --soma-diameter 16 -o cells.parquet --report cells.html\n  \
         zensaibo cells signal.tif --background autofluorescence.tif --spacing 5,2,2 --orientation psl \\\n      \
@@ -60,6 +64,8 @@ struct Cli {
 enum Command {
     Inspect(inspect::Args),
     Convert(convert::Args),
+    Concat(concat::Args),
+    Subset(subset::Args),
     Config(config::Args),
     Cluster(Box<cluster::Args>),
     Detect(Box<detect::Args>),
@@ -89,6 +95,8 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
     let outcome = catch_unwind(AssertUnwindSafe(|| match &cli.command {
         Command::Inspect(args) => inspect::run(args, cancel),
         Command::Convert(args) => convert::run(args, cancel),
+        Command::Concat(args) => concat::run(args, cancel),
+        Command::Subset(args) => subset::run(args, cancel),
         Command::Config(args) => config::run(args, cancel),
         Command::Cluster(args) => cluster::run(args, cancel),
         Command::Detect(args) => detect::run(args, cancel),

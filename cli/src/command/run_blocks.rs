@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use zensaibo_core::progress::CancelToken;
 use zensaibo_core::{Error, Result};
+use zensaibo_io::Join;
 
-use super::cluster::Options;
+use super::cluster::{Genes, Options};
 use super::options::carry_out;
-use crate::recipe::{Blocks, cluster_part, cluster_steps, detect_part, detect_steps, segment_part, segment_steps};
+use crate::recipe::{
+    Blocks, Inputs, cluster_part, cluster_steps, detect_part, detect_steps, segment_part, segment_steps,
+};
 
 /// Compute one part of one step of `cluster`, `detect` or `segment`, for job arrays and workflow managers.
 ///
@@ -31,8 +34,10 @@ use crate::recipe::{Blocks, cluster_part, cluster_steps, detect_part, detect_ste
 pub(super) struct Args {
     /// The step, or `list` to print all.
     step: String,
-    /// Raw counts: h5ad or 10x HDF5, by rows. For detect and segment: the volume.
-    input: Option<PathBuf>,
+    /// Raw counts: h5ad, AnnData in Zarr or 10x HDF5; several are taken as one. For detect and segment: the volume.
+    input: Vec<PathBuf>,
+    #[command(flatten)]
+    genes: Genes,
     /// What is shared out.
     #[arg(long, value_enum, default_value_t)]
     recipe: Recipe,
@@ -75,6 +80,17 @@ impl Recipe {
     }
 }
 
+/// The one volume; refuses several, and a join of genes.
+pub(super) fn one_volume<'a>(paths: &'a [PathBuf], genes: &Genes) -> Result<&'a Path> {
+    if genes.join != Join::Inner {
+        return Err(Error::parameter("--join", "none for a volume", "outer"));
+    }
+    match paths {
+        [path] => Ok(path),
+        several => Err(Error::parameter("input", "one volume, for detect and segment", several.len())),
+    }
+}
+
 pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     if args.step == "list" {
         let steps = match args.recipe {
@@ -85,22 +101,35 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         return super::print(&(steps.join("\n") + "\n"));
     }
     let needed = |name: &str, what: &str| Error::parameter(name, what, "none");
-    let input = args.input.as_deref().ok_or_else(|| needed("input", "a file of raw counts or a volume"))?;
+    if args.input.is_empty() {
+        return Err(needed("input", "a file of raw counts or a volume"));
+    }
     let work = args.work.as_deref().ok_or_else(|| needed("--work", "the folder of the parts"))?;
     let blocks = args.blocks.ok_or_else(|| needed("--blocks", "i/N, such as 2/5"))?;
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         match args.recipe {
             Recipe::Cluster => {
                 args.recipe.no_background(args.background.as_deref())?;
-                cluster_part(input, work, &args.step, blocks, &args.options.read()?, terminal, ctx)?;
+                let inputs = Inputs { paths: &args.input, join: args.genes.join };
+                cluster_part(inputs, work, &args.step, blocks, &args.options.read()?, terminal, ctx)?;
             }
             Recipe::Detect => {
                 let (config, other) = (args.options.read_detect()?, args.background.as_deref());
-                detect_part(input, other, work, &args.step, blocks, &config, terminal, ctx)?;
+                detect_part(
+                    one_volume(&args.input, &args.genes)?,
+                    other,
+                    work,
+                    &args.step,
+                    blocks,
+                    &config,
+                    terminal,
+                    ctx,
+                )?;
             }
             Recipe::Segment => {
                 args.recipe.no_background(args.background.as_deref())?;
-                segment_part(input, work, &args.step, blocks, &args.options.read_segment()?, terminal, ctx)?;
+                let volume = one_volume(&args.input, &args.genes)?;
+                segment_part(volume, work, &args.step, blocks, &args.options.read_segment()?, terminal, ctx)?;
             }
         }
         Ok(format!("Step {}: part {} of {} is in {}\n", args.step, blocks.part, blocks.of, work.display()))

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use zensaibo_core::matrix::BlockStore;
 use zensaibo_core::{Error, Result};
-use zensaibo_io::ScratchStore;
+use zensaibo_io::{ScratchStore, Turning};
 
 use super::ClusterConfig;
 use crate::measure::{bytes_text, counted};
@@ -49,6 +49,12 @@ impl<'a> Budget<'a> {
     /// A third: of the counts as they were read, of those that are kept, and of what a later step takes.
     pub(super) fn share(&self) -> Option<u64> {
         self.free.map(|free| free / 3)
+    }
+
+    /// What turning columns into rows may take: a share for what is packed, over so many files, and one for columns in work.
+    pub(super) fn turning(&self, files: usize) -> Turning {
+        let share = self.share().unwrap_or(u64::MAX);
+        Turning { working: share, held: share / files.max(1) as u64, scratch: self.scratch.to_path_buf() }
     }
 
     /// A store for packed blocks within a share.

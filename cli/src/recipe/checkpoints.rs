@@ -20,19 +20,19 @@ pub(super) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Those in a folder; without one nothing is kept. `input`: what the first stage reads.
+    /// Those in a folder; without one nothing is kept. `input`: what the first stage reads, and what else decides it.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a folder that holds other things, or into which another run is writing; [`Error::Io`].
-    pub(super) fn open(folder: Option<&Path>, input: Option<&Path>) -> Result<Self> {
+    pub(super) fn open(folder: Option<&Path>, input: &(Vec<String>, Vec<&Path>)) -> Result<Self> {
         let kept = folder.map(|folder| Kept::open("checkpoints", folder)).transpose()?;
-        let key = if kept.is_some() { key(&[], input.as_slice()) } else { String::new() };
+        let key = if kept.is_some() { key(&input.0, &input.1) } else { String::new() };
         Ok(Self { kept, key, reading: None })
     }
 
     /// Those that another process keeps, to be read alone, by a process that computes a part of the stage `anew`.
-    pub(super) fn read(folder: &Path, input: &Path, anew: &'static str) -> Self {
-        Self { kept: Some(Kept::read(folder)), key: key(&[], &[input]), reading: Some(anew) }
+    pub(super) fn read(folder: &Path, input: &(Vec<String>, Vec<&Path>), anew: &'static str) -> Self {
+        Self { kept: Some(Kept::read(folder)), key: key(&input.0, &input.1), reading: Some(anew) }
     }
 
     /// The result of a stage that begins with passes that processes share, from the folder or from `job`.
@@ -114,7 +114,7 @@ mod tests {
         let (input, place) = (folder.path().join("in"), folder.path().join("kept"));
         fs::write(&input, "one").unwrap();
         let run = |first: &str, second: &str| {
-            let mut stages = Checkpoints::open(Some(&place), Some(&input)).unwrap();
+            let mut stages = Checkpoints::open(Some(&place), &(vec![], vec![&input])).unwrap();
             let a = stages.stage("a", &first, || Ok(vec![1.5f32, f32::NAN, -0.0])).unwrap();
             let bits: Vec<u32> = a.0.iter().map(|value| value.to_bits()).collect();
             assert_eq!(bits, [1.5f32.to_bits(), f32::NAN.to_bits(), (-0.0f32).to_bits()]);
@@ -132,13 +132,13 @@ mod tests {
         // Damaged, of the same length or not.
         fs::write(place.join("a.bin"), "").unwrap();
         assert_eq!(run("w", "z"), (false, true));
-        Checkpoints::open(Some(&place), Some(&input)).unwrap().end().unwrap();
+        Checkpoints::open(Some(&place), &(vec![], vec![&input])).unwrap().end().unwrap();
         assert!(!place.exists());
     }
 
     #[test]
     fn without_a_folder_nothing_is_kept() {
-        let mut stages = Checkpoints::open(None, None).unwrap();
+        let mut stages = Checkpoints::open(None, &Default::default()).unwrap();
         assert_eq!(stages.stage("a", &1, || Ok(3u8)).unwrap(), (3, false));
         assert!(stages.stage("a", &1, || Err::<u8, _>(Error::Interrupted)).is_err());
         stages.end().unwrap();

@@ -18,7 +18,7 @@ use zensaibo_io::is_url;
 use super::budget::Budget;
 use super::checkpoints::Checkpoints;
 use super::columns::GeneColumns;
-use super::input::{self, About, Input, Judge};
+use super::input::{self, About, Input, Inputs, Judge};
 use super::kept::state_of;
 use super::quality::{Kept, Quality, filter, quality};
 use super::sections::within;
@@ -57,16 +57,18 @@ impl<'a> Resources<'a> {
     }
 }
 
-/// Runs the recipe on a file (h5ad, 10x HDF5, 10x folder, Matrix Market) and writes an h5ad.
+/// Runs the recipe on a file (h5ad, AnnData in Zarr, 10x HDF5, 10x folder, Matrix Market), or on several taken as one, and writes an
+/// h5ad.
 ///
 /// The output has the kept cells and genes, log-normalised X, raw counts as a layer, and the results in scanpy's
 /// slots. It is written beside and renamed: an error or an interruption leaves an old file as it was. Runs on the
 /// current thread pool; the same bits for any number of threads, with a limit of memory and without, and after a run that
 /// was killed went on from its checkpoints.
 ///
-/// The file is read once. Memory: up to 6 bytes per count (as read, and as kept), 8 per count of a variable gene, and
-/// about 2 kB per cell; with `resources.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes
-/// per count and copy on disk). The log-normalised matrix is never held.
+/// Each file is read once; one of several of which genes are left out, a second time before. Memory: up to 6 bytes per count
+/// (as read, and as kept), 8 per count of a variable gene, about 2 kB per cell, and up to 0.5 GB while what is stored by columns
+/// is read; with `resources.memory` the counts take what is left and go to a scratch file beyond (3 to 6 bytes per count and
+/// copy on disk). The log-normalised matrix is never held.
 ///
 /// # Errors
 /// [`zensaibo_core::Error::Parameter`] for options out of range or an output that cannot be written;
@@ -74,7 +76,7 @@ impl<'a> Resources<'a> {
 /// [`zensaibo_core::Error::Limit`] for a memory that does not do, with one that would;
 /// [`zensaibo_core::Error::Interrupted`]; [`zensaibo_core::Error::Io`].
 pub fn cluster(
-    input: &Path,
+    inputs: Inputs<'_>,
     output: &Path,
     config: &ClusterConfig,
     extras: Extras<'_>,
@@ -83,10 +85,10 @@ pub fn cluster(
     ctx: &Ctx,
 ) -> Result<ClusterSummary> {
     config.validate()?;
-    output::check_targets(output, extras.report, Some(input))?;
-    let checkpoints = Checkpoints::open(resources.checkpoints, Some(input))?;
+    check(inputs, output, extras)?;
+    let checkpoints = Checkpoints::open(resources.checkpoints, &inputs.key())?;
     let mut run = Run { config, sharing: Sharing::default(), checkpoints, stages: Stages::new(hooks, ctx) };
-    let (input, budget) = run.read(input, &|cells| resources.budget(output, cells, config))?;
+    let (input, budget) = run.read(inputs, &|cells| resources.budget(output, cells, config))?;
     run.finish(input, output, extras, &budget)
 }
 
@@ -101,7 +103,7 @@ pub fn cluster(
 /// As [`cluster`]; [`Error::Parameter`] for a step that is none, or a folder of another run; [`Error::Format`] that names what
 /// is missing of the steps before.
 pub fn cluster_part(
-    input: &Path,
+    inputs: Inputs<'_>,
     work: &Path,
     step: &str,
     blocks: Blocks,
@@ -109,12 +111,12 @@ pub fn cluster_part(
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<()> {
-    let folder = shared(work, input, config, Role::Part(step.into(), blocks))?;
+    let folder = shared(work, inputs, config, Role::Part(step.into(), blocks))?;
     let anew = if step == "markers" { "markers" } else { "pca" };
-    let checkpoints = Checkpoints::read(&folder.stages(), input, anew);
+    let checkpoints = Checkpoints::read(&folder.stages(), &inputs.key(), anew);
     let sharing = Sharing(Some(folder.into()));
     let mut run = Run { config, sharing, checkpoints, stages: Stages::new(hooks, ctx) };
-    let outcome = run.read(input, &|cells| Resources::default().budget(work, cells, config));
+    let outcome = run.read(inputs, &|cells| Resources::default().budget(work, cells, config));
     match outcome.and_then(|(input, budget)| run.analyse(input, false, &budget)) {
         Err(Error::PartDone) => Ok(()),
         Err(error) => Err(error),
@@ -131,7 +133,7 @@ pub fn cluster_part(
 /// As [`cluster_part`] and [`cluster`]; [`Error::Parameter`] for neither `until` nor `output`.
 #[expect(clippy::too_many_arguments, reason = "those of `cluster`, and the folder")]
 pub fn cluster_merge(
-    input: &Path,
+    inputs: Inputs<'_>,
     work: &Path,
     until: Option<&str>,
     output: Option<&Path>,
@@ -146,15 +148,15 @@ pub fn cluster_merge(
         return Err(Error::parameter("output", "a file to write, or a step to stop before (until)", "both or none"));
     }
     if let Some(output) = output {
-        output::check_targets(output, extras.report, Some(input))?;
+        check(inputs, output, extras)?;
     }
-    let folder = shared(work, input, config, Role::Merge(until.map(String::from)))?;
-    let checkpoints = Checkpoints::open(Some(&folder.stages()), Some(input))?;
+    let folder = shared(work, inputs, config, Role::Merge(until.map(String::from)))?;
+    let checkpoints = Checkpoints::open(Some(&folder.stages()), &inputs.key())?;
     let sharing = Sharing(Some(folder.into()));
     let mut run = Run { config, sharing, checkpoints, stages: Stages::new(hooks, ctx) };
     let target = output.unwrap_or(work);
     let outcome =
-        run.read(input, &|cells| resources.budget(target, cells, config)).and_then(|(input, budget)| match output {
+        run.read(inputs, &|cells| resources.budget(target, cells, config)).and_then(|(input, budget)| match output {
             Some(output) => run.finish(input, output, extras, &budget).map(Some),
             None => run.analyse(input, false, &budget).map(|_| None),
         });
@@ -184,19 +186,27 @@ pub fn cluster_counts(
         return Err(Error::parameter("checkpoints", "none for counts in memory", folder.display()));
     }
     let budget = resources.budget(output, input.matrix.n_rows(), config)?;
-    let checkpoints = Checkpoints::open(None, None)?;
+    let checkpoints = Checkpoints::open(None, &Default::default())?;
     let run = Run { config, sharing: Sharing::default(), checkpoints, stages: Stages::new(hooks, ctx) };
     run.finish(input, output, extras, &budget)
 }
 
 /// The folder of a shared run.
-fn shared(work: &Path, input: &Path, config: &ClusterConfig, role: Role) -> Result<Folder> {
+fn shared(work: &Path, inputs: Inputs<'_>, config: &ClusterConfig, role: Role) -> Result<Folder> {
     let steps = cluster_steps(config)?;
     if config.pca.chunked {
         let expected = "false where a run is shared out, which gathers variable genes";
         return Err(Error::parameter("pca.chunked", expected, true));
     }
-    Folder::open(work, &[input], &steps, config, role)
+    inputs.validate()?;
+    let (texts, paths) = inputs.key();
+    Folder::open(work, &paths, &steps, &(config, texts), role)
+}
+
+/// Refuses inputs that are none, and an output that is one of them.
+fn check(inputs: Inputs<'_>, output: &Path, extras: Extras<'_>) -> Result<()> {
+    inputs.validate()?;
+    inputs.paths.iter().try_for_each(|input| output::check_targets(output, extras.report, Some(input)))
 }
 
 /// What the stages of a run have in common.
@@ -210,27 +220,30 @@ struct Run<'a> {
 impl Run<'_> {
     fn read<'b>(
         &mut self,
-        input: &Path,
+        inputs: Inputs<'_>,
         limits: &(dyn Fn(usize) -> Result<Budget<'b>> + Sync),
     ) -> Result<(Input<'static>, Budget<'b>)> {
         let Self { config, sharing, stages, .. } = self;
-        let before = state_of(input);
+        let states = || inputs.paths.iter().map(|path| state_of(path)).collect::<Vec<_>>();
+        let before = states();
         let outcome = stages.run("read", |ctx| {
             sharing.step("read");
-            let (input, budget) = input::read(input, config, limits, sharing, ctx)?;
+            let (input, budget) = input::read(inputs, config, limits, sharing, ctx)?;
             let shape = shape_text(input.matrix.n_rows(), input.matrix.n_cols());
             let entries = grouped(input.matrix.n_entries() as u64);
             let note = format!("{shape}, {entries} counts above 0, {}", input.about.origin.format);
             Ok(((input, budget), note))
         });
-        // Behind a URL every answer says of which object it is; a server that fails has said so.
-        if is_url(input) && (outcome.is_err() || state_of(input).is_none()) {
-            return outcome;
-        }
-        // What was read, or went wrong, is then of no file that ever was.
-        if before != state_of(input) && !matches!(outcome, Err(Error::Interrupted)) {
+        // What was read, or went wrong, is then of no file that ever was. Behind a URL every answer says of which object it is, and a
+        // server that fails has said so.
+        let changed = inputs.paths.iter().zip(before.iter().zip(states())).position(|(path, (before, after))| {
+            *before != after && !(is_url(path) && (outcome.is_err() || after.is_none()))
+        });
+        if let Some(changed) = changed
+            && !matches!(outcome, Err(Error::Interrupted))
+        {
             let found = "one that changed while it was read";
-            return Err(Error::format(input, "file", "the file as it was when it was opened", found));
+            return Err(Error::format(&inputs.paths[changed], "file", "the file as it was when it was opened", found));
         }
         outcome
     }

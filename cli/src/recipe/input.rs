@@ -1,15 +1,20 @@
 //! Reads the counts of a recipe and checks that they are counts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use zensaibo_core::matrix::{Lazy, Local, PackedRows, Pass, RowBlock, RowBlocks, collect, count_entries};
+use zensaibo_core::data::Csr;
+use zensaibo_core::matrix::{PackedRows, Pass, RowBlock, RowBlocks};
 use zensaibo_core::qc::{CountFault, CountFaultPass, check_not_empty};
 use zensaibo_core::{Ctx, DataFault, Error, Result};
-use zensaibo_io::{CountsMatrix, MatrixLayout, OpenCounts, Table, first_repeated, make_unique, open_counts};
+use zensaibo_io::{
+    ConcatPart, ConcatRows, CountsMatrix, Join, OpenCounts, Table, first_repeated, join_genes, joined_genes,
+    make_unique, open_counts,
+};
 
 use super::budget::Budget;
+use super::joined::{batches_of, cells_of};
 use super::sections::within;
 use super::shared::Sharing;
 use super::{ClusterConfig, InputOptions, hash};
@@ -47,10 +52,44 @@ pub struct Origin {
     pub sha256: String,
 }
 
-/// Reads a file or folder; its hash is taken meanwhile, save by a process that computes a part. The counts are read once and
+/// What a run reads: the counts of one file, or of several taken as one.
+///
+/// Of several the cells stand one after the other, with the column `batch`: the name of their file without its ending. Where names of
+/// cells repeat over the files (and `input.make_names_unique` holds), `-` and that name are appended to all of them. Genes are
+/// joined by name. Columns of cells that all files have stay, and columns of genes that say the same in all files.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// The files (h5ad, AnnData in Zarr, 10x HDF5, 10x folders, Matrix Market).
+    pub paths: &'a [PathBuf],
+    /// Genes of several: those of all, or those of any.
+    pub join: Join,
+}
+
+impl Inputs<'_> {
+    /// Refuses no files, and a join of one file that asks for more than it has.
+    pub(super) fn validate(&self) -> Result<()> {
+        match self.paths {
+            [] => Err(Error::parameter("input", "at least one file", "none")),
+            [_] if self.join == Join::Outer => Err(Error::parameter("join", "inner, for one input", "outer")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The files, and what else of this decides the result.
+    pub(super) fn key(&self) -> (Vec<String>, Vec<&Path>) {
+        let texts = if self.paths.len() > 1 { vec![format!("{:?}", self.join)] } else { Vec::new() };
+        (texts, self.paths.iter().map(PathBuf::as_path).collect())
+    }
+
+    fn name(&self) -> String {
+        self.paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Reads the files; their hash is taken meanwhile, save by a process that computes a part. The counts are read once and
 /// packed, in memory as far as `limits` allow.
 pub(super) fn read<'a>(
-    path: &Path,
+    inputs: Inputs<'_>,
     config: &ClusterConfig,
     limits: &(dyn Fn(usize) -> Result<Budget<'a>> + Sync),
     sharing: &Sharing,
@@ -58,24 +97,17 @@ pub(super) fn read<'a>(
 ) -> Result<(Input<'static>, Budget<'a>)> {
     // A file that cannot be read is not hashed to its end first.
     let failed = AtomicBool::new(false);
-    let load = || {
-        let OpenCounts { matrix, obs, var, format } =
-            open_counts(path, config.input.layer.as_deref(), &config.tenx, ctx).map_err(of_section)?;
-        let budget = limits(obs.len())?;
-        let matrix = pack(path, matrix, &budget, sharing, ctx)?;
-        let origin =
-            Origin { name: path.display().to_string(), format: format.name().to_string(), ..Default::default() };
-        Ok::<_, Error>((Input { matrix, about: About { obs, var, origin } }, budget))
-    };
     let (loaded, digest) = rayon::join(
-        || load().inspect_err(|_| failed.store(true, Ordering::Relaxed)),
+        || load(inputs, config, limits, sharing, ctx).inspect_err(|_| failed.store(true, Ordering::Relaxed)),
         || {
             if sharing.is_part() {
                 return Ok(Default::default());
             }
-            hash::digest(path, &|| {
-                if failed.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { ctx.check() }
-            })
+            let check = || if failed.load(Ordering::Relaxed) { Err(Error::Interrupted) } else { ctx.check() };
+            match inputs.paths {
+                [path] => hash::digest(path, &check),
+                several => hash::digest_of_all(several, &check),
+            }
         },
     );
     let (mut input, budget) = loaded?;
@@ -83,77 +115,131 @@ pub(super) fn read<'a>(
     Ok((input, budget))
 }
 
+fn load<'a>(
+    inputs: Inputs<'_>,
+    config: &ClusterConfig,
+    limits: &(dyn Fn(usize) -> Result<Budget<'a>> + Sync),
+    sharing: &Sharing,
+    ctx: &Ctx,
+) -> Result<(Input<'static>, Budget<'a>)> {
+    let layer = config.input.layer.as_deref();
+    let open = |path: &PathBuf| open_counts(path, layer, &config.tenx, ctx).map_err(of_section);
+    let mut files = inputs.paths.iter().map(open).collect::<Result<Vec<OpenCounts>>>()?;
+    let differ = files.iter().any(|file| file.var.index != files[0].var.index);
+    if differ && config.input.make_names_unique {
+        files.iter_mut().for_each(|file| {
+            make_unique(&mut file.var.index);
+        });
+    }
+    let budget = limits(files.iter().map(|file| file.obs.len()).sum())?;
+    let format = match &files[..] {
+        [file] => file.format.name().to_string(),
+        several => format!("{} files ({})", several.len(), formats_of(several)),
+    };
+    let origin = Origin { name: inputs.name(), format, ..Default::default() };
+    let (mut parts, mut cells, mut genes) = (Vec::new(), Vec::new(), Vec::new());
+    for (path, OpenCounts { matrix, obs, var, .. }) in inputs.paths.iter().zip(files) {
+        parts.push(ConcatPart { path: path.clone(), matrix, genes: var.index.clone() });
+        cells.push(obs);
+        genes.push(var);
+    }
+    let names =
+        join_genes(&parts.iter().map(|part| (&*part.path, &*part.genes)).collect::<Vec<_>>(), inputs.join)?.names;
+    let matrix = pack(inputs, parts, &budget, sharing, ctx)?;
+    let (obs, var) = if inputs.paths.len() == 1 {
+        (cells.swap_remove(0), genes.swap_remove(0))
+    } else {
+        let unique = config.input.make_names_unique;
+        (cells_of(&cells, &batches_of(inputs.paths), unique)?, joined_genes(&genes, &names))
+    };
+    Ok((Input { matrix, about: About { obs, var, origin } }, budget))
+}
+
+/// The kinds of the files, each once.
+fn formats_of(files: &[OpenCounts]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for file in files {
+        if !names.contains(&file.format.name()) {
+            names.push(file.format.name());
+        }
+    }
+    names.join(", ")
+}
+
 /// Says in which section an option stands that the reader refused.
-pub(super) fn of_section(error: Error) -> Error {
+fn of_section(error: Error) -> Error {
     let section = if matches!(&error, Error::Parameter { name, .. } if name == "layer") { "input" } else { "tenx" };
     within(section, error)
 }
 
-/// Brings counts out of their file: each block is read once.
+/// Brings counts out of their files: each block is read once.
 fn pack(
-    path: &Path,
-    matrix: CountsMatrix,
+    inputs: Inputs<'_>,
+    mut parts: Vec<ConcatPart>,
     budget: &Budget<'_>,
     sharing: &Sharing,
     ctx: &Ctx,
 ) -> Result<Box<dyn RowBlocks + Send>> {
-    let (rows, kept) = match matrix {
-        CountsMatrix::Memory(matrix) => {
-            check_rows(path, "text", sharing)?;
-            check_held(path, "text", matrix.nnz(), budget)?;
-            return Ok(Box::new(matrix));
-        }
-        CountsMatrix::File(rows, kept) => (rows, kept),
-    };
-    if rows.layout() == MatrixLayout::Csc {
-        check_rows(path, "stored by columns", sharing)?;
-        check_held(path, "stored by columns", rows.n_entries(), budget)?;
+    let in_memory = |part: &ConcatPart| matches!(part.matrix, CountsMatrix::Memory(_));
+    check_text(&parts, budget, sharing)?;
+    if let [part] = &mut parts[..]
+        && let CountsMatrix::Memory(matrix) = &mut part.matrix
+    {
+        return Ok(Box::new(std::mem::replace(matrix, Csr::new(0, 0, vec![0], Vec::new(), Vec::new())?)));
     }
-    let all = kept.iter().all(|&kept| kept);
-    // Repeated columns are found by reading.
-    let rows = Arc::<zensaibo_io::FileRows>::from(rows);
-    let shared = sharing.rows(Box::new(rows.clone()));
-    let outcome = if all {
-        PackedRows::pack(&*shared, rows.n_entries(), budget.store(), "read", ctx)
-    } else {
-        let chosen = Lazy::new(&*shared).select_columns(&kept)?;
-        let entries = count_entries(&Local(&chosen), "count", ctx)?;
-        PackedRows::pack(&chosen, entries, budget.store(), "read", ctx)
-    };
-    match outcome {
+    let read_by_rows = |part: &ConcatPart| matches!(&part.matrix, CountsMatrix::File(rows, _) if !rows.is_by_columns());
+    let held = !parts.iter().any(read_by_rows) && !parts.iter().any(in_memory);
+    let joined = ConcatRows::with_entries(parts, inputs.join, sharing.entries()?.as_deref(), ctx)?;
+    sharing.keep_entries(&joined.entries_of_parts())?;
+    let columns = joined.by_columns();
+    let wanted = sharing.blocks_of("read", joined.n_blocks());
+    let rows = wanted.map(|blocks| match blocks.is_empty() {
+        true => 0..0,
+        false => joined.block_rows(blocks.start).start..joined.block_rows(blocks.end - 1).end,
+    });
+    let joined = if columns > 0 { joined.turned(&budget.turning(columns), rows, ctx)? } else { joined };
+    if held && sharing.0.is_none() {
+        // Packed already.
+        return Ok(Box::new(joined));
+    }
+    let entries = joined.n_entries();
+    let joined = Arc::new(joined);
+    let shared = sharing.rows(Box::new(joined.clone()));
+    match PackedRows::pack(&*shared, entries, budget.store(), "read", ctx) {
         Ok(packed) => Ok(Box::new(packed)),
-        // Repeated columns: in memory they are added up.
+        // Repeated columns are found by reading: in memory they are added up.
         Err(Error::Data { fault: DataFault::Invalid, .. }) if !budget.limited() && sharing.0.is_none() => {
-            let whole = rows.to_memory(ctx)?;
-            Ok(Box::new(if all { whole } else { collect(&Lazy::new(&whole).select_columns(&kept)?, ctx)? }))
+            Ok(Box::new(joined.to_memory(ctx)?))
         }
         Err(error) => Err(error),
     }
 }
 
-/// Refuses what many processes cannot read by rows.
-fn check_rows(path: &Path, how: &str, sharing: &Sharing) -> Result<()> {
-    if sharing.0.is_none() {
-        return Ok(());
+/// Refuses text, which can only be held whole, where many processes read or where it takes more than its share.
+fn check_text(parts: &[ConcatPart], budget: &Budget<'_>, sharing: &Sharing) -> Result<()> {
+    let mut entries = 0;
+    for part in parts {
+        let CountsMatrix::Memory(matrix) = &part.matrix else { continue };
+        if sharing.0.is_some() {
+            let expected = "counts in an h5ad, a Zarr store or a 10x HDF5 file, to be shared out (`zensaibo convert` makes an h5ad)";
+            return Err(Error::format(&part.path, "counts", expected, "text"));
+        }
+        entries += matrix.nnz() as u64;
+        match budget.share() {
+            Some(share) if 8 * entries > share => {
+                return Err(Error::Limit {
+                    what: format!(
+                        "{}: counts that are text are held whole (`zensaibo convert` makes an h5ad that is read by rows), which",
+                        part.path.display()
+                    ),
+                    needed: bytes_text(8 * entries),
+                    limit: format!("{}, a third of what is left for counts", bytes_text(share)),
+                });
+            }
+            _ => {}
+        }
     }
-    let expected = "counts that are stored by rows, to be shared out (`zensaibo convert` makes an h5ad of them)";
-    Err(Error::format(path, "counts", expected, how))
-}
-
-/// Refuses what can only be held whole where it takes more than its share.
-fn check_held(path: &Path, how: &str, entries: usize, budget: &Budget<'_>) -> Result<()> {
-    let needed = 8 * entries as u64;
-    match budget.share() {
-        Some(share) if needed > share => Err(Error::Limit {
-            what: format!(
-                "{}: counts that are {how} are held whole (`zensaibo convert` makes an h5ad that is read by rows), which",
-                path.display()
-            ),
-            needed: bytes_text(needed),
-            limit: format!("{}, a third of what is left for counts", bytes_text(share)),
-        }),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Refuses a matrix without counts, and repeated names or makes them unique. Reads nothing.

@@ -13,13 +13,13 @@ mod config;
 mod hash;
 mod imaging;
 mod input;
+mod joined;
 mod kept;
 mod neighborhood;
 mod output;
 mod quality;
 mod report_data;
 mod sections;
-mod several;
 mod shared;
 mod slots;
 mod stages;
@@ -37,10 +37,9 @@ pub use imaging::{
     TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, detect_merge, detect_part, load_registration,
     register, save_registration, segment, segment_merge, segment_part, stitch, track,
 };
-pub use input::{About, Input, Origin};
+pub use input::{About, Input, Inputs, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
-pub use several::open_several;
 pub use shared::{Blocks, cluster_steps, detect_steps, segment_steps};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 

@@ -19,6 +19,8 @@ use super::output::write_text;
 
 /// What a folder of parts is of.
 const JOB: &str = "job.json";
+/// How many counts of each input stay.
+const ENTRIES: &str = "entries.json";
 
 /// The part that a process computes: `part` (from 1) of `of`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -361,6 +363,42 @@ impl Sharing {
     /// Whether this process computes a part, rather than the run or its end.
     pub(super) fn is_part(&self) -> bool {
         self.0.as_ref().is_some_and(|folder| folder.is_part())
+    }
+
+    /// Blocks of a step that this process is to read: its own of the step that it computes, none of one that it merges. `None` where
+    /// nothing is shared.
+    pub(super) fn blocks_of(&self, step: &str, n_blocks: usize) -> Option<Range<usize>> {
+        Some(match &self.0.as_ref()?.role {
+            Role::Part(own, Blocks { part, of }) if own == step => units_of_part(n_blocks, part - 1, *of),
+            _ => 0..0,
+        })
+    }
+
+    /// How many counts of each input stay, where another process has found out: files of which genes are left out are read for it.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn entries(&self) -> Result<Option<Vec<usize>>> {
+        let Some(folder) = &self.0 else { return Ok(None) };
+        let path = folder.place.join(ENTRIES);
+        match fs::read(&path) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io(&path, "read", error)),
+        }
+    }
+
+    /// Tells the others.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn keep_entries(&self, entries: &[usize]) -> Result<()> {
+        let Some(folder) = &self.0 else { return Ok(()) };
+        let path = folder.place.join(ENTRIES);
+        if path.exists() {
+            return Ok(());
+        }
+        write_text(&path, &serde_json::to_string(entries).unwrap_or_default())
     }
 
     /// The rows, shared where the run is.

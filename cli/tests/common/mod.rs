@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use zensaibo_core::Ctx;
+use zensaibo_core::data::Csr;
 use zensaibo_core::matrix::RowBlocks;
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 use zensaibo_core::simulate::{SimulateOptions, Simulation};
-use zensaibo_io::{AnnDataFile, AnnDataWriter, Table, Value, WriteOptions};
+use zensaibo_io::{AnnDataFile, AnnDataWriter, MatrixLayout, SparseArray, Table, Value, WriteOptions};
 
 /// Cells of the example.
 pub(crate) const CELLS: usize = 240;
@@ -107,8 +108,29 @@ pub(crate) fn fine(run: &Output) {
 }
 
 /// The tables of cells and genes, after the matrix.
-pub(crate) fn finish(mut writer: AnnDataWriter, cells: usize, genes: Vec<String>) {
-    writer.obs(&Table::of_names((0..cells).map(|cell| format!("c{cell}")).collect())).unwrap();
+pub(crate) fn finish(writer: AnnDataWriter, cells: usize, genes: Vec<String>) {
+    finish_from(writer, 0, cells, genes);
+}
+
+/// Rows of a matrix, stored by columns, with the names that `finish` gives them; the first is `first`.
+pub(crate) fn write_columns(path: &Path, matrix: &Csr, first: usize, genes: Vec<String>) {
+    let columns = matrix.transpose();
+    let stored = Value::Sparse(SparseArray {
+        layout: MatrixLayout::Csc,
+        n_rows: matrix.n_rows,
+        n_cols: matrix.n_cols,
+        indptr: columns.indptr.iter().map(|&at| at as i64).collect::<Vec<i64>>().into(),
+        indices: columns.indices.iter().map(|&at| at as i32).collect::<Vec<i32>>().into(),
+        values: columns.values.into(),
+    });
+    let mut writer = AnnDataWriter::create(path, &WriteOptions::default()).unwrap();
+    writer.value("X", &stored).unwrap();
+    finish_from(writer, first, matrix.n_rows, genes);
+}
+
+/// The tables of cells and genes, after the matrix; the first cell is `first`.
+pub(crate) fn finish_from(mut writer: AnnDataWriter, first: usize, cells: usize, genes: Vec<String>) {
+    writer.obs(&Table::of_names((first..first + cells).map(|cell| format!("c{cell}")).collect())).unwrap();
     writer.var(&Table::of_names(genes)).unwrap();
     writer.finish().unwrap();
 }

@@ -27,7 +27,7 @@ pub use exchange::{Local, Shared};
 pub use gather::{Rows, collect, column_sums, gather};
 pub(crate) use grouped::by_group;
 pub use lazy::Lazy;
-pub use packed::{BlockStore, MemoryStore, PackedRows, PackedShape, count_entries};
+pub use packed::{BlockStore, MemoryStore, PackedRows, PackedShape, count_entries, pack_block, unpack_block};
 pub use pass::{Pass, run, run_with};
 pub use source::{RowBlocks, rows_per_block};
 pub use view::{DenseView, IndexSlice, SparseView, ValueSlice};

@@ -146,7 +146,7 @@ impl RowBlocks for PackedRows {
     }
     fn read<'a>(&'a self, block: usize, scratch: &'a mut Scratch) -> Result<RowBlock<'a>> {
         let rows = self.block_rows(block);
-        self.blocks.visit(block, &mut |bytes| unpack(bytes, rows.len(), self.shape.n_cols, scratch))?;
+        self.blocks.visit(block, &mut |bytes| unpack_block(bytes, rows.len(), self.shape.n_cols, scratch))?;
         Ok(scratch.as_block(rows.start, self.shape.n_cols))
     }
     fn exchange(&self) -> Option<&Arc<dyn Exchange>> {
@@ -214,7 +214,7 @@ fn pack_blocks(
     };
     let part = |block: &RowBlock<'_>| {
         if aligned {
-            return Ok(Part::Block(pack(block)));
+            return Ok(Part::Block(pack_block(block)));
         }
         let (indptr, indices, values) = block.with_values(block.values.to_vec());
         Ok(Part::Rows(Scratch { indptr, indices, values, inner: None }))
@@ -232,7 +232,7 @@ fn pack_blocks(
                 waiting.values.extend_from_slice(values);
                 waiting.end_row();
                 if waiting.indptr.len() > size || row + 1 == rows.end {
-                    put(pack(&waiting.as_block(0, n_cols)))?;
+                    put(pack_block(&waiting.as_block(0, n_cols)))?;
                     waiting.begin();
                 }
             }
@@ -253,8 +253,8 @@ enum Kind {
 /// Bytes before the lengths of the rows: rows, values (u32 each), kind of the values, bytes per column.
 const HEADER: usize = 10;
 
-/// Packs a block: header, length of each row (u32), columns, values.
-fn pack(block: &RowBlock<'_>) -> Vec<u8> {
+/// Packs a block of fewer than 2^32 rows and values: header, length of each row (u32), columns, values.
+pub fn pack_block(block: &RowBlock<'_>) -> Vec<u8> {
     let kind = kind_of(block.values);
     let wide = block.n_cols > 1 << 16;
     let (rows, entries) = (block.n_rows(), block.indices.len());
@@ -310,7 +310,10 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// Unpacks a block of `rows` rows into `scratch`.
-fn unpack(bytes: &[u8], rows: usize, n_cols: usize, scratch: &mut Scratch) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Internal`] for bytes that are no such block.
+pub fn unpack_block(bytes: &[u8], rows: usize, n_cols: usize, scratch: &mut Scratch) -> Result<()> {
     let (Some(n), Some(entries), Some(&[kind, per_column])) =
         (number(bytes, 0), number(bytes, 4), bytes.get(8..HEADER).and_then(|part| part.first_chunk::<2>()))
     else {
@@ -444,14 +447,17 @@ mod tests {
     fn damaged_blocks_are_refused() {
         let matrix = matrix(50, 300, |stream| stream.below(9) as f32);
         let mut scratch = Scratch::default();
-        let whole = pack(&matrix.read(0, &mut Scratch::default()).unwrap());
-        assert!(unpack(&whole, 50, 300, &mut scratch).is_ok());
+        let whole = pack_block(&matrix.read(0, &mut Scratch::default()).unwrap());
+        assert!(unpack_block(&whole, 50, 300, &mut scratch).is_ok());
         for cut in [0, 3, 9, 40, whole.len() - 1] {
-            assert!(unpack(&whole[..cut], 50, 300, &mut scratch).is_err());
+            assert!(unpack_block(&whole[..cut], 50, 300, &mut scratch).is_err());
         }
-        assert!(unpack(&whole, 49, 300, &mut scratch).is_err() && unpack(&whole, 50, 200, &mut scratch).is_err());
+        assert!(
+            unpack_block(&whole, 49, 300, &mut scratch).is_err()
+                && unpack_block(&whole, 50, 200, &mut scratch).is_err()
+        );
         let mut kind = whole.clone();
         kind[8] = 3;
-        assert!(unpack(&kind, 50, 300, &mut scratch).is_err());
+        assert!(unpack_block(&kind, 50, 300, &mut scratch).is_err());
     }
 }

@@ -5,6 +5,9 @@
 
 #[cfg(test)]
 mod tests;
+mod totals;
+
+pub use totals::{Adding, Totals, gene_totals};
 
 use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::{Ctx, DataFault, Error, Result};

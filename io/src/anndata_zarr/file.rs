@@ -132,4 +132,9 @@ impl AnnDataZarr {
     pub fn rows(&self, key: &str, ctx: &Ctx) -> Result<FileRows> {
         FileRows::new(self.matrix(key)?, ctx)
     }
+
+    /// The same; one stored by columns is not turned yet.
+    pub(crate) fn open_rows(&self, key: &str, ctx: &Ctx) -> Result<FileRows> {
+        FileRows::open(self.matrix(key)?, ctx)
+    }
 }

@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use zensaibo_core::matrix::{Lazy, RowBlock, RowBlocks, Scratch, count_entries, rows_per_block};
+use zensaibo_core::data::Csr;
+use zensaibo_core::matrix::{Lazy, RowBlock, RowBlocks, Scratch, collect, count_entries, rows_per_block};
 use zensaibo_core::{Ctx, Result};
 
 use super::genes::{DROPPED, Join, join_genes};
 use crate::counts::CountsMatrix;
+use crate::turned::Turning;
 
 /// One of the matrices that are joined.
 pub struct ConcatPart {
@@ -27,6 +29,8 @@ struct Part {
     columns: Option<Vec<u32>>,
     /// Whether the new columns rise with the old ones.
     rising: bool,
+    /// Values that stay.
+    entries: usize,
 }
 
 /// Several matrices taken as one, cells one after the other.
@@ -42,30 +46,101 @@ pub struct ConcatRows {
 }
 
 impl ConcatRows {
-    /// Joins matrices. A file of which genes are left out is read once, to count what stays.
+    /// Joins matrices. A file of which genes are left out is read once, to count what stays, unless it is stored by columns.
     ///
     /// # Errors
     /// As [`join_genes`]; whatever reading returns; [`zensaibo_core::Error::Interrupted`].
     pub fn new(parts: Vec<ConcatPart>, join: Join, ctx: &Ctx) -> Result<Self> {
+        Self::with_entries(parts, join, None, ctx)
+    }
+
+    /// The same where it is known how many values of each matrix stay (see [`ConcatRows::entries_of_parts`]): nothing is read.
+    ///
+    /// # Errors
+    /// As [`ConcatRows::new`].
+    pub fn with_entries(parts: Vec<ConcatPart>, join: Join, known: Option<&[usize]>, ctx: &Ctx) -> Result<Self> {
         let files: Vec<_> = parts.iter().map(|part| (part.path.as_path(), part.genes.as_slice())).collect();
         let joined = join_genes(&files, join)?;
+        let known = known.filter(|known| known.len() == parts.len());
         let mut made = Self { parts: Vec::with_capacity(parts.len()), names: joined.names, n_rows: 0, entries: 0 };
-        for (ConcatPart { matrix, .. }, columns) in parts.into_iter().zip(joined.columns) {
+        for (at, (ConcatPart { matrix, .. }, columns)) in parts.into_iter().zip(joined.columns).enumerate() {
             let columns = of_all_columns(&matrix, columns);
-            made.entries += match &columns {
-                Some(columns) if columns.contains(&DROPPED) => {
-                    let kept: Vec<bool> = columns.iter().map(|&column| column != DROPPED).collect();
-                    count_entries(&Lazy::new(rows_of(&matrix)).select_columns(&kept)?, "count", ctx)?
-                }
-                _ => rows_of(&matrix).n_entries(),
-            };
             let kept = columns.iter().flatten().filter(|&&column| column != DROPPED);
             let rising = kept.is_sorted();
             let (first_row, rows) = (made.n_rows, rows_of(&matrix).n_rows());
+            let mut part = Part { matrix, first_row, columns, rising, entries: 0 };
+            part.entries = known.map_or_else(|| part.count(ctx), |known| Ok(known[at]))?;
             made.n_rows += rows;
-            made.parts.push(Part { matrix, first_row, columns, rising });
+            made.entries += part.entries;
+            made.parts.push(part);
         }
         Ok(made)
+    }
+
+    /// Values of each matrix that stay.
+    pub fn entries_of_parts(&self) -> Vec<usize> {
+        self.parts.iter().map(|part| part.entries).collect()
+    }
+
+    /// Matrices that are stored by columns and not turned.
+    pub fn by_columns(&self) -> usize {
+        self.parts
+            .iter()
+            .filter(|part| matches!(&part.matrix, CountsMatrix::File(rows, _) if rows.is_by_columns()))
+            .count()
+    }
+
+    /// The same with the columns of all files that are stored by columns turned into rows (see
+    /// [`FileRows::turned`](crate::FileRows::turned)). `rows`: the only ones that are wanted. `turning` is what each file may take.
+    ///
+    /// # Errors
+    /// As [`FileRows::turned`](crate::FileRows::turned).
+    pub fn turned(mut self, turning: &Turning, rows: Option<Range<usize>>, ctx: &Ctx) -> Result<Self> {
+        self.parts = self
+            .parts
+            .into_iter()
+            .map(|mut part| {
+                let (source, kept) = match part.matrix {
+                    CountsMatrix::File(source, kept) if source.is_by_columns() => (source, kept),
+                    _ => return Ok(part),
+                };
+                let own = source.n_rows();
+                let wanted = rows.as_ref().map(|rows| {
+                    let local = |row: usize| row.saturating_sub(part.first_row).min(own);
+                    local(rows.start)..local(rows.end)
+                });
+                let before = source.n_entries();
+                let made = source.turned(turning, wanted, ctx)?;
+                let repeated = made.n_entries() != before;
+                part.matrix = CountsMatrix::File(Box::new(made), kept);
+                if repeated {
+                    part.entries = part.count(ctx)?;
+                }
+                Ok(part)
+            })
+            .collect::<Result<_>>()?;
+        self.entries = self.parts.iter().map(|part| part.entries).sum();
+        Ok(self)
+    }
+
+    /// Everything in memory: 8 bytes per stored value. Columns that are repeated in a row, which [`RowBlocks::read`] refuses, are
+    /// added up.
+    ///
+    /// # Errors
+    /// As [`FileRows::to_memory`](crate::FileRows::to_memory).
+    pub fn to_memory(&self, ctx: &Ctx) -> Result<Csr> {
+        let mut made = Self { parts: Vec::new(), names: self.names.clone(), n_rows: self.n_rows, entries: 0 };
+        for part in &self.parts {
+            let matrix = CountsMatrix::Memory(match &part.matrix {
+                CountsMatrix::File(rows, _) => rows.to_memory(ctx)?,
+                CountsMatrix::Memory(matrix) => matrix.clone(),
+            });
+            let mut part = Part { matrix, columns: part.columns.clone(), ..*part };
+            part.entries = part.count(ctx)?;
+            made.entries += part.entries;
+            made.parts.push(part);
+        }
+        collect(&made, ctx)
     }
 
     /// Names of the genes.
@@ -110,6 +185,21 @@ fn read_part(matrix: &CountsMatrix, rows: Range<usize>, scratch: &mut Scratch) -
 }
 
 impl Part {
+    /// Values that stay.
+    fn count(&self, ctx: &Ctx) -> Result<usize> {
+        let rows = rows_of(&self.matrix);
+        let Some(columns) = self.columns.as_ref().filter(|columns| columns.contains(&DROPPED)) else {
+            return Ok(rows.n_entries());
+        };
+        let kept: Vec<bool> = columns.iter().map(|&column| column != DROPPED).collect();
+        if let CountsMatrix::File(rows, _) = &self.matrix
+            && let Some(entries) = rows.entries_in(&kept)
+        {
+            return Ok(entries);
+        }
+        count_entries(&Lazy::new(rows).select_columns(&kept)?, "count", ctx)
+    }
+
     /// Appends rows to `scratch`, under their new columns.
     fn append(&self, rows: Range<usize>, scratch: &mut Scratch, inner: &mut Scratch) -> Result<()> {
         let Some(columns) = &self.columns else {

@@ -63,7 +63,7 @@ fn concat_columns(columns: &[&Column]) -> Column {
 }
 
 /// Values one after the other, in their type where all have it and in f64 otherwise.
-fn concat_values(parts: Vec<Values>) -> Values {
+pub(super) fn concat_values(parts: Vec<Values>) -> Values {
     let dtype = parts.first().map(Values::dtype);
     if !parts.iter().all(|part| Some(part.dtype()) == dtype) {
         return Values::F64(parts.iter().flat_map(Values::to_f64).collect());

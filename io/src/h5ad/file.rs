@@ -114,17 +114,25 @@ impl AnnDataFile {
         whole.column(name).cloned().ok_or_else(|| Error::key(name, table, present))
     }
 
+    /// Keys of the matrices of cells x genes: `X`, `layers/<name>`, `raw/X`.
+    ///
+    /// # Errors
+    /// [`Error::Format`] when a slot is damaged.
+    pub fn matrices(&self) -> Result<Vec<String>> {
+        let mut keys = vec!["X".to_string()];
+        keys.extend(self.names("layers")?.into_iter().map(|name| format!("layers/{name}")));
+        keys.push("raw/X".into());
+        keys.retain(|key| self.has(key) && !self.is_null(key));
+        Ok(keys)
+    }
+
     pub(crate) fn matrix(&self, slot: &str) -> Result<StoredMatrix> {
         // Before 0.7 the raw matrix lay at the root.
         let slot =
             if slot == "raw/X" && !self.file.exists("raw") && self.file.exists("raw.X") { "raw.X" } else { slot };
         if !self.file.exists(slot) {
             let container = self.path().display().to_string();
-            let mut present = vec!["X".to_string()];
-            present.extend(self.names("layers")?.into_iter().map(|name| format!("layers/{name}")));
-            present.extend(self.has("raw/X").then(|| "raw/X".to_string()));
-            present.retain(|name| self.has(name));
-            return self.file.sound(Err(Error::key(slot, container, present)));
+            return self.file.sound(Err(Error::key(slot, container, self.matrices()?)));
         }
         self.file.sound(StoredMatrix::open(&self.file, slot))
     }
@@ -135,6 +143,11 @@ impl AnnDataFile {
     /// [`Error::Key`] when there is no such matrix; [`Error::Format`] when it is damaged.
     pub fn rows(&self, slot: &str, ctx: &Ctx) -> Result<FileRows> {
         FileRows::new(self.matrix(slot)?, ctx)
+    }
+
+    /// The same; one stored by columns is not turned yet.
+    pub(crate) fn open_rows(&self, slot: &str, ctx: &Ctx) -> Result<FileRows> {
+        FileRows::open(self.matrix(slot)?, ctx)
     }
 
     /// A matrix (`X`, `layers/<name>`, `raw/X`) whole in memory, in parallel on the current pool: 8 bytes per

@@ -111,7 +111,7 @@ def gene_activity(
     DataError
         An interval that ends before it starts.
     """
-    matrix = as_matrix(X)
+    matrix = as_matrix(X, stream=True)
     names = np.unique(np.concatenate([np.asarray(peaks[0], dtype=str), np.asarray(genes[0], dtype=str)]))
     columns: list[tuple[np.ndarray, ...]] = []
     for what, (chromosomes, starts, ends) in (("peaks", peaks), ("genes", genes)):

@@ -42,7 +42,7 @@ class LogisticModel:
         """Probability of each class for the rows of `X`, (cells, classes) float64."""
         with reporting(progress) as callback:
             found, _ = _core.logistic_predict(
-                as_matrix(X),
+                as_matrix(X, stream=True),
                 np.ascontiguousarray(self.coef, dtype=np.float64),
                 np.ascontiguousarray(self.intercept, dtype=np.float64),
                 len(self.classes),
@@ -110,7 +110,7 @@ def logistic_regression(
     ----------
     Liu and Nocedal, Math. Programming 45 (1989).
     """
-    matrix = as_matrix(X)
+    matrix = as_matrix(X, stream=True)
     names, labels = _classes(y)
     if labels.shape != (matrix.shape[0],):
         raise ShapeError(f"`y`: expected one class per cell, shape ({matrix.shape[0]},), found {labels.shape}")

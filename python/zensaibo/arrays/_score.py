@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .. import _core
-from .._anndata import as_matrix
+from .._anndata import as_matrix, in_file
 from .._progress import reporting
 from ..errors import DataError, EmptyDataError, ParameterError
 from ._counts import ProgressArgument
@@ -38,6 +38,13 @@ def _gene_means(matrix: Any) -> np.ndarray:
         matrix = matrix.copy()
         matrix.data[missing] = 0
     return np.asarray(matrix.sum(axis=0, dtype="float64")).ravel() / n_cells
+
+
+def _means_from_file(matrix: Any, threads: int | None, progress: ProgressArgument) -> np.ndarray:
+    """As `_gene_means` of the sparse matrix in memory, in one read: whole numbers exactly, others in single precision."""
+    with reporting(progress) as callback:
+        sums, missing = _core.gene_totals(matrix, matrix.dtype.kind in "iu", None, threads, callback)
+    return sums / (np.full(len(sums), matrix.shape[0], dtype=np.float64) - missing)
 
 
 def _columns(values: Any, n_genes: int, name: str) -> np.ndarray:
@@ -110,7 +117,7 @@ def score_genes(
     Parameters
     ----------
     matrix
-        Cells x genes: CSR, CSC or dense, usually logarithmised. NaN values are left out of every mean.
+        Cells x genes: CSR, CSC, dense, or in a file, usually logarithmised. NaN values are left out of every mean.
     genes
         Column numbers, or a boolean mask over the genes.
     ctrl_as_ref
@@ -151,13 +158,15 @@ def score_genes(
     ctrl_size, n_bins, seed = _whole("ctrl_size", ctrl_size, 1), _whole("n_bins", n_bins, 2), _whole("seed", seed, 0)
     if seed >= 2**32:
         raise ParameterError(f"parameter `seed`: expected a whole number below 2^32, found {seed}")
-    found = as_matrix(matrix, "matrix")
+    found = as_matrix(matrix, "matrix", stream=True)
     n_cells, n_genes = found.shape
     if n_cells == 0 or n_genes == 0:
         raise EmptyDataError(f"`matrix`: expected at least one cell and one gene, found shape {found.shape}")
     genes = _columns(genes, n_genes, "genes")
     pool = np.arange(n_genes) if gene_pool is None else _columns(gene_pool, n_genes, "gene_pool")
-    if sparse.issparse(found) or len(pool) == n_genes:
+    if in_file(found):
+        means = _means_from_file(found, threads, progress)
+    elif sparse.issparse(found) or len(pool) == n_genes:
         means = _gene_means(found)
     else:
         means = np.full(n_genes, np.nan)

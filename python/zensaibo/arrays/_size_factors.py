@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from .. import _core
-from .._anndata import as_matrix
+from .._anndata import as_matrix, columns_of
 from .._options import to_json
 from .._progress import reporting
 from .._shared import call
@@ -117,7 +117,7 @@ def spike_in_size_factors(
         No spike-ins, or cells without any count of them.
     ShapeError, EmptyDataError, NegativeValuesError, NonFiniteError
     """
-    found = as_matrix(matrix, "matrix")
+    found = as_matrix(matrix, "matrix", stream=True)
     mask = np.asarray(spike_ins)
     if mask.dtype != np.bool_:
         raise DataError(f"`spike_ins`: expected a boolean mask, found dtype {mask.dtype}")
@@ -127,7 +127,7 @@ def spike_in_size_factors(
         raise EmptyDataError("`matrix`: expected at least one cell, found none")
     if not mask.any():
         raise DataError("`spike_ins`: expected at least one spike-in, found none")
-    part = found[:, np.flatnonzero(mask)]
+    part = columns_of(found, np.flatnonzero(mask))
     part = part if sparse.issparse(part) else np.ascontiguousarray(part)
     _core.size_factors(part, to_json(target_sum=None), threads, None)  # refuses what is negative or not finite
     totals = qc_metrics(

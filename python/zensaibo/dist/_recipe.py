@@ -12,11 +12,12 @@ from .._config import Config, config_toml
 from .._memory import to_bytes
 from .._progress import Progress, reporting
 from ..io._remote import is_url
+from ..io._matrix import paths_of
 from ..pp._recipe import _seeds, _text
 from ._use import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from anndata import AnnData
     from distributed import Client
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 def recipe(
     client: Client,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
     config: Config | None = None,
     *,
+    join: str = "inner",
     work: str | os.PathLike[str],
     n_parts: int | None = None,
     threads: int = 1,
@@ -48,10 +50,11 @@ def recipe(
     client
         A client of ``dask.distributed``. All workers see `path` and `work` under the same names.
     path
-        Raw counts: an h5ad stored by rows, or a 10x HDF5 file.
+        Raw counts: an h5ad, AnnData in Zarr or a 10x HDF5 file, or a list of them, taken as one as
+        :func:`zensaibo.pp.recipe` does. What is stored by columns is read whole by each part of the first step.
     out
         h5ad to write. Written beside and renamed at the end.
-    config, report, seed
+    config, join, report, seed
         As of :func:`zensaibo.pp.recipe`.
     work
         Folder of the parts; it is made, and left as it is: remove it once `out` is there. It takes 3 to 6 bytes per count
@@ -74,7 +77,7 @@ def recipe(
     ParameterError
         As :func:`zensaibo.pp.recipe`; a folder of another run or with other things; a cluster without workers.
     FormatError
-        Counts that are not stored by rows.
+        Counts that are text.
     others
         As :func:`zensaibo.pp.recipe`.
 
@@ -84,15 +87,15 @@ def recipe(
     """
     toml = config_toml(config, {} if seed is None else {place: int(seed) for place in _seeds()})
     of = parts_of(client, n_parts, threads)
+    sources = [place if is_url(place) else os.path.abspath(place) for place in paths_of(path, "path")]
     folder, target = (os.path.abspath(os.fspath(place)) for place in (work, out))
-    source = os.fspath(path) if is_url(path) else os.path.abspath(os.fspath(path))
     with reporting(progress) as callback:
         for step in _core.recipe_steps(toml):
             if step == "markers":
-                _core.recipe_merge(source, folder, toml, step, threads=threads, progress=callback)
-            _step(client, _core.recipe_part, (source, folder, toml, step), of, threads, callback)
+                _core.recipe_merge(sources, join, folder, toml, step, threads=threads, progress=callback)
+            _step(client, _core.recipe_part, (sources, join, folder, toml, step), of, threads, callback)
         tail = (_text(report), to_bytes(memory), threads, callback)
-        _core.recipe_merge(source, folder, toml, None, target, *tail)
+        _core.recipe_merge(sources, join, folder, toml, None, target, *tail)
     from anndata import read_h5ad
 
     return read_h5ad(target)
@@ -248,7 +251,7 @@ def _on_volume(
 def _step(
     client: Client,
     function: Callable[..., None],
-    job: tuple[str | None, ...],
+    job: tuple[list[str] | str | None, ...],
     of: int,
     threads: int,
     callback: Callable[[str, int, int], None] | None,

@@ -11,6 +11,8 @@ from scipy import sparse
 
 from .. import _core
 from .._anndata import as_matrix
+from .._memory import to_bytes
+from .._progress import Progress, reporting
 from ..errors import ParameterError
 from ._read import _path
 
@@ -23,10 +25,13 @@ class FileMatrix:
 
     The functions of :mod:`zensaibo.arrays` take it in place of a matrix, those of `pp` and `tl` an AnnData that is backed by a
     file; results have the same bits as of the matrix in memory. Quality control, filters, size factors, variable genes, sketches,
-    components, Pearson residuals, doublets, markers, sums of groups and pseudobulks read it block by block; other functions read it
-    into memory first. What is done to the values (`normalize_total`, `log1p`, `select`)
+    components, Pearson residuals, doublets, markers, gene scores, annotation, sums of groups and pseudobulks read it block by block;
+    plots and what else needs some genes reads their columns, in one read. Other functions read it into memory first: those that make
+    a dense matrix of cells x genes (`scale`, `regress_out`, `combat`) or hand back counts (`downsample_counts`), searches in X itself,
+    velocity, mapping to a reference. What is done to the values (`normalize_total`, `log1p`, `select`)
     is done as they are read: a new object comes back, the file is never changed. Memory: a few blocks of 8 MB per thread, 8 bytes
-    per cell; a matrix stored by columns is held, 8 bytes per value. Of a Zarr store the chunks decoded last are kept, 16 MB for each
+    per cell. A matrix stored by columns is turned into packed rows on opening, in one read, within `memory` and beyond it in a
+    scratch file (3 to 6 bytes per count). Of a Zarr store the chunks decoded last are kept, 16 MB for each
     array or one chunk; `adata.X` may be such a matrix as well, as ``anndata.io.sparse_dataset`` opens it.
 
     Of several files the cells stand one after the other, genes are joined by name: results have the same bits as of
@@ -42,6 +47,14 @@ class FileMatrix:
     join
         Genes of several files: ``"inner"``, those of all files in the order of the first; ``"outer"``, those of any file,
         sorted by name unless all have the same, and zero in the cells of a file that does not have them.
+    memory
+        What turning a matrix that is stored by columns into rows may take, in bytes or as text such as ``"4GiB"``; 1 GiB by
+        default. Half of it stays taken by packed rows.
+    scratch
+        Folder of the scratch file of such a matrix, that of temporary files by default. The file has no name and goes with the
+        object.
+    progress
+        See :mod:`zensaibo`.
 
     Raises
     ------
@@ -62,9 +75,18 @@ class FileMatrix:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], key: str = "X", join: str = "inner"
+        self,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        key: str = "X",
+        join: str = "inner",
+        *,
+        memory: int | str | None = None,
+        scratch: str | os.PathLike[str] | None = None,
+        progress: bool | Progress | None = None,
     ) -> None:
-        self._core = _core.FileMatrix(paths_of(path, "path"), key, join)
+        folder = None if scratch is None else os.fspath(scratch)
+        with reporting(progress) as report:
+            self._core = _core.FileMatrix(paths_of(path, "path"), key, join, to_bytes(memory), folder, report)
         self._done: list[str] = []
 
     @property
@@ -176,9 +198,17 @@ def paths_of(path: Any, name: str) -> list[str]:
 
 
 def open_matrix(
-    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]], key: str = "X", *, join: str = "inner"
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    key: str = "X",
+    *,
+    join: str = "inner",
+    memory: int | str | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+    progress: bool | Progress | None = None,
 ) -> FileMatrix:
     """Opens a matrix of cells x genes in a file without reading it, or those of several files as one.
+
+    One that is stored by columns is read once, to be turned into rows.
 
     Parameters
     ----------
@@ -190,6 +220,8 @@ def open_matrix(
     join
         Genes of several files: ``"inner"``, those of all files in the order of the first; ``"outer"``, those of any file,
         sorted by name unless all have the same, and zero in the cells of a file that does not have them.
+    memory, scratch, progress
+        As of :class:`FileMatrix`.
 
     Returns
     -------
@@ -202,4 +234,4 @@ def open_matrix(
     FormatError, FileError, MissingKeyError, EmptyDataError, DuplicateNamesError
         As :class:`FileMatrix`.
     """
-    return FileMatrix(path, key, join)
+    return FileMatrix(path, key, join, memory=memory, scratch=scratch, progress=progress)

@@ -229,7 +229,8 @@ def concat_on_disk(
     Notes
     -----
     One read and one write of the matrices. Memory: the tables (``obs``, ``obsm``, ``var``, ``varm``, ``uns``) of the files, 8 bytes
-    per cell and matrix and a few megabytes per thread; a matrix stored by columns is held, one at a time for each file.
+    per cell and matrix and a few megabytes per thread; a matrix stored by columns takes up to 1 GiB and a
+    scratch file among those for temporary files, and is held where single precision does not hold its type (float64, int32, ...).
     """
     import anndata
 

@@ -10,24 +10,46 @@ import pandas as pd
 from scipy import sparse
 
 from .. import _core
-from .._anndata import get_var
+from .._anndata import columns_of, get_var
 from ..errors import MissingKeyError, ParameterError
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 
-def fetch(adata: AnnData, key: str, *, use_raw: bool, layer: str | None, gene_symbols: str | None) -> pd.Series:
-    """A column of obs, or the expression of a gene, as a Series; text and booleans become categories."""
-    if key in adata.obs.columns:
-        values = adata.obs[key]
-        if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(values.dtype):
-            return values.astype("category")
-        if not pd.api.types.is_numeric_dtype(values.dtype):
-            return values.astype(str).where(values.notna()).astype("category")
-        return values
+def fetch(
+    adata: AnnData, keys: Sequence[str], *, use_raw: bool, layer: str | None, gene_symbols: str | None
+) -> dict[str, pd.Series]:
+    """Columns of obs, or the expression of genes, each as a Series; text and booleans become categories. Genes in a file: one read."""
+    found = {key: _of_obs(adata, key) for key in keys if key in adata.obs.columns}
+    genes = [key for key in dict.fromkeys(keys) if key not in found]
+    if not genes:
+        return found
     source = adata.raw if use_raw else adata
     names = source.var_names if gene_symbols is None else pd.Index(_symbols(adata, source, gene_symbols))
+    places = [_place(adata, key, names, use_raw, gene_symbols) for key in genes]
+    if layer is not None and layer not in adata.layers:
+        present = ", ".join(adata.layers) or "(nothing)"
+        raise MissingKeyError(f"key `{layer}` not found in adata.layers; present: {present}")
+    part = columns_of(source.X if layer is None else adata.layers[layer], places)
+    for at, key in enumerate(genes):
+        column = part[:, [at]]
+        column = column.toarray() if sparse.issparse(column) else np.asarray(column)
+        found[key] = pd.Series(column.ravel(), index=adata.obs_names, name=key)
+    return found
+
+
+def _of_obs(adata: AnnData, key: str) -> pd.Series:
+    values = adata.obs[key]
+    if isinstance(values.dtype, pd.CategoricalDtype) or pd.api.types.is_bool_dtype(values.dtype):
+        return values.astype("category")
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        return values.astype(str).where(values.notna()).astype("category")
+    return values
+
+
+def _place(adata: AnnData, key: str, names: pd.Index, use_raw: bool, gene_symbols: str | None) -> int:
+    """The column of a gene."""
     places = np.flatnonzero(names == key)
     if len(places) != 1:
         where = "adata.obs or " + ("adata.raw.var_names" if use_raw else "adata.var_names")
@@ -37,13 +59,7 @@ def fetch(adata: AnnData, key: str, *, use_raw: bool, layer: str | None, gene_sy
             raise MissingKeyError(f"key `{key}` is not unique in {where}: found {len(places)} times")
         present = ", ".join(map(str, [*adata.obs.columns[:15], *names[:5]]))
         raise MissingKeyError(f"key `{key}` not found in {where}; present: {present}, ...")
-    if layer is not None and layer not in adata.layers:
-        present = ", ".join(adata.layers) or "(nothing)"
-        raise MissingKeyError(f"key `{layer}` not found in adata.layers; present: {present}")
-    matrix = source.X if layer is None else adata.layers[layer]
-    column = matrix[:, places[0]]
-    column = column.toarray() if sparse.issparse(column) else np.asarray(column)
-    return pd.Series(column.ravel(), index=adata.obs_names, name=key)
+    return int(places[0])
 
 
 def _symbols(adata: AnnData, source: Any, gene_symbols: str) -> Any:

@@ -193,11 +193,14 @@ def embedding(
     dpi = float(dpi) if dpi is not None else max(200.0, figure.dpi)
     titles = _each(title, len(panels), "title", default=None)
 
+    held = fetch(
+        adata, [key for key, _ in panels if key is not None], use_raw=use_raw, layer=layer, gene_symbols=gene_symbols
+    )
     for number, (panel, (key, dims)) in enumerate(zip(axes, panels, strict=True)):
         points = coordinates[:, list(dims)]
         values = None
         if key is not None:
-            values = fetch(adata, key, use_raw=use_raw, layer=layer, gene_symbols=gene_symbols)
+            values = held[key]
         name = titles[number] if titles[number] is not None else (key or "")
         panel.set_title(name)
         panel.set_xticks([])

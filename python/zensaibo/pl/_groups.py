@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from .. import _anndata
 from .._anndata import check_adata, get_obs
 from ..errors import DataError, MissingKeyError, ParameterError, ShapeError
 
@@ -212,7 +213,7 @@ def columns_of(
     wanted = np.unique(list(places.values())).astype(np.int64)
     part: Any = None
     if len(wanted):
-        part = matrix[:, wanted]
+        part = _anndata.columns_of(matrix, wanted)
         part = part.tocsc() if sparse.issparse(part) else np.asarray(part)
     columns: list[Column] = []
     for name in names:

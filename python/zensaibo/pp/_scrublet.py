@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import get_matrix, get_obs, start
+from .._anndata import get_matrix, get_obs, in_file, start
 from .._labels import codes_of
 from .._progress import Progress
 from .._provenance import record
@@ -117,12 +117,13 @@ def scrublet(
     else:
         codes, batches = codes_of(get_obs(adata, batch_key), batch_key)
         matrix = matrix.tocsr() if hasattr(matrix, "tocsr") else matrix
+        part = _some_rows(matrix)
         scores, predicted = np.full(adata.n_obs, np.nan), np.zeros(adata.n_obs, dtype=bool)
         entry = {"batches": {}, "batched_by": batch_key}
         for code, batch in enumerate(batches):
             rows = np.flatnonzero(codes == code)
             try:
-                found = arrays.scrublet(matrix[rows], **run)
+                found = arrays.scrublet(part(rows), **run)
             except DataError as error:
                 raise type(error)(f"batch {batch!r} of `{batch_key}`: {error}") from error
             scores[rows], predicted[rows] = found.scores, found.predicted
@@ -136,6 +137,13 @@ def scrublet(
     adata.uns[SCRUBLET] = entry
     record(adata, "scrublet", batch_key=batch_key, random_state=random_state, **options)
     return adata if copy else None
+
+
+def _some_rows(matrix: Any) -> Any:
+    """A function that gives rows (rising) of a matrix; of one in a file, a handle of them."""
+    if not in_file(matrix):
+        return lambda rows: matrix[rows]
+    return lambda rows: matrix.select_rows(np.isin(np.arange(matrix.shape[0]), rows).tolist())
 
 
 def _entry(found: arrays.Scrublet, rows: np.ndarray, options: dict[str, Any], random_state: int) -> dict[str, Any]:

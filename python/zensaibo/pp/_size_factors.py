@@ -76,7 +76,7 @@ def pooled_size_factors(
     check_adata(adata)
     codes = None if clusters is None else _batch_codes(get_obs(adata, clusters), clusters)
     found = arrays.pooled_size_factors(
-        get_matrix(adata, layer=layer),
+        get_matrix(adata, layer=layer, stream=True),
         clusters=codes,
         sizes=sizes,
         min_mean=min_mean,
@@ -155,7 +155,7 @@ def spike_in_size_factors(
             raise DataError(f"`var_names`: expected spike-ins that begin with {prefix!r}, found none")
     else:
         mask = get_var(adata, spike_ins).to_numpy()
-    factors = arrays.spike_in_size_factors(get_matrix(adata, layer=layer), mask, threads=threads, progress=progress)
+    factors = arrays.spike_in_size_factors(get_matrix(adata, layer=layer, stream=True), mask, threads=threads, progress=progress)
     adata = start(adata, copy)
     adata.obs[key_added] = factors
     adata.var["spike_in"] = mask

@@ -243,7 +243,7 @@ def annotate(
 def _matrix(adata: AnnData, use_raw: bool | None, layer: str | None) -> tuple[Any, pd.Index]:
     if use_raw is None:
         use_raw = adata.raw is not None and layer is None
-    matrix = _anndata.get_matrix(adata, layer=layer, use_raw=use_raw)
+    matrix = _anndata.get_matrix(adata, layer=layer, use_raw=use_raw, stream=True)
     return matrix, adata.raw.var_names if use_raw else adata.var_names
 
 
@@ -273,5 +273,9 @@ def _select(matrix: Any, var_names: pd.Index, classifier: Classifier, min_genes:
             stacklevel=3,
         )
     ones = np.ones(len(at), dtype=np.float32)
+    if _anndata.in_file(matrix):
+        # In the order of the file, as the product takes them.
+        order = np.argsort(columns)
+        matrix, at, columns = _anndata.columns_of(matrix, columns[order]), at[order], np.arange(len(columns))
     place = sparse.csr_matrix((ones, (columns, at)), shape=(matrix.shape[1], len(genes)))
     return _anndata.as_matrix(sparse.csr_matrix(matrix) @ place)

@@ -111,7 +111,7 @@ def annotate_by_markers(
         raise ParameterError(f"parameter `unassigned`: expected a name that is no cell type, found {unassigned!r}")
     if use_raw is None:
         use_raw = adata.raw is not None and layer is None
-    matrix = _anndata.get_matrix(adata, layer=layer, use_raw=use_raw)
+    matrix = _anndata.get_matrix_to_sum(adata, layer=layer, use_raw=use_raw)
     var_names = adata.raw.var_names if use_raw else adata.var_names
     column = None if groupby is None else _as_categorical(_anndata.get_obs(adata, groupby), groupby)
     if column is not None and column.isna().any():
@@ -182,8 +182,8 @@ def _scores(
 ) -> np.ndarray:
     """Scores, cells x types."""
     columns = var_names.get_indexer_for(genes)
-    values = matrix[:, columns]  # type: ignore[index]
-    values = np.asarray(values.todense() if sparse.issparse(values) else values, dtype=np.float64)
+    values = _anndata.columns_of(matrix, columns)
+    values = np.ascontiguousarray(values.toarray() if sparse.issparse(values) else values, dtype=np.float64)
     if not np.isfinite(values).all():
         cell, gene = np.argwhere(~np.isfinite(values))[0]
         raise NonFiniteError(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._anndata import as_matrix, check_adata
+from .._anndata import as_matrix, check_adata, columns_of
 from .._provenance import record
 from ..errors import DataError, MissingKeyError, NonFiniteError, ParameterError, TooFewError
 from ..pp._neighbors import _representation
@@ -175,4 +175,4 @@ def _genes(adata: AnnData, var_names: Sequence[str], use_raw: bool | None) -> An
         missing = [name for name, place in zip(wanted, places, strict=True) if place < 0]
         where = "adata.raw.var_names" if use_raw else "adata.var_names"
         raise MissingKeyError(f"key `{missing[0]}` not found in {where} ({len(missing)} of {len(wanted)} genes missing)")
-    return as_matrix(source.X[:, places], "X")
+    return as_matrix(columns_of(source.X, places), "X")

@@ -133,7 +133,7 @@ def _levels(
     progress: bool | Progress | None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Fractions of non-zeros inside and outside each group, and log2 fold changes, of all genes; one read."""
-    matrix = _anndata.get_matrix(adata, use_raw=use_raw)
+    matrix = _anndata.get_matrix(adata, use_raw=use_raw, stream=True)
     column = _anndata.get_obs(adata, groupby).astype(str).to_numpy()
     distinct, codes = np.unique(column, return_inverse=True)
     unknown = [group for group in groups if group not in distinct]

@@ -77,7 +77,7 @@ def gene_activity(
     Stuart et al., Nature Methods 18 (2021).
     """
     _, adata = _mudata.modality(adata, mod)
-    matrix = _anndata.get_matrix(adata, layer=layer)
+    matrix = _anndata.get_matrix(adata, layer=layer, stream=True)
     for parameter, value in (("upstream", upstream), ("downstream", downstream)):
         if value < 0:
             raise ParameterError(f"parameter `{parameter}`: expected at least 0, found {value}")

@@ -113,7 +113,7 @@ def ingest(
     projection = Projection(adata_ref) if "pca" in methods or rep == X_PCA else None
     coordinates = None
     if projection is not None:
-        matrix = get_matrix(adata, layer=projection.layer)
+        matrix = get_matrix(adata, layer=projection.layer, stream=True)
         coordinates = projection.project(matrix, threads=threads, progress=progress)
     if rep == X_PCA and coordinates is not None:
         width = min(n_pcs or coordinates.shape[1], coordinates.shape[1])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .. import arrays
-from .._anndata import get_matrix, get_obs
+from .. import _core, arrays
+from .._anndata import get_matrix, get_obs, rows_of
 from .._keys import PCA, PCS, X_PCA
 from ..errors import DataError, DuplicateNamesError, MissingKeyError, ParameterError
 
@@ -37,9 +37,9 @@ class Projection:
         layer = params.get("layer")
         self.layer = None if layer in (None, "None") else str(layer)
         self.center = None
-        matrix = get_matrix(reference, layer=self.layer)
+        matrix = get_matrix(reference, layer=self.layer, stream=True)
         if params.get("zero_center", True):
-            self.center = np.asarray(matrix.mean(axis=0, dtype=np.float64)).ravel()
+            self.center = _core.gene_totals(matrix, True)[0] / reference.n_obs
         self._check(reference, matrix)
 
     def _check(self, reference: AnnData, matrix: Any) -> None:
@@ -49,7 +49,7 @@ class Projection:
         rows = slice(0, min(_CHECKED, reference.n_obs))
         stored = np.asarray(reference.obsm[X_PCA][rows], dtype=np.float64)
         width = min(stored.shape[1], self.loadings.shape[1])
-        anew = self.project(matrix[rows], threads=1, progress=False)[:, :width]
+        anew = self.project(rows_of(matrix, rows), threads=1, progress=False)[:, :width]
         off = np.abs(anew - stored[:, :width]).max()
         size = max(np.abs(stored).max(), 1e-12)
         if not off <= 0.02 * size:

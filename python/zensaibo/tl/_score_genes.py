@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import arrays
-from .._anndata import check_adata, get_matrix, start
+from .._anndata import check_adata, get_matrix_to_sum, start
 from .._progress import Progress
 from .._provenance import record
 from ..errors import DuplicateNamesError, EmptyDataError, MissingKeyError, ParameterError
@@ -110,7 +110,8 @@ def score_genes(
     check_adata(adata)
     if use_raw is None:
         use_raw = layer is None and adata.raw is not None
-    matrix = get_matrix(adata, layer=layer, use_raw=use_raw)
+    # The order of near-equal genes, and with it the draws, depend on how their means are added up.
+    matrix = get_matrix_to_sum(adata, layer=layer, use_raw=use_raw)
     var_names = adata.raw.var_names if use_raw else adata.var_names
     if not var_names.is_unique:
         name = var_names[var_names.duplicated()][0]
