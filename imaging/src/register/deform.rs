@@ -4,13 +4,15 @@
 //! registration with cross-correlation, Medical Image Analysis 12, 26), so that exchanging them exchanges the result.
 //! Each step follows the smoothed derivative of the local correlation, is composed with what was found before (and so
 //! never folds as long as it is smaller than a voxel), and the whole is smoothed a little (Yushkevich and others 2016,
-//! Fast automatic segmentation of hippocampal subfields, greedy). From coarse levels to fine ones.
+//! Fast automatic segmentation of hippocampal subfields, greedy). From coarse levels to fine ones; at the end of each, detail
+//! that is no more than noise goes ([`keep_detail`]).
 
 use rayon::prelude::*;
 use zensaibo_core::data::Grid;
 use zensaibo_core::{Ctx, Result};
 
 use super::correlation::{Pair, local_correlation};
+use super::detail::keep_detail;
 use super::landmarks::{Anchors, Landmark};
 use super::pyramid::{Level, background};
 use super::smooth::smooth;
@@ -28,6 +30,8 @@ pub(super) struct Effort {
     pub(super) radius: usize,
     /// Standard deviations of the smoothing of each step and of the whole, in voxels of the level, at each level.
     pub(super) smoothing: Vec<[f64; 2]>,
+    /// Detail shorter than this is left out at the end of a level, in its voxels.
+    pub(super) least_detail: f64,
     /// Length of the longest displacement of a step, in voxels of the level.
     pub(super) step: f64,
     /// What lies beyond the moving image does not count.
@@ -83,6 +87,7 @@ pub(super) fn deform(levels: &[(Level, Level)], map: &Affine, effort: &Effort, c
             }
         }
         level.end();
+        level.keep_detail();
         level.anchors = None;
         after = level.value(None);
         sides = Some((level.sides, shape, spacing));
@@ -281,6 +286,15 @@ impl<'a> Running<'a> {
         if self.best.is_some_and(|best| best > value) {
             std::mem::swap(&mut self.sides, &mut self.last);
         }
+    }
+
+    /// Leaves out what is too fine and short to be more than noise.
+    fn keep_detail(&mut self) {
+        let shape = self.fixed.image.shape;
+        let least = self.effort.least_detail;
+        let (spare, strength) = (&mut self.spare, &mut self.by[0]);
+        keep_detail(&mut self.sides, shape, self.relative, least, &mut self.last, spare, strength);
+        self.sides.iter_mut().for_each(|side| unfold(side, shape, 4));
     }
 
     /// One step; the correlation before it. A step that made the images less alike is taken back and tried at half its

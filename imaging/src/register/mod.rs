@@ -9,6 +9,7 @@
 mod align;
 mod correlation;
 mod deform;
+mod detail;
 mod landmarks;
 mod minimise;
 mod options;
@@ -203,6 +204,7 @@ pub fn register(
             steps: options.iterations.clone(),
             radius: options.radius,
             smoothing: options.smoothing(count),
+            least_detail: options.least_detail,
             step: options.step,
             partial: options.partial,
             weights: weights.clone(),

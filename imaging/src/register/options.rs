@@ -34,7 +34,7 @@ zensaibo_core::options! {
         pub finest: Option<f64> = None,
         /// Steps at most at each level of the deformation, from the coarsest (each level is twice as fine as the one
         /// before). More are slower and fit more closely.
-        pub iterations: Vec<usize> = vec![100, 100, 60, 20],
+        pub iterations: Vec<usize> = vec![100, 100, 60, 40],
         /// Voxels of a level to each side of the window in which images are correlated. Larger is slower and follows
         /// coarser structure.
         pub radius: usize = 2,
@@ -42,7 +42,11 @@ zensaibo_core::options! {
         /// for all levels, or several of which the last is for the finest level and the first for all that remain.
         pub step_smoothing: Vec<f64> = vec![4.0, 2.0],
         /// Smoothing of the whole deformation after each step: as `step_smoothing`.
-        pub total_smoothing: Vec<f64> = vec![1.0, 0.7],
+        pub total_smoothing: Vec<f64> = vec![1.5, 0.5],
+        /// Detail of the deformation (what smoothing by some 4 voxels of a level would take away) that is shorter than so many
+        /// voxels of the level is taken for noise at its end and left out; from 1.4 times this on it stays. 0: all stays,
+        /// which fits the images more closely and the places less.
+        pub least_detail: f64 = 0.35,
         /// Longest displacement of a step, in voxels of a level.
         pub step: f64 = 0.5,
     }
@@ -102,6 +106,7 @@ impl RegisterOptions {
         }
         for (name, value, most) in [
             ("step", self.step, 1.0),
+            ("least_detail", self.least_detail, 100.0),
             ("compression", self.compression, 100.0),
             ("landmark_weight", self.landmark_weight, 1e6),
         ] {

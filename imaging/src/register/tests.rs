@@ -163,6 +163,27 @@ fn deformations_are_found_and_lead_home() {
 }
 
 #[test]
+fn noise_makes_no_detail() {
+    let mut random = Stream::new(5, 0);
+    let mut noisy = |mut voxels: Grid<f32>| {
+        voxels.data.iter_mut().for_each(|value| *value += 6.0 * random.normal() as f32);
+        image(voxels, UM, None)
+    };
+    let (fixed, moving) = (noisy(organ(SHAPE, UM, |p| p)), noisy(organ(SHAPE, UM, unbend)));
+    let median = |least_detail| {
+        let options = RegisterOptions { least_detail, try_orientations: false, ..Default::default() };
+        let found = register(&moving, &fixed, &[], &options, &Ctx::quiet()).unwrap();
+        assert!(found.quality.folds == 0.0 && found.quality.trustworthy(), "{:?}", found.quality);
+        errors(&found, bend).0
+    };
+    let (without, with) = (median(0.0), median(RegisterOptions::default().least_detail));
+    assert!(with < 0.96 * without, "{with} {without} um");
+    let wrong = RegisterOptions { least_detail: -1.0, ..Default::default() };
+    let error = register(&moving, &fixed, &[], &wrong, &Ctx::quiet()).unwrap_err().to_string();
+    assert!(error.contains("least_detail"), "{error}");
+}
+
+#[test]
 fn images_and_labels_travel() {
     let voxels = organ(SHAPE, UM, |p| p);
     let shift = Affine { shift: [25.0, -50.0, 0.0], ..Affine::IDENTITY };

@@ -421,10 +421,11 @@ def register(
     try_orientations: bool = True,
     deform: bool = True,
     finest: float | None = None,
-    iterations: Sequence[int] = (100, 100, 60, 20),
+    iterations: Sequence[int] = (100, 100, 60, 40),
     radius: int = 2,
     step_smoothing: float | Sequence[float] = (4.0, 2.0),
-    total_smoothing: float | Sequence[float] = (1.0, 0.7),
+    total_smoothing: float | Sequence[float] = (1.5, 0.5),
+    least_detail: float = 0.35,
     step: float = 0.5,
     trust: bool = False,
     memory: int | str | None = None,
@@ -477,6 +478,10 @@ def register(
     step_smoothing, total_smoothing
         Standard deviations in voxels of a level: of each step, and of the whole after each step. Larger is stiffer. One number
         for all levels, or several of which the last is for the finest level and the first for all that remain.
+    least_detail
+        Detail of the deformation (what smoothing by some 4 voxels of a level would take away) that is shorter than so many
+        voxels of the level is taken for noise at its end and left out; from 1.4 times this on it stays. 0: all stays, which
+        fits the images more closely and the places less.
     step
         Longest displacement of a step in voxels of a level, at most 1.
     trust
@@ -509,8 +514,9 @@ def register(
     Notes
     -----
     Nothing is random. About 0.3 CPU-microseconds per voxel of a level and step; 110 bytes per voxel of the finest level. References:
-    Avants et al. 2008, Medical Image Analysis 12, 26 (symmetric diffeomorphisms by correlation); Mattes et al. 2003, IEEE
-    Trans. Medical Imaging 22, 120 (mutual information).
+    Avants et al. 2008, Medical Image Analysis 12, 26 (symmetric diffeomorphisms by correlation); Lee 1980, IEEE Trans. Pattern
+    Analysis and Machine Intelligence 2, 165 (detail by its local strength); Mattes et al. 2003, IEEE Trans. Medical Imaging 22,
+    120 (mutual information).
     """
     options = to_json(
         similarity=similarity,
@@ -525,6 +531,7 @@ def register(
         radius=radius,
         step_smoothing=[float(sigma) for sigma in np.atleast_1d(step_smoothing)],
         total_smoothing=[float(sigma) for sigma in np.atleast_1d(total_smoothing)],
+        least_detail=float(least_detail),
         step=float(step),
     )
     stills, still_um = _channels(fixed, "fixed", fixed_spacing)
