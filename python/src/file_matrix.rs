@@ -155,8 +155,8 @@ impl PyFileMatrix {
             let genes = Arc::new(rows.genes().to_vec());
             Ok((states, (files, Arc::new(rows) as Arc<dyn RowBlocks + Send>, Some(genes), stored)))
         })?;
-        let dense = files.iter().map(MatrixFile::describe).collect::<Result<Vec<_>>>();
-        let dense = dense.map_err(|error| to_python(py, error))?.iter().all(|found| found.2 == MatrixLayout::Dense);
+        let layouts = run(py, None, None, |_| files.iter().map(MatrixFile::describe).collect::<Result<Vec<_>>>())?;
+        let dense = layouts.iter().all(|found| found.2 == MatrixLayout::Dense);
         let shape = (rows.n_rows(), rows.n_cols());
         let chain = Chain { rows, steps: Vec::new() };
         let (key, join) = (key.to_string(), join.to_string());

@@ -11,8 +11,8 @@ from .. import _core
 from .._config import Config, config_toml
 from .._memory import to_bytes
 from .._progress import Progress, reporting
-from ..io._remote import is_url
 from ..io._matrix import paths_of
+from ..io._remote import is_url
 from ..pp._recipe import _seeds, _text
 from ._use import parts_of
 
