@@ -16,8 +16,8 @@ use zensaibo_core::parallel::with_threads;
 use zensaibo_core::{Ctx, Error, Result};
 use zensaibo_io::volume::{NgffVersion, OmeZarrOptions, volume_format, write_ome_zarr};
 use zensaibo_io::{
-    AnnDataFile, AnnDataWriter, AnnDataZarr, Column, Format, MatrixFile, Table, TenxOptions, Value, WriteOptions,
-    convert, detect, inspect, open_counts, open_volume, read_counts,
+    AnnDataFile, AnnDataWriter, AnnDataZarr, Column, Format, MatrixFile, Table, TenxOptions, Turning, Value,
+    WriteOptions, convert, detect, inspect, open_counts, open_volume, read_counts,
 };
 
 /// How long a server may be silent in these tests.
@@ -89,7 +89,7 @@ fn write(path: &Path, matrix: &Csr, gzip: Option<u8>) {
 
 fn read(path: &Path) -> Result<Csr> {
     let ctx = Ctx::quiet();
-    collect(&MatrixFile::open(path, "X")?.rows(&ctx)?, &ctx)
+    collect(&MatrixFile::open(path, "X")?.rows(&Turning::default(), &ctx)?, &ctx)
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_block_of_rows_takes_few_requests() {
     let matrix = example(40_000, 120);
     write(&folder.path().join("x.h5ad"), &matrix, Some(1));
     let ctx = Ctx::quiet();
-    let rows = MatrixFile::open(server.url("x.h5ad"), "X").unwrap().rows(&ctx).unwrap();
+    let rows = MatrixFile::open(server.url("x.h5ad"), "X").unwrap().rows(&Turning::default(), &ctx).unwrap();
     server.take_log();
     let mut scratch = zensaibo_core::matrix::Scratch::default();
     rows.read(0, &mut scratch).unwrap();
@@ -375,7 +375,7 @@ fn an_object_that_changes_while_it_is_read_is_told() {
     write(&path, &example(20_000, 120), Some(1));
     let url = server.url("x.h5ad");
     let ctx = Ctx::quiet();
-    let rows = MatrixFile::open(&url, "X").unwrap().rows(&ctx).unwrap();
+    let rows = MatrixFile::open(&url, "X").unwrap().rows(&Turning::default(), &ctx).unwrap();
     let mut bytes = fs::read(&path).unwrap();
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
@@ -387,7 +387,7 @@ fn an_object_that_changes_while_it_is_read_is_told() {
     // Opened anew it is another object, and then a shorter one.
     bytes[last] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let rows = MatrixFile::open(&url, "X").unwrap().rows(&ctx).unwrap();
+    let rows = MatrixFile::open(&url, "X").unwrap().rows(&Turning::default(), &ctx).unwrap();
     fs::write(&path, &bytes[..last]).unwrap();
     let said = collect(&rows, &ctx).unwrap_err().to_string();
     assert!(said.contains(&format!("{last} bytes")) && said.contains("changed while it was read"), "{said}");
@@ -399,7 +399,7 @@ fn waiting_for_a_server_stops_when_it_is_asked_to() {
     write(&folder.path().join("x.h5ad"), &example(20_000, 120), Some(1));
     let url = server.url("x.h5ad");
     let ctx = Ctx::quiet();
-    let rows = MatrixFile::open(&url, "X").unwrap().rows(&ctx).unwrap();
+    let rows = MatrixFile::open(&url, "X").unwrap().rows(&Turning::default(), &ctx).unwrap();
     server.fail("x.h5ad", 0, usize::MAX, Fault::Silence(Duration::from_secs(30)));
     let token = ctx.token().clone();
     let begun = Instant::now();
