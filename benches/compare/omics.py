@@ -1,7 +1,7 @@
 """Same work, peers side by side: `make compare` or `python benches/compare/omics.py pbmc3k 10k 100k`.
 
-For every size: our chain and each peer's, from a file to Wilcoxon markers, each in a process of its own on the same
-threads, one after the other. Peers are pinned and installed into environments of their own under .bench/. Prints and
+For every size and number of threads: our chain and each peer's, from a file to Wilcoxon markers, each in a process of its own, in turn,
+as often as asked; a figure is the median of its repeats. Before them, what it costs to load each and to make its first call. Peers are pinned and installed into environments of their own under .bench/. Prints and
 writes to benches/results/: CPU-seconds and wall per stage, ours / peer, peak memory, and quality judged by one referee
 for all (ARI to the planted truth, kNN recall against exact search, modularity, trustworthiness of the embedding, overlap
 of gene sets with scanpy's).
@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,15 @@ PEERS = {
     "scanpy": ["scanpy==1.11.5", "pynndescent<0.7", "igraph==1.0.0", "scikit-misc==0.5.3"],
     "crest": ["crest-sc==0.4.0", "scipy", "pyarrow"],
     "brisc": ["brisc==0.2.3", "scipy"],
+    "scranpy": ["scranpy==0.3.1", "anndata"],
+}
+#: Peer: its import and a first call, from an interpreter that has loaded nothing.
+FIRST = {
+    "zensaibo": ("import zensaibo as api", "api.pp.log1p(api.pp.normalize_total(toy, copy=True))"),
+    "scanpy": ("import scanpy as api", "api.pp.normalize_total(toy); api.pp.log1p(toy)"),
+    "crest": ("import crest as api", ""),
+    "brisc": ("import brisc as api", ""),
+    "scranpy": ("import scranpy as api", "api.compute_rna_qc_metrics(toy.X.T.tocsc(), {})"),
 }
 SIZES = {"2k": 2_000, "10k": 10_000, "100k": 100_000, "300k": 300_000}
 STAGES = ["read", "qc", "filter", "hvg_v3", "norm_log", "hvg", "pca", "knn", "leiden", "umap", "ttest", "wilcoxon"]
@@ -66,6 +76,54 @@ def dataset(size: str) -> Path:
             [sys.executable, "-m", "zensaibo.datasets", "simulate", "--cells", str(n_obs), "--out", str(path)], check=True
         )
     return path
+
+
+def startup(peers: list[str], repeats: int) -> str:
+    """Markdown: seconds of loading each peer, and of its first call on a toy that AnnData holds, in interpreters of their own."""
+    program = """
+import sys, time
+before = time.perf_counter()
+{load}
+loaded = time.perf_counter() - before
+first = None
+if {call!r}:
+    import anndata, numpy as np
+    from scipy import sparse
+    toy = anndata.AnnData(sparse.random(500, 300, 0.1, format="csr", dtype=np.float32))
+    before = time.perf_counter()
+    {call}
+    first = time.perf_counter() - before
+print(loaded, first)
+"""
+    lines = ["| peer | import, s | first call, s |", "|---|---|---|"]
+    for peer in peers:
+        load, call = FIRST[peer]
+        times = []
+        for _ in range(repeats):
+            env = dict(os.environ)
+            if peer != "zensaibo":
+                env.pop("PYTHONPATH", None)
+            made = subprocess.run([str(environment(peer)), "-c", program.format(load=load, call=call or "None")], env=env, capture_output=True, text=True)
+            if made.returncode != 0:
+                print(f"startup of {peer} failed: {made.stderr.splitlines()[-1:]}", file=sys.stderr)
+                break
+            times.append(made.stdout.split())
+        if times:
+            loaded = statistics.median(float(time[0]) for time in times)
+            first = f"{statistics.median(float(time[1]) for time in times):.2f}" if call else "-"
+            lines.append(f"| {peer} | {loaded:.2f} | {first} |")
+    return "\n".join(lines) + "\n"
+
+
+def median(runs: list[dict]) -> dict:
+    """One record of several repeats: the median of each figure; arrays and versions are those of the first."""
+    merged = dict(runs[0])
+    merged["stages"] = {
+        stage: {figure: statistics.median(run["stages"][stage][figure] for run in runs) for figure in entry}
+        for stage, entry in runs[0]["stages"].items()
+    }
+    merged["peak_mb"] = statistics.median(run["peak_mb"] for run in runs)
+    return merged
 
 
 def run(peer: str, size: str, threads: int) -> dict | None:
@@ -124,10 +182,17 @@ def table(size: str, results: dict[str, dict], quality: dict[str, dict]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sizes", nargs="*", default=["pbmc3k", "10k", "100k"], help="pbmc3k, 10k, 100k, 300k")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, nargs="*", default=[os.cpu_count()], help="numbers of threads, each with a table of its own")
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--peers", nargs="*", default=["zensaibo", *PEERS])
     arguments = parser.parse_args()
     sizes = arguments.sizes or ["pbmc3k", "10k", "100k"]
+    peers = arguments.peers
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    begun = startup(peers, arguments.repeats)
+    print(begun)
+    if len(peers) == len(PEERS) + 1:
+        (RESULTS / "startup.md").write_text(begun)
     for size in sizes:
         if size != "pbmc3k" and size not in SIZES:
             parser.error(f"size: expected pbmc3k or one of {', '.join(SIZES)}, found {size}")
@@ -135,24 +200,39 @@ def main() -> None:
             print(f"pbmc3k left out: not found under ZENSAIBO_DATA ({DATA})", file=sys.stderr)
             continue
         dataset(size)
-        results = {peer: result for peer in arguments.peers if (result := run(peer, size, arguments.threads))}
-        from quality import judge
+        for threads in arguments.threads:
+            measure(size, peers, threads, arguments.repeats)
 
-        quality = judge({peer: result["arrays"] for peer, result in results.items()}, simulated=size != "pbmc3k")
-        text = table(size, results, quality)
-        print(text)
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        versions = {peer: result["version"] for peer, result in results.items()}
-        record = {
-            "size": size,
-            "threads": arguments.threads,
-            "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()},
-            "versions": versions,
-            "results": {peer: {k: v for k, v in r.items() if k != "arrays"} for peer, r in results.items()},
-            "quality": quality,
-        }
-        (RESULTS / f"omics-{size}.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / f"omics-{size}.md").write_text(f"{text}\nVersions: {versions}; {arguments.threads} threads on {_cpu_name()}.\n")
+
+def measure(size: str, peers: list[str], threads: int, repeats: int) -> None:
+    """All peers on one data set, in turn in each repeat; prints the table and writes it down."""
+    runs: dict[str, list[dict]] = {peer: [] for peer in peers}
+    for repeat in range(repeats):
+        for peer in peers:
+            # What failed once is not tried again.
+            if len(runs[peer]) == repeat and (result := run(peer, size, threads)):
+                runs[peer].append(result)
+    results = {peer: median(done) for peer, done in runs.items() if done}
+    from quality import judge
+
+    quality = judge({peer: result["arrays"] for peer, result in results.items()}, simulated=size != "pbmc3k")
+    text = table(size, results, quality)
+    print(text)
+    versions = {peer: result["version"] for peer, result in results.items()}
+    record = {
+        "size": size,
+        "threads": threads,
+        "repeats": repeats,
+        "machine": {"cpu": _cpu_name(), "cores": os.cpu_count(), "python": platform.python_version()},
+        "versions": versions,
+        "results": {peer: {k: v for k, v in r.items() if k != "arrays"} for peer, r in results.items()},
+        "quality": quality,
+    }
+    name = f"omics-{size}" if threads == os.cpu_count() else f"omics-{size}-{threads}-thread{'s' if threads > 1 else ''}"
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    counted = f"median of {repeats} runs" if repeats > 1 else "one run"
+    told = f"Versions: {versions}; {threads} thread{'s' if threads > 1 else ''} on {_cpu_name()}; {counted}."
+    (RESULTS / f"{name}.md").write_text(f"{text}\n{told}\n")
 
 
 def _cpu_name() -> str:

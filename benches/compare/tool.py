@@ -19,7 +19,7 @@ import importlib.metadata
 import anndata
 import numpy as np
 
-PACKAGE = {"opentsne": "openTSNE", "crest": "crest-sc"}
+PACKAGE = {"opentsne": "openTSNE", "crest": "crest-sc", "faiss": "faiss-cpu"}
 #: Cells of the toy.
 TOY = 600
 
@@ -324,6 +324,107 @@ def ttest(adata, stage) -> dict:
 @twice
 def wilcoxon(adata, stage) -> dict:
     return _markers(adata, stage, "wilcoxon")
+
+
+@twice
+def ranksums(adata, stage) -> dict:
+    """The Wilcoxon test of all genes at a size where scanpy's takes minutes."""
+    if peer != "illico":
+        return _markers(adata, stage, "wilcoxon")
+    from illico import asymptotic_wilcoxon
+
+    groups = sorted(adata.obs["cell_type"].unique())
+    with record.stage(stage):
+        found = asymptotic_wilcoxon(
+            adata, is_log1p=True, group_keys="cell_type", reference=None, n_threads=threads, use_continuity=False, return_as_scanpy=True
+        )
+    names = found["names"]
+    return {"names": np.array([[str(names[group][i]) for i in range(50)] for group in groups])}
+
+
+@twice
+def knn(adata, stage) -> dict:
+    """The 14 nearest other cells on 50 components."""
+    points = np.ascontiguousarray(adata.obsm["X_pca"], dtype=np.float32)
+    if peer == "zensaibo":
+        import zensaibo as zs
+
+        with record.stage(stage):
+            neighbors, _ = zs.arrays.knn(points, 15, threads=threads)
+    elif peer == "faiss":
+        import faiss
+
+        faiss.omp_set_num_threads(threads)
+        with record.stage(stage):
+            # As its own guide advises for this many points: 4 sqrt(n) lists, of which the nearest 32 are looked at.
+            lists = faiss.IndexIVFFlat(faiss.IndexFlatL2(points.shape[1]), points.shape[1], max(1, int(4 * len(points) ** 0.5)))
+            lists.train(points)
+            lists.add(points)
+            lists.nprobe = 32
+            _, neighbors = lists.search(points, 15)
+    elif peer == "pynndescent":
+        import pynndescent
+
+        with record.stage(stage):
+            neighbors, _ = pynndescent.NNDescent(points, n_neighbors=15, random_state=0, n_jobs=threads).neighbor_graph
+    elif peer == "scranpy":
+        import knncolle
+
+        with record.stage(stage):
+            index = knncolle.build_index(knncolle.VptreeParameters(), points.T)
+            found = knncolle.find_knn(index, num_neighbors=14, num_threads=threads)
+        neighbors = np.asarray(found.index).T
+    else:
+        data = brisc_data(adata)
+        with record.stage(stage):
+            data = data.neighbors(num_neighbors=14, QC_column=None, num_threads=threads)
+        neighbors = np.asarray(data.obsm["neighbors"])
+    return {"points": points, "neighbors": np.asarray(neighbors).astype(np.int64)}
+
+
+@twice
+def leiden(adata, stage) -> dict:
+    """Communities of the same graph by modularity; igraph until nothing changes, leidenalg's two rounds."""
+    graph = adata.obsp["connectivities"].tocsr()
+    if peer == "zensaibo":
+        _, tl = faces()
+        with record.stage(stage):
+            tl.leiden(adata, **threads_of())
+        labels = adata.obs["leiden"].to_numpy().astype(str)
+    else:
+        import igraph
+
+        upper = graph.tocoo()
+        once = upper.row < upper.col
+        with record.stage(stage):
+            made = igraph.Graph(n=adata.n_obs, edges=np.column_stack([upper.row[once], upper.col[once]]))
+            weights = upper.data[once].astype(float)
+            if peer == "igraph":
+                found = made.community_leiden("modularity", weights=weights, n_iterations=-1)
+            else:
+                import leidenalg
+
+                found = leidenalg.find_partition(made, leidenalg.ModularityVertexPartition, weights=weights, n_iterations=2, seed=0)
+        labels = np.asarray(found.membership).astype(str)
+    return {"labels": labels, "truth": adata.obs["cell_type"].to_numpy().astype(str), "indptr": graph.indptr, "indices": graph.indices, "data": graph.data}
+
+
+@twice
+def umap(adata, stage) -> dict:
+    """From components to the layout: neighbours and 500 epochs."""
+    points = np.ascontiguousarray(adata.obsm["X_pca"], dtype=np.float32)
+    if peer == "zensaibo":
+        pp, tl = faces()
+        with record.stage(stage):
+            pp.neighbors(adata, 15, **threads_of())
+            tl.umap(adata, maxiter=500, **threads_of())
+        return {"points": points, "embedding": np.asarray(adata.obsm["X_umap"])}
+    import umap as package
+
+    with record.stage(stage):
+        # Without a seed it uses its threads.
+        embedding = package.UMAP(n_neighbors=15, n_epochs=500, min_dist=0.5, n_jobs=threads).fit_transform(points)
+    return {"points": points, "embedding": embedding}
 
 
 @twice

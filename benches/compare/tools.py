@@ -38,6 +38,10 @@ CASES = {
     "bbknn": ("10k", ["bbknn"], "neighbors"),
     "ttest": ("100k", ["scanpy", "crest"], "log"),
     "wilcoxon": ("10k", ["scanpy", "crest"], "log"),
+    "ranksums": ("100k", ["illico", "crest"], "log"),
+    "knn": ("100k", ["faiss", "pynndescent", "brisc", "scranpy"], "neighbors"),
+    "leiden": ("100k", ["igraph", "leidenalg"], "neighbors"),
+    "umap": ("10k", ["umap-learn"], "neighbors"),
     "logreg": ("2k", ["scanpy"], "variable"),
     "ingest": ("10k", ["scanpy"], "variable"),
     "tfidf": ("10k", ["muon"], "counts"),
@@ -47,10 +51,17 @@ CASES = {
     "aggregate": ("10k", ["scanpy"], "log"),
 }
 #: Cases in which crest-sc starts from counts: it keeps transforms as a list and applies them as it reads.
-FROM_COUNTS = {"ttest", "wilcoxon"}
+FROM_COUNTS = {"ttest", "wilcoxon", "ranksums"}
 #: Peer: packages, pinned. crest and brisc live in the environments of `omics.py`.
 PEERS = {
     "scanpy": ["scanpy==1.11.5", "pynndescent<0.7", "igraph==1.0.0", "scikit-misc==0.5.3", "scikit-image"],
+    "illico": ["illico==0.6.0", "statsmodels", "anndata"],
+    "faiss": ["faiss-cpu==1.13.0", "anndata"],
+    "pynndescent": ["pynndescent==0.5.13", "anndata"],
+    "scranpy": ["scranpy==0.3.1", "anndata"],
+    "igraph": ["igraph==1.0.0", "anndata"],
+    "leidenalg": ["leidenalg==0.11.0", "igraph==1.0.0", "anndata"],
+    "umap-learn": ["umap-learn==0.5.9.post2", "pynndescent<0.7", "anndata"],
     "harmonypy": ["harmonypy==2.1.0", "anndata"],
     "opentsne": ["openTSNE==1.0.4", "anndata"],
     "scvelo": ["scvelo==0.3.4", "scanpy==1.11.5", "anndata==0.11.4", "numpy==1.26.4", "pandas==2.2.3", "pynndescent<0.7"],
@@ -192,7 +203,12 @@ def judge(case: str, source: Path, results: dict[str, dict]) -> dict[str, str]:
 
             area = roc_auc_score(found["truth"], found["score"])
             verdict[peer] = f"AUC to planted doublets {area:.3f}{' (by cxds)' if peer == 'brisc' else ''}"
-        elif case == "tsne":
+        elif case == "knn":
+            sample = np.sort(np.random.default_rng(0).choice(len(found["points"]), 1000, replace=False))
+            truth = exact_neighbors(found["points"], sample, 14)
+            rows = [found["neighbors"][cell][found["neighbors"][cell] != cell][:14] for cell in sample]
+            verdict[peer] = f"recall {np.mean([len(np.intersect1d(*pair)) / 14 for pair in zip(rows, truth, strict=True)]):.4f}"
+        elif case in {"tsne", "umap"}:
             trust = zs.metrics.trustworthiness(found["points"], found["embedding"], n_neighbors=15)
             kept = zs.metrics.neighbor_preservation(found["points"], found["embedding"], n_neighbors=15)
             verdict[peer] = f"trustworthiness {trust:.4f}, neighbours kept {kept:.4f}"
@@ -205,12 +221,12 @@ def judge(case: str, source: Path, results: dict[str, dict]) -> dict[str, str]:
             weights = np.expm1(np.maximum(found["data"], 0) * 10)
             ahead = np.bincount(rows, weights * (found["time"][found["indices"]] - found["time"][rows]), len(found["time"]))
             verdict[peer] = f"{kept.sum()} genes, cosine to the true change {cosine:.3f}, cells led forward {np.mean(ahead > 0):.3f}"
-        elif case == "louvain":
+        elif case in {"louvain", "leiden"}:
             score = modularity(found["labels"], found["indptr"], found["indices"], found["data"])
             verdict[peer] = f"modularity {score:.4f}, ARI to truth {adjusted_rand(found['labels'], found['truth']):.3f}"
         elif case == "bbknn":
             verdict[peer] = balanced(found)
-        elif case in {"ttest", "wilcoxon", "logreg"}:
+        elif case in {"ttest", "wilcoxon", "ranksums", "logreg"}:
             if peer != "zensaibo" and "zensaibo" in results:
                 ours = results["zensaibo"]["arrays"]["names"]
                 shared = np.mean([len(set(a) & set(b)) / len(b) for a, b in zip(ours, found["names"], strict=True)])

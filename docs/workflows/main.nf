@@ -1,4 +1,4 @@
-// `zensaibo cluster`, `detect` or `segment` shared by many jobs: N parts of each step, what is not shared out, the output.
+// `zensaibo cluster`, `detect`, `segment` or `count` shared by many jobs: N parts of each step, what is not shared out, the output.
 //
 //   nextflow run main.nf --input /data/atlas.h5ad --output /data/out.h5ad --parts 16
 //   nextflow run main.nf --recipe detect --input /data/brain.ome.zarr --output /data/cells.parquet --parts 16
@@ -34,6 +34,7 @@ include { PART as NUCLEI_NOISE   } from './part.nf'
 include { PART as NUCLEI_DIVIDE  } from './part.nf'
 include { PART as NUCLEI_OUTLINE } from './part.nf'
 include { PART as NUCLEI_MEASURE } from './part.nf'
+include { PART as PLACE_CELLS    } from './part.nf'
 
 process CLUSTERS {
     cpus 8
@@ -78,6 +79,9 @@ workflow {
         NUCLEI_OUTLINE('nuclei-outline', parts, NUCLEI_DIVIDE.out.done.collect())
         NUCLEI_MEASURE('nuclei-measure', parts, NUCLEI_OUTLINE.out.done.collect())
         last = NUCLEI_MEASURE.out.done
+    } else if (params.recipe == 'count') {
+        PLACE_CELLS('place-cells', parts, true)
+        last = PLACE_CELLS.out.done
     } else {
         READ('read', parts, true)
         QC('qc', parts, READ.out.done.collect())

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# `zensaibo cluster`, `detect` or `segment` shared by SLURM job arrays: N parts of each step, what is not shared out, the output.
+# `zensaibo cluster`, `detect`, `segment` or `count` shared by SLURM job arrays: N parts of each step, what is not shared out, the output.
 #
 #   ./slurm.sh atlas.h5ad out.h5ad 16 --set leiden.resolution=0.8
 #   RECIPE=detect ./slurm.sh brain.ome.zarr cells.parquet 16 --set detect.soma_diameter=16

@@ -10,9 +10,10 @@ use numpy::PyUntypedArray;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use zensaibo_cli::recipe::{
-    About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, DetectConfig, DetectFiles, Extras, Input,
-    Inputs, Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts, cluster_merge,
-    cluster_part, cluster_steps, detect_merge, detect_part, detect_steps, segment_merge, segment_part, segment_steps,
+    About, Blocks, CellsConfig, CellsFiles, ClusterConfig, ClusterSummary, CountConfig, CountFiles, DetectConfig,
+    DetectFiles, Extras, Input, Inputs, Origin, Resources, SegmentConfig, SegmentFiles, cells, cluster, cluster_counts,
+    cluster_merge, cluster_part, cluster_steps, count_merge, count_part, count_steps, detect_merge, detect_part,
+    detect_steps, segment_merge, segment_part, segment_steps,
 };
 use zensaibo_core::matrix::Lazy;
 use zensaibo_core::progress::CancelToken;
@@ -116,10 +117,11 @@ fn recipe_merge(
     })
 }
 
-/// A recipe on a volume whose parts can be shared out, with its options.
+/// A recipe on a volume, or on its cells, whose parts can be shared out, with its options.
 enum OnVolume {
     Detect(DetectConfig),
     Segment(SegmentConfig),
+    Count(CountConfig),
 }
 
 impl OnVolume {
@@ -127,7 +129,8 @@ impl OnVolume {
         let made = match recipe {
             "detect" => DetectConfig::from_toml(toml, &[]).map(Self::Detect),
             "segment" => SegmentConfig::from_toml(toml, &[]).map(Self::Segment),
-            _ => Err(Error::parameter("recipe", "detect or segment", recipe)),
+            "count" => CountConfig::from_toml(toml, &[]).map(Self::Count),
+            _ => Err(Error::parameter("recipe", "detect, segment or count", recipe)),
         };
         made.map_err(|error| to_python(py, error))
     }
@@ -139,17 +142,19 @@ fn volume_steps(py: Python<'_>, recipe: &str, toml: &str) -> PyResult<Vec<String
     Ok(match OnVolume::new(py, recipe, toml)? {
         OnVolume::Detect(_) => detect_steps(),
         OnVolume::Segment(_) => segment_steps(),
+        OnVolume::Count(_) => count_steps(),
     })
 }
 
-/// Computes one part (from 1) of one step of a recipe on a volume and leaves it in a folder.
+/// Computes one part (from 1) of one step of a recipe on a volume and leaves it in a folder. `beside` is the background channel of
+/// `detect`, the registration of `count`.
 #[pyfunction]
-#[pyo3(signature = (recipe, input, background, work, toml, step, part, of, threads=None, progress=None))]
+#[pyo3(signature = (recipe, input, beside, work, toml, step, part, of, threads=None, progress=None))]
 fn volume_part(
     py: Python<'_>,
     recipe: &str,
     input: PathBuf,
-    background: Option<PathBuf>,
+    beside: Option<PathBuf>,
     work: PathBuf,
     toml: &str,
     step: String,
@@ -160,19 +165,20 @@ fn volume_part(
 ) -> PyResult<()> {
     let (config, blocks) = (OnVolume::new(py, recipe, toml)?, Blocks { part, of });
     run::run(py, threads, progress, |ctx| match &config {
-        OnVolume::Detect(config) => detect_part(&input, background.as_deref(), &work, &step, blocks, config, &(), ctx),
+        OnVolume::Detect(config) => detect_part(&input, beside.as_deref(), &work, &step, blocks, config, &(), ctx),
         OnVolume::Segment(config) => segment_part(&input, &work, &step, blocks, config, &(), ctx),
+        OnVolume::Count(config) => count_part(&input, beside.as_deref(), &work, &step, blocks, config, &(), ctx),
     })
 }
 
 /// Merges the parts of a recipe on a volume. Returns the summary as JSON and as text.
 #[pyfunction]
-#[pyo3(signature = (recipe, input, background, work, toml, output, table=None, report=None, threads=None, progress=None))]
+#[pyo3(signature = (recipe, input, beside, work, toml, output, table=None, report=None, threads=None, progress=None))]
 fn volume_merge(
     py: Python<'_>,
     recipe: &str,
     input: PathBuf,
-    background: Option<PathBuf>,
+    beside: Option<PathBuf>,
     work: PathBuf,
     toml: &str,
     output: PathBuf,
@@ -187,13 +193,19 @@ fn volume_merge(
         let json = |json: serde_json::Result<String>| json.map_err(|error| Error::Internal(error.to_string()));
         match &config {
             OnVolume::Detect(config) => {
-                let files = DetectFiles { signal: &input, background: background.as_deref(), output: &output };
+                let files = DetectFiles { signal: &input, background: beside.as_deref(), output: &output };
                 let summary = detect_merge(files, &work, config, extras, &(), ctx)?;
                 Ok((json(serde_json::to_string(&summary))?, summary.text()))
             }
             OnVolume::Segment(config) => {
                 let files = SegmentFiles { volume: &input, output: &output, table: table.as_deref() };
                 let summary = segment_merge(files, &work, config, extras, &(), ctx)?;
+                Ok((json(serde_json::to_string(&summary))?, summary.text()))
+            }
+            OnVolume::Count(config) => {
+                let registration = beside.as_deref();
+                let files = CountFiles { cells: &input, registration, output: &output, table: table.as_deref() };
+                let summary = count_merge(files, &work, config, &(), ctx)?;
                 Ok((json(serde_json::to_string(&summary))?, summary.text()))
             }
         }

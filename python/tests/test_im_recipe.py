@@ -124,6 +124,36 @@ def test_parts_alone_give_the_same(organ, run, tmp_path):
     assert regions.read_text() == (run / "regions.csv").read_text()
     first, second = pd.read_parquet(run / "cells.parquet"), pd.read_parquet(placed)
     assert first["region"].tolist() == second["region"].tolist() and np.array_equal(first["atlas_z"], second["atlas_z"])
+    # Shared by processes: the same bits, whatever the number of parts; more cells than a part maps at once.
+    many, work = tmp_path / "many.parquet", tmp_path / "work"
+    rng = np.random.default_rng(0)
+    drawn = first.sample(60_000, replace=True, random_state=0)[["z", "y", "x"]] + rng.normal(0, 30, (60_000, 3))
+    drawn.to_parquet(many, index=False)
+    files = ["--registration", reg, "--set", f"atlas.path={folder / 'atlas'}", "--work", work]
+    done = command("count", many, "--registration", reg, "--atlas", folder / "atlas", "-o", tmp_path / "one.csv", "--cells", placed)
+    assert done.returncode == 0, done.stderr
+    merge = ["merge", many, "--recipe", "count", *files, "-o", tmp_path / "merged.csv", "--table", tmp_path / "merged.parquet"]
+    lacking = command(*merge)
+    assert lacking.returncode == 3 and "place-cells" in lacking.stderr and not (tmp_path / "merged.csv").exists()
+    assert command("run-blocks", "list", "--recipe", "count").stdout.split() == ["place-cells"]
+    for part in (3, 1, 2):
+        done = command("run-blocks", "place-cells", many, "--recipe", "count", *files, "--blocks", f"{part}/3", "-t", part)
+        assert done.returncode == 0, done.stderr
+    parts = [(work / "steps" / "place-cells" / f"part-{part}-of-3").stat().st_size for part in (1, 2, 3)]
+    assert min(parts) > 24 * 10_000
+    done = command(*merge)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "merged.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "merged.parquet"), pd.read_parquet(placed), check_exact=True)
+    for wrong, words in ((["--background", many], "none for count"), (["--memory", "1GiB"], "none for count")):
+        done = command(*merge, *wrong)
+        assert done.returncode == 2 and words in done.stderr, done.stderr
+    done = command(*merge, "--set", "cells.spacing=[1,1,1]")
+    assert done.returncode == 2 and "other options" in done.stderr
+    # Another registration is another run.
+    (reg / "zarr.json").touch()
+    done = command(*merge)
+    assert done.returncode == 2 and "an input that changed" in done.stderr
     # Without a registration the places are those of the atlas.
     moved = tmp_path / "moved.csv"
     first[["atlas_z", "atlas_y", "atlas_x"]].set_axis(["z", "y", "x"], axis=1).to_csv(moved, index=False)
@@ -131,6 +161,36 @@ def test_parts_alone_give_the_same(organ, run, tmp_path):
     assert done.returncode == 0, done.stderr
     own = pd.read_csv(tmp_path / "again.csv")["own_cell_count"]
     assert own.tolist() == pd.read_csv(regions)["own_cell_count"].tolist()
+
+
+def test_cells_counted_by_workers_are_those_of_one_process(organ, run, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="dask.distributed is not installed")
+    many, reg, atlas = tmp_path / "many.parquet", run / "registration", organ[1] / "atlas"
+    places = pd.read_parquet(run / "cells.parquet").sample(40_000, replace=True, random_state=1)[["z", "y", "x"]]
+    (places + np.random.default_rng(1).normal(0, 30, places.shape)).to_parquet(many, index=False)
+    done = command("count", many, "--registration", reg, "--atlas", atlas, "-o", tmp_path / "one.csv", "--cells", tmp_path / "one.parquet")
+    assert done.returncode == 0, done.stderr
+    told = []
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        summary = zs.dist.count(
+            client,
+            many,
+            tmp_path / "two.csv",
+            {"atlas": {"path": str(atlas)}},
+            registration=reg,
+            table=tmp_path / "two.parquet",
+            work=tmp_path / "work",
+            n_parts=3,
+            progress=lambda stage, now, total: told.append((stage, now, total)),
+        )
+        with pytest.raises(zs.errors.FileError, match="nowhere"):
+            zs.dist.count(client, tmp_path / "nowhere.parquet", tmp_path / "x.csv", work=tmp_path / "other")
+    assert summary["cells"] == 40_000 and ("place-cells", 3, 3) in told
+    assert (tmp_path / "two.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "two.parquet"), pd.read_parquet(tmp_path / "one.parquet"), check_exact=True)
 
 
 def test_python_is_the_command(organ, run, tmp_path):

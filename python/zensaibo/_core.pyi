@@ -237,7 +237,7 @@ def volume_steps(recipe: str, toml: str) -> list[str]: ...
 def volume_part(
     recipe: str,
     input: str,
-    background: str | None,
+    beside: str | None,
     work: str,
     toml: str,
     step: str,
@@ -249,7 +249,7 @@ def volume_part(
 def volume_merge(
     recipe: str,
     input: str,
-    background: str | None,
+    beside: str | None,
     work: str,
     toml: str,
     output: str,

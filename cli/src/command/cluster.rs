@@ -9,7 +9,7 @@ use zensaibo_io::Join;
 
 use super::options::{carry_out, now};
 use super::volume::memory;
-use crate::recipe::{ClusterConfig, DetectConfig, Extras, Inputs, Resources, SegmentConfig, cluster};
+use crate::recipe::{ClusterConfig, CountConfig, DetectConfig, Extras, Inputs, Resources, SegmentConfig, cluster};
 
 /// From raw counts to annotated clusters: quality control, filter, normalisation, highly variable genes, PCA,
 /// neighbours, Leiden, UMAP, markers.
@@ -111,6 +111,11 @@ impl Options {
     /// The same for `segment`.
     pub(super) fn read_segment(&self) -> Result<SegmentConfig> {
         SegmentConfig::from_toml(&self.without_seed("segment")?, &self.set)
+    }
+
+    /// The same for `count`.
+    pub(super) fn read_count(&self) -> Result<CountConfig> {
+        CountConfig::from_toml(&self.without_seed("count")?, &self.set)
     }
 
     /// The text of the file of options, for what draws no random numbers.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use zensaibo_core::progress::CancelToken;
 use zensaibo_core::{Error, Result};
 use zensaibo_io::Join;
@@ -10,14 +10,15 @@ use zensaibo_io::Join;
 use super::cluster::{Genes, Options};
 use super::options::carry_out;
 use crate::recipe::{
-    Blocks, Inputs, cluster_part, cluster_steps, detect_part, detect_steps, segment_part, segment_steps,
+    Blocks, Inputs, cluster_part, cluster_steps, count_part, count_steps, detect_part, detect_steps, segment_part,
+    segment_steps,
 };
 
-/// Compute one part of one step of `cluster`, `detect` or `segment`, for job arrays and workflow managers.
+/// Compute one part of one step of `cluster`, `detect`, `segment` or `count`, for job arrays and workflow managers.
 ///
 /// N processes, on any machines that see the same files, compute a part each and leave it in the folder; when all parts
 /// of a step are there, those of the next can begin, and `zensaibo merge` does the rest. The output has the same bits as
-/// that of `zensaibo cluster` (`detect`, `segment`), for any N. A part that is there is not computed again, so a command can be
+/// that of `zensaibo cluster` (`detect`, `segment`, `count`), for any N. A part that is there is not computed again, so a command can be
 /// repeated after whatever went wrong. `zensaibo run-blocks list` prints the steps in their order.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \
@@ -30,11 +31,14 @@ use crate::recipe::{
     zensaibo merge atlas.h5ad --work atlas.parts/ -o out.h5ad\n  \
     zensaibo run-blocks --recipe detect local-noise brain.ome.zarr --work brain.parts/ --blocks 1/5 \\\n      \
         --set detect.soma_diameter=16\n  \
-    zensaibo run-blocks list --recipe segment")]
+    zensaibo run-blocks list --recipe segment\n  \
+    zensaibo run-blocks --recipe count place-cells cells.parquet --registration registration/ --work count.parts/ \\\n      \
+        --blocks 1/5 --set atlas.path=allen_mouse_25um/")]
 pub(super) struct Args {
     /// The step, or `list` to print all.
     step: String,
-    /// Raw counts: h5ad, AnnData in Zarr or 10x HDF5; several are taken as one. For detect and segment: the volume.
+    /// Raw counts: h5ad, AnnData in Zarr or 10x HDF5; several are taken as one. For detect and segment: the volume; for count: the
+    /// table of cells.
     input: Vec<PathBuf>,
     #[command(flatten)]
     genes: Genes,
@@ -44,6 +48,9 @@ pub(super) struct Args {
     /// For detect: the channel without the stain; may be the same file.
     #[arg(long, value_name = "VOLUME")]
     background: Option<PathBuf>,
+    /// For count: the folder that `zensaibo register` left.
+    #[arg(long, value_name = "DIR")]
+    registration: Option<PathBuf>,
     /// Folder of the parts, which all processes see; it is made.
     #[arg(short, long, value_name = "DIR")]
     work: Option<PathBuf>,
@@ -70,24 +77,30 @@ pub(super) enum Recipe {
     Detect,
     /// Nuclei of a dense stain.
     Segment,
+    /// Cells per structure of an atlas.
+    Count,
 }
 
 impl Recipe {
-    /// Refuses a background channel where none is looked at.
-    pub(super) fn no_background(self, path: Option<&Path>) -> Result<()> {
-        let expected = || format!("none for {}", if matches!(self, Self::Segment) { "segment" } else { "cluster" });
-        path.map_or(Ok(()), |path| Err(Error::parameter("--background", expected(), path.display())))
+    /// Refuses a background channel and a registration where none is looked at.
+    pub(super) fn only_its_own(self, background: Option<&Path>, registration: Option<&Path>) -> Result<()> {
+        let name = self.to_possible_value().map(|value| value.get_name().to_string()).unwrap_or_default();
+        let background = background.filter(|_| !matches!(self, Self::Detect)).map(|path| ("--background", path));
+        let registration = registration.filter(|_| !matches!(self, Self::Count)).map(|path| ("--registration", path));
+        background
+            .or(registration)
+            .map_or(Ok(()), |(option, path)| Err(Error::parameter(option, format!("none for {name}"), path.display())))
     }
 }
 
-/// The one volume; refuses several, and a join of genes.
-pub(super) fn one_volume<'a>(paths: &'a [PathBuf], genes: &Genes) -> Result<&'a Path> {
+/// The one volume or table of cells; refuses several, and a join of genes.
+pub(super) fn one_input<'a>(paths: &'a [PathBuf], genes: &Genes) -> Result<&'a Path> {
     if genes.join != Join::Inner {
-        return Err(Error::parameter("--join", "none for a volume", "outer"));
+        return Err(Error::parameter("--join", "none but for cluster", "outer"));
     }
     match paths {
         [path] => Ok(path),
-        several => Err(Error::parameter("input", "one volume, for detect and segment", several.len())),
+        several => Err(Error::parameter("input", "one, for detect, segment and count", several.len())),
     }
 }
 
@@ -97,26 +110,27 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
             Recipe::Cluster => cluster_steps(&args.options.read()?)?,
             Recipe::Detect => detect_steps(),
             Recipe::Segment => segment_steps(),
+            Recipe::Count => count_steps(),
         };
         return super::print(&(steps.join("\n") + "\n"));
     }
     let needed = |name: &str, what: &str| Error::parameter(name, what, "none");
     if args.input.is_empty() {
-        return Err(needed("input", "a file of raw counts or a volume"));
+        return Err(needed("input", "a file of raw counts, a volume or a table of cells"));
     }
     let work = args.work.as_deref().ok_or_else(|| needed("--work", "the folder of the parts"))?;
     let blocks = args.blocks.ok_or_else(|| needed("--blocks", "i/N, such as 2/5"))?;
+    args.recipe.only_its_own(args.background.as_deref(), args.registration.as_deref())?;
     carry_out(args.quiet, args.threads, cancel, |terminal, ctx| {
         match args.recipe {
             Recipe::Cluster => {
-                args.recipe.no_background(args.background.as_deref())?;
                 let inputs = Inputs { paths: &args.input, join: args.genes.join };
                 cluster_part(inputs, work, &args.step, blocks, &args.options.read()?, terminal, ctx)?;
             }
             Recipe::Detect => {
                 let (config, other) = (args.options.read_detect()?, args.background.as_deref());
                 detect_part(
-                    one_volume(&args.input, &args.genes)?,
+                    one_input(&args.input, &args.genes)?,
                     other,
                     work,
                     &args.step,
@@ -127,9 +141,13 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
                 )?;
             }
             Recipe::Segment => {
-                args.recipe.no_background(args.background.as_deref())?;
-                let volume = one_volume(&args.input, &args.genes)?;
+                let volume = one_input(&args.input, &args.genes)?;
                 segment_part(volume, work, &args.step, blocks, &args.options.read_segment()?, terminal, ctx)?;
+            }
+            Recipe::Count => {
+                let (config, registration) = (args.options.read_count()?, args.registration.as_deref());
+                let cells = one_input(&args.input, &args.genes)?;
+                count_part(cells, registration, work, &args.step, blocks, &config, terminal, ctx)?;
             }
         }
         Ok(format!("Step {}: part {} of {} is in {}\n", args.step, blocks.part, blocks.of, work.display()))

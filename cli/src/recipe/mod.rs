@@ -34,13 +34,13 @@ pub use imaging::{
     CountSummary, DetectConfig, DetectFiles, DetectSummary, ImageOptions, LandmarksOptions, PlacesOptions,
     RegisterConfig, RegisterFiles, RegisterSummary, SampleOptions, SegmentConfig, SegmentFiles, SegmentInputOptions,
     SegmentSummary, StitchConfig, StitchFiles, StitchInputOptions, StitchSummary, TrackConfig, TrackInputOptions,
-    TrackSummary, TrustOptions, VolumeOptions, cells, count, detect, detect_merge, detect_part, load_registration,
-    register, save_registration, segment, segment_merge, segment_part, stitch, track,
+    TrackSummary, TrustOptions, VolumeOptions, cells, count, count_merge, count_part, detect, detect_merge,
+    detect_part, load_registration, register, save_registration, segment, segment_merge, segment_part, stitch, track,
 };
 pub use input::{About, Input, Inputs, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
-pub use shared::{Blocks, cluster_steps, detect_steps, segment_steps};
+pub use shared::{Blocks, cluster_steps, count_steps, detect_steps, segment_steps};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

@@ -71,6 +71,11 @@ pub fn segment_steps() -> Vec<String> {
     ["nuclei-noise", "nuclei-divide", "nuclei-outline", "nuclei-measure"].map(String::from).into()
 }
 
+/// The steps of `count` that can be shared out.
+pub fn count_steps() -> Vec<String> {
+    vec!["place-cells".into()]
+}
+
 /// The first pass of a step has its name, a later one its number too.
 fn name_of(step: &str, pass: usize) -> String {
     if pass == 1 { step.to_string() } else { format!("{step}-{pass}") }

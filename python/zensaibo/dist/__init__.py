@@ -4,7 +4,7 @@ Every worker opens the same file and runs the same Rust pass over its share of t
 merged in the order of the blocks, so a result has the bits of one process. Needs ``dask.distributed`` (``pip install distributed``).
 """
 
-from ._recipe import detect, recipe, segment
+from ._recipe import count, detect, recipe, segment
 from ._use import use
 
-__all__ = ["detect", "recipe", "segment", "use"]
+__all__ = ["count", "detect", "recipe", "segment", "use"]

@@ -1,4 +1,4 @@
-"""Whole recipes on the workers of a Dask cluster: those of ``zensaibo cluster``, ``detect`` and ``segment``."""
+"""Whole recipes on the workers of a Dask cluster: those of ``zensaibo cluster``, ``detect``, ``segment`` and ``count``."""
 
 from __future__ import annotations
 
@@ -221,11 +221,68 @@ def segment(
     return _on_volume(client, "segment", volume, None, out, table, config, work, n_parts, threads, report, progress)
 
 
+def count(
+    client: Client,
+    cells: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    config: Config | None = None,
+    *,
+    registration: str | os.PathLike[str] | None = None,
+    table: str | os.PathLike[str] | None = None,
+    work: str | os.PathLike[str],
+    n_parts: int | None = None,
+    threads: int = 1,
+    progress: bool | Progress | None = None,
+) -> dict[str, Any]:
+    """Cells per structure of an atlas, placed by the workers of a Dask cluster: what ``zensaibo count`` does, with the same bits.
+
+    Cells are mapped into the atlas in parts of 16,384, through the folder `work`, as by ``zensaibo run-blocks --recipe count``; the atlas is
+    read here alone, where cells are counted.
+
+    Parameters
+    ----------
+    client
+        A client of ``dask.distributed``. All workers see the cells, the registration and `work` under the same names.
+    cells
+        The table of cells: .parquet or .csv with columns z, y, x in micrometres, .h5ad, or .xml of cellfinder in voxels.
+    out
+        The table of structures: .csv or .parquet. Written beside and renamed.
+    config
+        Options by section, such as ``{"atlas": {"path": "allen_mouse_25um"}}``, or the path of a TOML file. ``zensaibo config count``
+        prints every option with its meaning and default; unknown ones are refused.
+    registration
+        The folder that ``zensaibo register`` left; without it the places of the cells are those of the atlas.
+    table
+        Also write the cells with the structure, hemisphere and place in the atlas of each: .csv or .parquet.
+    work
+        Folder of the parts; it is made, and left as it is. It takes 24 bytes per cell.
+    n_parts, threads, progress
+        As of :func:`detect`. Every part reads the whole table of cells and the registration.
+
+    Returns
+    -------
+    The summary: ``cells``, ``background``, ``outside``, ``lost``, ``told``, ``stages`` with their costs.
+
+    Raises
+    ------
+    ParameterError
+        As of :func:`detect`.
+    others
+        As of :func:`zensaibo.im.count_regions`.
+
+    Examples
+    --------
+    >>> atlas = {"atlas": {"path": "allen_mouse_25um"}}
+    >>> zs.dist.count(client, "cells.parquet", "regions.csv", atlas, registration="registration", work="parts")     # doctest: +SKIP
+    """
+    return _on_volume(client, "count", cells, registration, out, table, config, work, n_parts, threads, None, progress)
+
+
 def _on_volume(
     client: Client,
     recipe: str,
     volume: str | os.PathLike[str],
-    background: str | os.PathLike[str] | None,
+    beside: str | os.PathLike[str] | None,
     out: str | os.PathLike[str],
     table: str | os.PathLike[str] | None,
     config: Config | None,
@@ -238,7 +295,7 @@ def _on_volume(
     toml = config_toml(config)
     of = parts_of(client, n_parts, threads)
     source, folder, target = (os.path.abspath(os.fspath(place)) for place in (volume, work, out))
-    other = None if background is None else os.path.abspath(os.fspath(background))
+    other = None if beside is None else os.path.abspath(os.fspath(beside))
     with reporting(progress) as callback:
         for step in _core.volume_steps(recipe, toml):
             _step(client, _core.volume_part, (recipe, source, other, folder, toml, step), of, threads, callback)

@@ -1,21 +1,25 @@
 //! From cells and a registration to cells per structure.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::json;
 use zensaibo_core::data::check_spacing;
-use zensaibo_core::{Ctx, Result, options};
+use zensaibo_core::exchange::Exchange;
+use zensaibo_core::{Ctx, Error, Result, options};
+use zensaibo_imaging::register::Registration;
 use zensaibo_io::{Columns, write_columns};
 
 use super::atlas::load;
 use super::cells::{Target, numbers, target};
-use super::places::read_places;
-use super::regions::Placed;
+use super::places::{Places, read_places};
+use super::regions::{Placed, map_cells};
 use super::{CountConfig, ending, stored};
 use crate::measure::{StageRecord, counted, grouped};
 use crate::recipe::Hooks;
 use crate::recipe::output::check_targets;
+use crate::recipe::shared::{Blocks, Folder, Role, count_steps};
 use crate::recipe::stages::Stages;
 
 options! {
@@ -83,6 +87,89 @@ impl CountSummary {
 /// As [`load`] and [`read_places`]; an error for a registration to another grid than that of the atlas;
 /// what reading and writing return.
 pub fn count(files: CountFiles<'_>, config: &CountConfig, hooks: &dyn Hooks, ctx: &Ctx) -> Result<CountSummary> {
+    count_with(files, config, None, hooks, ctx)
+}
+
+/// Maps one part of the cells of [`count`] into the atlas and leaves their places in the folder `work`, for [`count_merge`].
+///
+/// All processes see `work`, the cells and the registration under the same names, and take the same options. The atlas is not read.
+/// A part that is there is not computed again.
+///
+/// # Errors
+/// As [`count`]; [`Error::Parameter`] for a step that is none, or a folder of another run.
+#[expect(clippy::too_many_arguments, reason = "those of `count`, and the part")]
+pub fn count_part(
+    cells: &Path,
+    registration: Option<&Path>,
+    work: &Path,
+    step: &str,
+    blocks: Blocks,
+    config: &CountConfig,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<()> {
+    config.validate()?;
+    let folder = folder_of(work, cells, registration, config, Role::Part(step.into(), blocks))?;
+    let mut stages = Stages::new(hooks, ctx);
+    let (cells, registration) = read(cells, registration, config, &mut stages)?;
+    let exchange: Arc<dyn Exchange> = folder;
+    let placed = stages.run("place", |ctx| {
+        map_cells(&cells.points, registration.as_ref(), Some(&exchange), ctx).map(|_| ((), String::new()))
+    });
+    match placed {
+        Err(Error::PartDone) => Ok(()),
+        outcome => outcome,
+    }
+}
+
+/// As [`count`], from the places that processes left in the folder `work`: with the same bits.
+///
+/// # Errors
+/// As [`count`] and [`count_part`]; [`Error::Format`] that names what is missing.
+pub fn count_merge(
+    files: CountFiles<'_>,
+    work: &Path,
+    config: &CountConfig,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<CountSummary> {
+    config.validate()?;
+    let folder = folder_of(work, files.cells, files.registration, config, Role::Merge(None))?;
+    count_with(files, config, Some(folder), hooks, ctx)
+}
+
+fn folder_of(
+    work: &Path,
+    cells: &Path,
+    registration: Option<&Path>,
+    config: &CountConfig,
+    role: Role,
+) -> Result<Arc<Folder>> {
+    let inputs: Vec<&Path> = std::iter::once(cells).chain(registration).collect();
+    Folder::open(work, &inputs, &count_steps(), config, role).map(Arc::new)
+}
+
+fn read(
+    cells: &Path,
+    registration: Option<&Path>,
+    config: &CountConfig,
+    stages: &mut Stages<'_>,
+) -> Result<(Places, Option<Registration>)> {
+    let cells = stages.run("read", |ctx| {
+        let cells = read_places(cells, config.cells.spacing, ctx)?;
+        let note = counted(cells.points.len(), "cell");
+        Ok((cells, note))
+    })?;
+    Ok((cells, registration.map(stored::load_registration).transpose()?))
+}
+
+fn count_with(
+    files: CountFiles<'_>,
+    config: &CountConfig,
+    folder: Option<Arc<Folder>>,
+    hooks: &dyn Hooks,
+    ctx: &Ctx,
+) -> Result<CountSummary> {
     config.validate()?;
     for (name, path) in [("output", Some(files.output)), ("cells", files.table)] {
         if let Some(path) = path {
@@ -92,18 +179,15 @@ pub fn count(files: CountFiles<'_>, config: &CountConfig, hooks: &dyn Hooks, ctx
         }
     }
     let mut stages = Stages::new(hooks, ctx);
-    let cells = stages.run("read", |ctx| {
-        let cells = read_places(files.cells, config.cells.spacing, ctx)?;
-        let note = counted(cells.points.len(), "cell");
-        Ok((cells, note))
-    })?;
+    let (cells, registration) = read(files.cells, files.registration, config, &mut stages)?;
     let atlas = stages.run("atlas", |ctx| load(&config.atlas, false, ctx))?;
-    let registration = files.registration.map(stored::load_registration).transpose()?;
     if let Some(found) = &registration {
         stored::check_atlas(found, &atlas)?;
     }
     let placed = stages.run("count", |ctx| {
-        let placed = Placed::new(&cells.points, registration.as_ref(), &atlas, ctx)?;
+        let exchange = folder.map(|folder| folder as Arc<dyn Exchange>);
+        let places = map_cells(&cells.points, registration.as_ref(), exchange.as_ref(), ctx)?;
+        let placed = Placed::new(places, registration.as_ref(), &atlas, ctx)?;
         let note = placed.told();
         Ok((placed, note))
     })?;

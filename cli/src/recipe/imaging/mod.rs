@@ -24,7 +24,7 @@ pub use config::{
     BackgroundOptions, CellsConfig, ClassifierOptions, CountConfig, DetectConfig, RegisterConfig, SegmentConfig,
     SegmentInputOptions, StitchConfig, StitchInputOptions, TrackConfig, TrackInputOptions, VolumeOptions,
 };
-pub use count::{CountFiles, CountSummary, PlacesOptions, count};
+pub use count::{CountFiles, CountSummary, PlacesOptions, count, count_merge, count_part};
 pub use detect::{DetectFiles, DetectSummary, detect, detect_merge, detect_part};
 pub use landmarks::LandmarksOptions;
 pub use register::{ImageOptions, RegisterFiles, RegisterSummary, TrustOptions, register};

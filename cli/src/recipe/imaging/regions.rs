@@ -1,7 +1,9 @@
 //! Cells per structure as columns, and as a chart of the structures that hold most of them.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use zensaibo_core::exchange::{Exchange, units};
 use zensaibo_core::{Ctx, Result};
 use zensaibo_imaging::atlas::{Atlas, Growth, Half, Place, RegionCounts, count_regions, locate};
 use zensaibo_imaging::register::Registration;
@@ -14,6 +16,41 @@ use crate::report::{Bar, Bars};
 /// Bars of a chart at most.
 const BARS: usize = 24;
 
+/// Cells that are mapped as one unit where processes share them.
+const UNIT: usize = 1 << 14;
+
+/// Places of cells of a sample in an atlas, shared out where there is an exchange; without a registration they are those of the atlas.
+pub(super) fn map_cells(
+    places: &[[f64; 3]],
+    registration: Option<&Registration>,
+    exchange: Option<&Arc<dyn Exchange>>,
+    ctx: &Ctx,
+) -> Result<Vec<[f64; 3]>> {
+    let mut mapped = Vec::with_capacity(places.len());
+    units(
+        exchange,
+        "place cells",
+        // Without cells too every part has something to leave.
+        places.len().div_ceil(UNIT).max(1),
+        ctx,
+        |own, hand| {
+            let first = own.start * UNIT;
+            let places = &places[first..(own.end * UNIT).min(places.len()).max(first)];
+            let found = match registration {
+                Some(registration) => registration.map_points(places, false, ctx)?,
+                None => places.to_vec(),
+            };
+            let mut units = found.chunks(UNIT);
+            own.into_iter().try_for_each(|unit| hand(unit, units.next().unwrap_or_default().to_vec()))
+        },
+        |_, found: Vec<[f64; 3]>| {
+            mapped.extend(found);
+            Ok(())
+        },
+    )?;
+    Ok(mapped)
+}
+
 /// Where cells lie in an atlas.
 pub(super) struct Placed {
     /// (z, y, x) in micrometres of the atlas.
@@ -23,17 +60,13 @@ pub(super) struct Placed {
 }
 
 impl Placed {
-    /// Maps places of a sample and counts them; without a registration they are those of the atlas.
+    /// Counts cells by their places in the atlas, as [`map_cells`] gives them.
     pub(super) fn new(
-        places: &[[f64; 3]],
+        places: Vec<[f64; 3]>,
         registration: Option<&Registration>,
         atlas: &Atlas,
         ctx: &Ctx,
     ) -> Result<Self> {
-        let places = match registration {
-            Some(registration) => registration.map_points(places, false, ctx)?,
-            None => places.to_vec(),
-        };
         let found = locate(&places, atlas, ctx)?;
         let jacobian = registration.map(|found| (found.jacobian(), found.field.spacing));
         let growth = jacobian.as_ref().map(|(grid, spacing)| Growth { grid, spacing: *spacing });

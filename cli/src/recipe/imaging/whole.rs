@@ -15,7 +15,7 @@ use super::atlas::{load, template};
 use super::cells::{Rows, Target};
 use super::detect::Search;
 use super::pictures::{self, Found};
-use super::regions::Placed;
+use super::regions::{Placed, map_cells};
 use super::register::{Laid, entries, notes, sample, untrusted};
 use super::source::{Budget, orientation};
 use super::{CellsConfig, DetectConfig, costs, ending, overlay, stored};
@@ -182,7 +182,8 @@ pub fn cells(
         return Err(untrusted(&summary.quality, Some(&page)));
     }
     let placed = stages.run("count", |ctx| {
-        let placed = Placed::new(&rows.places, Some(&laid.found), &atlas, ctx)?;
+        let placed =
+            Placed::new(map_cells(&rows.places, Some(&laid.found), None, ctx)?, Some(&laid.found), &atlas, ctx)?;
         let note = placed.told();
         Ok((placed, note))
     })?;
