@@ -104,10 +104,42 @@ def test_outlines_and_pictures(atlas):
     grey, painted, over = figure.axes[0].images
     assert grey.get_array().shape == (8, 10) and over.get_extent() == [-12.5, 237.5, 150.0, -10.0]
     assert np.ma.count_masked(over.get_array()) == (np.asarray(density)[2] == 0).sum()
-    np.testing.assert_allclose(painted.get_array()[3, 2], [1, 0, 0, 0.55])
+    # Index 0 along x lies right, and right is right.
+    np.testing.assert_allclose(painted.get_array()[3, 7], [1, 0, 0, 0.55])
+    np.testing.assert_allclose(painted.get_array()[3, 2], [0, 0, 1, 0.55])
     signed = np.where(atlas.annotation == 2, -2.0, 3.0)
     figure = zs.pl.atlas_slices(atlas, signed, at=[100.0], vmin=-3, vmax=3, cmap="RdBu_r", background=signed * 0 + 1)
     assert figure.axes[0].images[1].get_clim() == (-3, 3)
+
+
+@pytest.mark.parametrize("view", ["coronal", "sagittal", "horizontal"])
+def test_slices_are_upright_whatever_the_order_of_the_axes(atlas, view):
+    table = atlas.structures.assign(parent_structure_id=[np.nan, 1, 1])[["id", "acronym", "name", "parent_structure_id"]]
+    ids = atlas.annotation.copy()
+    ids[2, 2, 2], ids[1:3, 1, 6] = 3, 2  # the same from no other side
+    at = {"coronal": [100.0], "sagittal": [150.0], "horizontal": [20.0]}[view]
+
+    def picture(array, um, orientation, at):
+        made = zs.im.load_atlas(annotation=array, template=array * 10, structures=table, spacing=um, orientation=orientation)
+        figure = zs.pl.atlas_slices(made, axis=view, at=at)
+        return np.asarray(figure.axes[0].images[0].get_array()), [text.get_text() for text in figure.axes[0].texts]
+
+    expected, letters = picture(ids, (50.0, 20.0, 25.0), "asr", at)
+    assert letters == {"coronal": list("SILR"), "sagittal": list("SIAP"), "horizontal": list("APLR")}[view]
+    # By hand: rows from the upper side down, from the left side to the right.
+    plain = {"coronal": ids[2][:, ::-1], "sagittal": ids[:, :, 6].T, "horizontal": ids[:, 1][:, ::-1]}[view]
+    assert np.array_equal(expected, plain * 10) and (plain > 0).any()
+    opposite = dict(zip("asrpil", "pilasr", strict=True))
+    for order in ([2, 1, 0], [1, 2, 0], [0, 2, 1]):
+        array, um = ids.transpose(order), [(50.0, 20.0, 25.0)[place] for place in order]
+        letters_of = ["asr"[place] for place in order]
+        for axis in (0, 2):
+            array, letters_of[axis] = np.flip(array, axis), opposite[letters_of[axis]]
+        along = next(place for place in range(3) if letters_of[place] in {"coronal": "ap", "sagittal": "lr", "horizontal": "is"}[view])
+        flipped = letters_of[along] not in "asr"
+        there = [(array.shape[along] - 1) * um[along] - place if flipped else place for place in at]
+        found, sides = picture(np.ascontiguousarray(array), um, "".join(letters_of), there)
+        assert np.array_equal(found, expected) and sides == letters, letters_of
 
 
 def test_bad_slices(atlas):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,11 @@ _VALUES = {
     "cells": (("left_cell_count", "right_cell_count", "total_cells"), "cells"),
     "volume": (("left_volume_mm3", "right_volume_mm3", "total_volume_mm3"), "mm3"),
 }
-#: Across and down the picture of each view: places in (z, y, x).
-_VIEWS = {"z": (2, 1), "y": (2, 0), "x": (1, 0)}
+#: What an atlas is looked at along, by the letters of its orientation.
+_VIEWS = {"coronal": "ap", "sagittal": "lr", "horizontal": "is"}
+#: Sides that are up in a picture, the first one that it can show, and those that are left in it.
+_UP, _LEFT = "sa", "la"
+_SIDES = ("ap", "is", "lr")
 _GREY = "#7f8c9b"
 
 
@@ -179,7 +182,7 @@ def atlas_slices(
         On the grid of the atlas (a density, a statistic), anything that `zensaibo.im.open` takes; not shown where it is NaN or,
         unless `vmin` is below 0, 0.
     axis
-        The axis to look along: "z", "y" or "x" of the atlas's array.
+        The axis to look along: "z", "y" or "x" of the atlas's array, or "coronal", "sagittal" or "horizontal".
     at
         Micrometres along it; or how many slices, evenly over the tissue.
     structures
@@ -199,16 +202,16 @@ def atlas_slices(
 
     Returns
     -------
-    The figure; axes in micrometres, z or y downwards.
+    The figure. Whatever the order of the atlas's axes: superior is up, anterior where that is not to be seen; left is left, and in
+    sagittal slices anterior; the letters of the sides stand at the edges.
     """
     from matplotlib import pyplot as plt
     from matplotlib.collections import LineCollection
 
-    if axis not in _VIEWS:
-        raise ParameterError(f"parameter `axis`: expected 'z', 'y' or 'x', found {axis!r}")
+    along = _along(atlas, axis)
     if columns < 1:
         raise ParameterError(f"parameter `columns`: expected at least 1, found {columns}")
-    along, (across, down) = "zyx".index(axis), _VIEWS[axis]
+    across, down, turn, sides = _view(atlas.orientation, along)
     shape, um = atlas.annotation.shape, np.array(atlas.spacing)
     planes = _planes(atlas, along, at)
     over = None if volume is None else _on(atlas, volume, "volume")
@@ -216,8 +219,6 @@ def atlas_slices(
     shown = _shown(atlas, structures, depth)
 
     slices = [np.take(atlas.annotation, plane, along) for plane in planes]
-    # Rows downwards: (down, across).
-    turn = (lambda plane: plane) if down < across else (lambda plane: plane.T)
     extent = (-um[across] / 2, (shape[across] - 0.5) * um[across], (shape[down] - 0.5) * um[down], -um[down] / 2)
     low, high = _ends(over, planes, along, clip, vmin, vmax) if over is not None else (0.0, 1.0)
     n_columns = min(columns, len(planes))
@@ -251,10 +252,40 @@ def atlas_slices(
         ax.set_aspect("equal")
         ax.set_xticks([])
         ax.set_yticks([])
-        ax.set_title(f"{axis} = {plane * um[along]:.6g} um", fontsize="small")
+        ax.set_title(f"{'zyx'[along]} = {plane * um[along]:.6g} um", fontsize="small")
+        for letter, (x, y) in zip(sides, ((0.5, 0.97), (0.5, 0.03), (0.03, 0.5), (0.97, 0.5)), strict=True):
+            ends = {"ha": {0.03: "left", 0.97: "right"}.get(x, "center"), "va": {0.97: "top", 0.03: "bottom"}.get(y, "center")}
+            ax.text(x, y, letter, transform=ax.transAxes, color=light, fontsize="x-small", alpha=0.8, **ends)
     if drawn is not None:
         figure.colorbar(drawn, ax=list(axes.flat[: len(planes)]), shrink=0.7, label=label)
     return figure
+
+
+def _along(atlas: Atlas, axis: str) -> int:
+    """The place in (z, y, x) of what is looked along."""
+    if axis in _VIEWS:
+        return next(place for place, letter in enumerate(atlas.orientation) if letter in _VIEWS[axis])
+    if axis not in ("z", "y", "x"):
+        raise ParameterError(f"parameter `axis`: expected 'z', 'y', 'x', 'coronal', 'sagittal' or 'horizontal', found {axis!r}")
+    return "zyx".index(axis)
+
+
+def _view(orientation: str, along: int) -> tuple[int, int, Callable[[np.ndarray], np.ndarray], str]:
+    """Which axes go across and down the picture, how a plane is turned for it, and the letters of its upper, lower, left and right
+    side. `orientation` names the side where index 0 of each axis lies."""
+    one, other = (place for place in range(3) if place != along)
+    pair = {place: next(pair for pair in _SIDES if orientation[place] in pair) for place in (one, other)}
+    down = one if pair[one] == "is" or (pair[one] == "ap" and pair[other] != "is") else other
+    across = other if down == one else one
+    first = {down: next(side for side in _UP if side in pair[down]), across: next(side for side in _LEFT if side in pair[across])}
+
+    def turn(plane: np.ndarray) -> np.ndarray:
+        plane = plane if down < across else plane.T
+        plane = plane if orientation[down] == first[down] else plane[::-1]
+        return plane if orientation[across] == first[across] else plane[:, ::-1]
+
+    last = {place: pair[place].replace(first[place], "") for place in first}
+    return across, down, turn, (first[down] + last[down] + first[across] + last[across]).upper()
 
 
 def _planes(atlas: Atlas, along: int, at: Sequence[float] | int) -> list[int]:
