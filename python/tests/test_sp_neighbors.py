@@ -209,7 +209,7 @@ def test_squidpy_has_the_same_graphs(dimensions):
     sq = pytest.importorskip("squidpy", reason="squidpy is not installed: parity with it is not looked at")
     adata = cells(dimensions=dimensions)
     pairs = [
-        (zs.sp.spatial_neighbors_knn, sq.gr.spatial_neighbors_knn, {"n_neighs": 7, "percentile": 95.0}),
+        (zs.sp.spatial_neighbors_knn, sq.gr.spatial_neighbors_knn, {"n_neighs": 7}),
         (zs.sp.spatial_neighbors_knn, sq.gr.spatial_neighbors_knn, {"transform": "cosine", "library_key": "library"}),
         (zs.sp.spatial_neighbors_radius, sq.gr.spatial_neighbors_radius, {"radius": 12.0}),
         (zs.sp.spatial_neighbors_radius, sq.gr.spatial_neighbors_radius, {"radius": (4.0, 12.0), "set_diag": True}),
@@ -224,3 +224,11 @@ def test_squidpy_has_the_same_graphs(dimensions):
         theirs(b, **options)
         for key in ("spatial_connectivities", "spatial_distances"):
             np.testing.assert_allclose(a.obsp[key].toarray(), b.obsp[key].toarray(), rtol=1e-6, atol=1e-6, err_msg=f"{ours.__name__} {options}")
+    # A percentile of theirs is over the distances and a 0 for each cell.
+    far = zs.arrays.spatial_neighbors_knn(adata.obsm["spatial"]).distances.data
+    theirs = adata.copy()
+    sq.gr.spatial_neighbors_knn(theirs, percentile=80.0)
+    limit = np.percentile(np.concatenate([far, np.zeros(adata.n_obs)]), 80)
+    assert theirs.obsp["spatial_connectivities"].nnz == (far <= limit).sum()
+    ours = zs.arrays.spatial_neighbors_knn(adata.obsm["spatial"], percentile=80.0)
+    assert ours.connectivities.nnz == (far <= np.percentile(far, 80)).sum()

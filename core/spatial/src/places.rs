@@ -67,3 +67,34 @@ pub(crate) fn square(a: &[f64; 3], b: &[f64; 3]) -> f64 {
     let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
     x * x + y * y + z * z
 }
+
+/// The largest number whose root is at most `distance`: a squared distance is compared with it as the distance itself would be.
+pub(crate) fn largest_square(distance: f64) -> f64 {
+    let mut limit = distance * distance;
+    while limit.sqrt() > distance {
+        limit = limit.next_down();
+    }
+    while limit.next_up().sqrt() <= distance {
+        limit = limit.next_up();
+    }
+    limit
+}
+
+#[cfg(test)]
+mod tests {
+    use zensaibo_core::random::Stream;
+
+    use super::{largest_square, square};
+
+    #[test]
+    fn a_distance_reaches_as_far_as_itself() {
+        let mut stream = Stream::new(0, 0);
+        for _ in 0..10_000 {
+            let point = [stream.uniform(), stream.uniform(), 0.0];
+            let squared = square(&point, &[0.0; 3]);
+            let limit = largest_square(squared.sqrt());
+            assert!(squared <= limit && limit.sqrt() <= squared.sqrt() && limit.next_up().sqrt() > squared.sqrt());
+        }
+        assert_eq!(largest_square(3.0).sqrt(), 3.0);
+    }
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -24,7 +25,7 @@ class NhoodEnrichment(NamedTuple):
 
     zscore: np.ndarray
     """(k, k) float64: (count - mean) / std; NaN where chance leaves no choice, such as for a label of one cell with itself."""
-    count: np.ndarray
+    count: np.ndarray  # type: ignore[assignment]
     """(k, k) uint64: edges from one label to the other."""
     mean: np.ndarray
     """(k, k) float64: their mean with labels dealt out at random."""
@@ -308,7 +309,13 @@ def _ends(places: np.ndarray) -> tuple[float, float]:
     sums = places.sum(axis=1)
     first, second = np.lexsort([sums])[:2]
     last = int(np.argmax(sums))
-    return float(np.linalg.norm(places[first] - places[second])), float(np.linalg.norm(places[first] - places[last]) / 2)
+
+    def far(one: int, other: int) -> float:
+        # In the order of operations that distances are computed in elsewhere: the least of them is one between two cells.
+        sides = [float(one - other) for one, other in zip(places[one], places[other], strict=True)]
+        return math.sqrt(sum(side * side for side in sides))
+
+    return far(first, second), far(first, last) / 2
 
 
 def spatial_autocorr(
@@ -403,7 +410,7 @@ def spatial_autocorr(
             return sides * norm.sf(np.abs((score - mean) / np.sqrt(spread)))
 
     pval_norm = p_value(expected, variance)
-    if permuted is None:
+    if permuted is None or n_perms is None:
         return SpatialAutocorr(score, pval_norm, variance, expected, None, None, None)
     at_least, means, variances = permuted
     beyond = np.minimum(at_least, n_perms - at_least.astype(np.int64))

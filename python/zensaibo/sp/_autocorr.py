@@ -115,7 +115,7 @@ def spatial_autocorr(
         threads=threads, progress=progress,
     )  # fmt: skip
     stat = "I" if mode == "moran" else "C"
-    columns = {stat: found.score, "pval_norm": found.pval_norm, "var_norm": np.full(len(names), found.var_norm)}
+    columns: dict[str, Any] = {stat: found.score, "pval_norm": found.pval_norm, "var_norm": np.full(len(names), found.var_norm)}
     if found.pval_sim is not None:
         columns |= {"pval_z_sim": found.pval_z_sim, "pval_sim": found.pval_sim, "var_sim": found.var_sim}
     if corr_method is not None:
@@ -138,13 +138,13 @@ def _values(adata: AnnData, attr: str, genes: Any, layer: str | None, use_raw: b
         raise ParameterError(f"parameter `attr`: expected 'X', 'obs' or 'obsm', found {attr!r}")
     if attr != "X" and use_raw:
         raise ParameterError(f"parameter `use_raw`: expected False with attr={attr!r}, found True")
-    wanted = None if genes is None else [genes] if isinstance(genes, (str, int, np.integer)) else list(genes)
+    wanted: list[Any] | None = None if genes is None else [genes] if isinstance(genes, (str, int, np.integer)) else list(genes)
     if attr == "obs":
         if layer is not None:
             raise ParameterError(f"parameter `layer`: expected None with attr='obs', found {layer!r}")
         if wanted is None:
             wanted = list(adata.obs.select_dtypes(include=np.number).columns)
-        columns = [get_obs(adata, name) for name in wanted]
+        columns = [get_obs(adata, str(name)) for name in wanted]
         bad = [name for name, column in zip(wanted, columns, strict=True) if not pd.api.types.is_numeric_dtype(column)]
         if bad:
             raise ParameterError(f"parameter `genes`: expected columns of numbers, found {bad[0]!r} in adata.obs")

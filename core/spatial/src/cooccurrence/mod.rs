@@ -10,7 +10,7 @@ use zensaibo_core::parallel::ordered_reduce;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use crate::Places;
-use crate::places::square;
+use crate::places::{largest_square, square};
 use crate::tree::{Node, Tree};
 
 /// Boxes that the work is cut along, about.
@@ -44,7 +44,7 @@ pub fn pairs_by_distance(
     let counter = Counter {
         labels: tree.order.iter().map(|&cell| labels[cell as usize]).collect(),
         kinds: tree.nodes.iter().map(|node| kinds(node, &tree, labels)).collect(),
-        limits: distances.iter().map(|distance| distance * distance).collect(),
+        limits: distances.iter().map(|&distance| largest_square(distance)).collect(),
         k: n_labels,
         tree: &tree,
     };
