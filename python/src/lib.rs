@@ -45,6 +45,7 @@ mod shapes;
 mod shared;
 mod simulate;
 mod sketch;
+mod spatial;
 mod stack;
 mod state;
 mod stitch;
@@ -88,6 +89,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         scale::register,
         simulate::register,
         sketch::register,
+        spatial::register,
         recipe::register,
         stack::register,
         stitch::register,

@@ -96,6 +96,9 @@ described! {
     zensaibo_imaging::stitch::FuseOptions,
     zensaibo_imaging::stitch::StitchOptions,
     zensaibo_imaging::track::TrackOptions,
+    zensaibo_spatial::autocorr::AutocorrOptions,
+    zensaibo_spatial::enrichment::NhoodOptions,
+    zensaibo_spatial::neighbors::SpatialKnnOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

@@ -18,7 +18,7 @@ from scipy import sparse
 import zensaibo as zs
 from zensaibo import _core
 
-MODULES = (zs.arrays, zs.pp, zs.tl, zs.pl, zs.get, zs.im, zs.io, zs.metrics, zs.datasets)
+MODULES = (zs.arrays, zs.pp, zs.tl, zs.sp, zs.pl, zs.get, zs.im, zs.io, zs.metrics, zs.datasets)
 FUNCTIONS = [
     pytest.param(getattr(module, name), id=f"{module.__name__.split('.')[-1]}.{name}")
     for module in MODULES
@@ -125,6 +125,14 @@ CARRIERS = {
     "logistic": [zs.arrays.logistic_regression, zs.tl.train_classifier],
     "pseudobulk_test": [zs.arrays.pseudobulk_test, zs.tl.pseudobulk_test],
     "scale": [zs.arrays.scale, zs.pp.scale],
+    "spatial_neighbors_knn": [
+        zs.arrays.spatial_neighbors_knn,
+        zs.arrays.spatial_neighbors_grid,
+        zs.sp.spatial_neighbors_knn,
+        zs.sp.spatial_neighbors_grid,
+    ],
+    "nhood_enrichment": [zs.arrays.nhood_enrichment, zs.sp.nhood_enrichment],
+    "spatial_autocorr": [zs.arrays.spatial_autocorr, zs.sp.spatial_autocorr],
 }
 
 
@@ -174,15 +182,15 @@ def _recorded_names() -> dict[str, set[str]]:
 
 def test_provenance_stands_under_the_bare_name_of_each_function():
     found = _recorded_names()
-    assert set(found) == {"pp", "tl", "im", "datasets"}
-    for module in (zs.pp, zs.tl, zs.im, zs.datasets):
+    assert set(found) == {"pp", "tl", "sp", "im", "datasets"}
+    for module in (zs.pp, zs.tl, zs.sp, zs.im, zs.datasets):
         public = {name for name in module.__all__ if inspect.isfunction(getattr(module, name))}
         recorded = found[module.__name__.split(".")[-1]]
         assert recorded <= public, recorded - public
-        if module in (zs.pp, zs.tl):
+        if module in (zs.pp, zs.tl, zs.sp):
             assert public - recorded == public & (RETURNERS | RECORDED_ELSEWHERE), public - recorded
     # One name, one function: the modules share the dictionary.
-    assert not set(zs.pp.__all__) & set(zs.tl.__all__)
+    assert not set(zs.pp.__all__) & set(zs.tl.__all__) and not set(zs.sp.__all__) & {*zs.pp.__all__, *zs.tl.__all__}
 
 
 def test_provenance_has_a_version_and_options_and_goes_through_a_file(small, tmp_path):

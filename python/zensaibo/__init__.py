@@ -4,7 +4,7 @@
 
 - ``zs.pp``, ``zs.tl``, ``zs.pl``, ``zs.get``: scanpy's names and parameters.
 - ``zs.arrays``: the same algorithms as pure functions on numpy and scipy arrays.
-- ``zs.im``: volumes of cleared tissue.
+- ``zs.im``: volumes of cleared tissue. ``zs.sp``: cells in tissue, under squidpy's names.
 - ``zs.dist``: passes over files on the machines of a Dask cluster.
 - ``zs.io``, ``zs.datasets``, ``zs.metrics``: files, data, scores.
 - ``zs.errors``: one class per kind of fault.
@@ -17,11 +17,11 @@ from . import errors
 from ._core import __version__
 
 if TYPE_CHECKING:
-    from . import arrays, datasets, dist, get, im, io, metrics, pl, pp, tl
+    from . import arrays, datasets, dist, get, im, io, metrics, pl, pp, sp, tl
 
-__all__ = ["__version__", "arrays", "datasets", "dist", "errors", "get", "im", "io", "metrics", "pl", "pp", "tl"]
+__all__ = ["__version__", "arrays", "datasets", "dist", "errors", "get", "im", "io", "metrics", "pl", "pp", "sp", "tl"]
 
-_LAZY = frozenset({"arrays", "datasets", "dist", "get", "im", "io", "metrics", "pl", "pp", "tl"})
+_LAZY = frozenset({"arrays", "datasets", "dist", "get", "im", "io", "metrics", "pl", "pp", "sp", "tl"})
 
 
 def __getattr__(name: str):

@@ -491,6 +491,36 @@ def leverage_scores(
     progress: Progress = None,
 ) -> Any: ...
 def sample_weighted(weights: Any, n_obs: int, seed: int) -> Any: ...
+def spatial_nearest(places: Any, options: str, threads: int | None = None, progress: Progress = None) -> tuple[Any, Any]: ...
+def spatial_within(
+    places: Any, least: float, most: float, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def spatial_rings(
+    graph: tuple[Any, Any, Any], n_rings: int, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def nhood_enrichment(
+    graph: tuple[Any, Any, Any],
+    labels: Any,
+    n_labels: int,
+    libraries: Any,
+    n_libraries: int,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, Any]: ...
+def interaction_matrix(
+    graph: tuple[Any, Any, Any], labels: Any, n_labels: int, threads: int | None = None
+) -> tuple[Any, Any]: ...
+def pairs_by_distance(
+    places: Any, labels: Any, n_labels: int, distances: Any, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def spatial_autocorr(
+    graph: tuple[Any, Any, Any],
+    columns: tuple[Any, Any, Any],
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, float, float, tuple[Any, Any, Any] | None]: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

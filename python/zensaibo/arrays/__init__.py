@@ -39,6 +39,22 @@ from ._pearson import PearsonResiduals, pearson_residuals
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
 from ._sketch import GeometricSketch, leverage_scores, sample_weighted, sketch_geometric
+from ._spatial_neighbors import (
+    SpatialGraph,
+    spatial_neighbors_delaunay,
+    spatial_neighbors_grid,
+    spatial_neighbors_knn,
+    spatial_neighbors_radius,
+)
+from ._spatial_statistics import (
+    CoOccurrence,
+    NhoodEnrichment,
+    SpatialAutocorr,
+    co_occurrence,
+    interaction_matrix,
+    nhood_enrichment,
+    spatial_autocorr,
+)
 from ._tsne import Tsne, tsne
 from ._regress import Regressed, regress_out
 from ._scale import Scaled, scale
@@ -60,6 +76,7 @@ __all__ = [
     "Aggregated",
     "Agreement",
     "Branchings",
+    "CoOccurrence",
     "Combat",
     "Diffmap",
     "Dsb",
@@ -77,6 +94,7 @@ __all__ = [
     "NeighborIndex",
     "Neighbors",
     "NeighborsGraph",
+    "NhoodEnrichment",
     "Paga",
     "PcaResult",
     "PearsonResiduals",
@@ -89,6 +107,8 @@ __all__ = [
     "Scaled",
     "Scrublet",
     "SizeFactors",
+    "SpatialAutocorr",
+    "SpatialGraph",
     "Tsne",
     "Umap",
     "Velocity",
@@ -100,6 +120,7 @@ __all__ = [
     "build_index",
     "check_counts",
     "clr",
+    "co_occurrence",
     "combat",
     "connectivities",
     "diffmap",
@@ -116,6 +137,7 @@ __all__ = [
     "harmony_map",
     "hashsolo",
     "highly_variable_genes",
+    "interaction_matrix",
     "knn",
     "knn_query",
     "leiden",
@@ -128,6 +150,7 @@ __all__ = [
     "modularity",
     "moments",
     "neighbors_graph",
+    "nhood_enrichment",
     "normalize_total",
     "normalize_tpm",
     "paga",
@@ -149,6 +172,11 @@ __all__ = [
     "scrublet",
     "size_factors",
     "sketch_geometric",
+    "spatial_autocorr",
+    "spatial_neighbors_delaunay",
+    "spatial_neighbors_grid",
+    "spatial_neighbors_knn",
+    "spatial_neighbors_radius",
     "spike_in_size_factors",
     "tfidf",
     "transition_matrix",

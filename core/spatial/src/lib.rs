@@ -1,0 +1,20 @@
+//! Statistics of cells in tissue, on positions in two or three dimensions and on graphs of neighbours in space.
+//!
+//! - [`neighbors`]: the nearest cells, those within a distance, rings on a grid.
+//! - [`enrichment`]: how often neighbours carry two labels, against labels dealt out at random.
+//! - [`cooccurrence`]: pairs of labels by distance.
+//! - [`autocorr`]: Moran's I and Geary's C of many values at once.
+//!
+//! All search goes through one tree over the cells (`tree`). The promises of `zensaibo_core` hold: the same bits for any
+//! number of threads, and a parameter is used or refused.
+
+pub mod autocorr;
+pub mod cooccurrence;
+pub mod enrichment;
+pub mod graph;
+pub mod neighbors;
+pub mod places;
+mod tree;
+
+pub use graph::Edges;
+pub use places::Places;

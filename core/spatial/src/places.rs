@@ -1,0 +1,100 @@
+//! Where cells lie.
+
+use zensaibo_core::{DataFault, Error, Result};
+
+/// Positions of cells, two or three coordinates each; the third is 0 in the plane.
+#[derive(Clone, Debug)]
+pub struct Places {
+    dimensions: usize,
+    points: Vec<[f64; 3]>,
+}
+
+impl Places {
+    /// From `n` x `dimensions` coordinates, cell by cell.
+    ///
+    /// # Errors
+    /// [`Error::Data`] (`Shape`) unless there are 2 or 3 coordinates per cell and `values` holds `n` times as many,
+    /// (`Empty`) without cells, (`NotFinite`) for NaN or infinity, (`Invalid`) for coordinates so far apart that squares of
+    /// distances overflow.
+    pub fn new(n: usize, dimensions: usize, values: &[f64]) -> Result<Self> {
+        const WHAT: &str = "positions of cells";
+        if !(2..=3).contains(&dimensions) || values.len() != n * dimensions {
+            let found = format!("{} numbers for {n} cells in {dimensions} dimensions", values.len());
+            return Err(Error::data(DataFault::Shape, WHAT, "2 or 3 coordinates per cell", found));
+        }
+        if n == 0 {
+            return Err(Error::data(DataFault::Empty, WHAT, "at least one cell", "none"));
+        }
+        if n > i32::MAX as usize {
+            return Err(Error::data(DataFault::Shape, WHAT, format!("at most {} cells", i32::MAX), n));
+        }
+        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+            let found = format!("{} for cell {} (counted from 0)", values[at], at / dimensions);
+            return Err(Error::data(DataFault::NotFinite, WHAT, "finite coordinates", found));
+        }
+        if let Some(at) = values.iter().position(|value| value.abs() > 1e150) {
+            let found = format!("{} for cell {}", values[at], at / dimensions);
+            return Err(Error::data(DataFault::Invalid, WHAT, "coordinates within 1e150", found));
+        }
+        let points = values.chunks_exact(dimensions).map(|row| [row[0], row[1], row.get(2).copied().unwrap_or(0.0)]);
+        Ok(Self { dimensions, points: points.collect() })
+    }
+
+    /// Number of cells.
+    pub fn len(&self) -> usize {
+        self.points.len()
+    }
+
+    /// Whether there are none; never so after [`Places::new`].
+    pub fn is_empty(&self) -> bool {
+        self.points.is_empty()
+    }
+
+    /// 2 or 3.
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The positions; the third coordinate is 0 in the plane.
+    pub fn points(&self) -> &[[f64; 3]] {
+        &self.points
+    }
+}
+
+/// The square of the distance. Every comparison of distances rests on this order of operations.
+#[inline]
+pub(crate) fn square(a: &[f64; 3], b: &[f64; 3]) -> f64 {
+    let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
+    x * x + y * y + z * z
+}
+
+/// The largest number whose root is at most `distance`: a squared distance is compared with it as the distance itself would be.
+pub(crate) fn largest_square(distance: f64) -> f64 {
+    let mut limit = distance * distance;
+    while limit.sqrt() > distance {
+        limit = limit.next_down();
+    }
+    while limit.next_up().sqrt() <= distance {
+        limit = limit.next_up();
+    }
+    limit
+}
+
+#[cfg(test)]
+mod tests {
+    use zensaibo_core::random::Stream;
+
+    use super::{largest_square, square};
+
+    #[test]
+    fn a_distance_reaches_as_far_as_itself() {
+        let mut stream = Stream::new(0, 0);
+        for _ in 0..10_000 {
+            let point = [stream.uniform(), stream.uniform(), 0.0];
+            let squared = square(&point, &[0.0; 3]);
+            let limit = largest_square(squared.sqrt());
+            assert!(squared <= limit && limit.sqrt() <= squared.sqrt() && limit.next_up().sqrt() > squared.sqrt());
+        }
+        assert_eq!(largest_square(3.0).sqrt(), 3.0);
+    }
+}

@@ -1,0 +1,22 @@
+"""Cells in tissue: neighbours in space and statistics over them, under squidpy's names and keys."""
+
+from ._autocorr import spatial_autocorr
+from ._co_occurrence import co_occurrence
+from ._neighbors import (
+    spatial_neighbors_delaunay,
+    spatial_neighbors_grid,
+    spatial_neighbors_knn,
+    spatial_neighbors_radius,
+)
+from ._nhood import interaction_matrix, nhood_enrichment
+
+__all__ = [
+    "co_occurrence",
+    "interaction_matrix",
+    "nhood_enrichment",
+    "spatial_autocorr",
+    "spatial_neighbors_delaunay",
+    "spatial_neighbors_grid",
+    "spatial_neighbors_knn",
+    "spatial_neighbors_radius",
+]
