@@ -84,7 +84,7 @@ pub fn leiden<'a>(
             if unchanged || !enough(present - before) {
                 // Moves help no more. See whether a better partition lies further off.
                 converged = true;
-                if let Some((gain, better)) = explore(network, &membership, &levels)? {
+                if let Some((gain, better)) = explore(network, &membership, options.tolerance, &levels)? {
                     converged = !enough(gain);
                     membership = better;
                     present += gain;

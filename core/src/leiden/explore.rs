@@ -20,10 +20,12 @@ const COARSE: usize = 3000;
 ///
 /// The communities are split into parts as in [`refine`], the parts into parts of parts, until few are left; so
 /// `membership` is one partition of the coarse graph. The method starts anew on that graph from single nodes,
-/// several times, and the best result counts if it beats `membership`.
+/// several times, each until an iteration gains no more than the share `tolerance`, and the best result counts if it beats
+/// `membership`.
 pub(super) fn explore(
     network: &Network<'_, f32>,
     membership: &[u32],
+    tolerance: f64,
     levels: &Levels<'_>,
 ) -> Result<Option<(f64, Vec<u32>)>> {
     let seed = Stream::new(levels.seed, levels.iteration << 16 | 0xffff).next_u64();
@@ -48,17 +50,20 @@ pub(super) fn explore(
         .into_par_iter()
         .map(|start| {
             let mut partition: Vec<u32> = (0..n as u32).collect();
+            let mut reached = f64::NEG_INFINITY;
             for iteration in 0..16 {
                 let again = Levels { seed: Stream::new(seed, start + 1).next_u64(), iteration, ..*levels };
                 let mut next = again.run(&coarse, partition.clone())?;
                 compact(&mut next, n);
                 let unchanged = next == partition;
                 partition = next;
-                if unchanged {
+                let before = reached;
+                reached = score(&coarse, &partition, levels.penalty);
+                if unchanged || reached - before <= tolerance * reached.abs() {
                     break;
                 }
             }
-            Ok((score(&coarse, &partition, levels.penalty), partition))
+            Ok((reached, partition))
         })
         .collect::<Result<_>>()?;
     let present = score(&coarse, &labels, levels.penalty);

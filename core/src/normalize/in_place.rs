@@ -35,11 +35,12 @@ impl Float for f64 {
     }
 }
 
-/// Divides each value in f64 and rounds to f32.
+/// Divides each value, by multiplying with the reciprocal in f64, and rounds to f32.
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 pub fn divide_values(values: &mut [f32], divisor: f64) {
+    let factor = 1.0 / divisor;
     for value in values {
-        *value = (f64::from(*value) / divisor) as f32;
+        *value = (f64::from(*value) * factor) as f32;
     }
 }
 

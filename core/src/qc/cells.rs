@@ -1,8 +1,10 @@
 //! Metrics per cell.
 
+use multiversion::multiversion;
+
 use super::top::TopSums;
 use crate::matrix::{Pass, RowBlock};
-use crate::stats::row_sum;
+use crate::stats::{SmallCounts, row_sum};
 use crate::{DataFault, Error, Result};
 
 /// Metrics per cell; each vector as long as there are cells.
@@ -74,6 +76,100 @@ impl CellMetricsPass {
     }
 }
 
+/// Metrics of the cells that were looked at so far, and what is reused from one to the next.
+pub(super) struct CellRows<'a> {
+    pass: &'a CellMetricsPass,
+    n_cols: usize,
+    found: CellMetrics,
+    top: TopSums,
+    top_sums: Vec<f64>,
+    subset_sums: Vec<f64>,
+}
+
+impl<'a> CellRows<'a> {
+    pub(super) fn new(pass: &'a CellMetricsPass, n_cols: usize) -> Self {
+        Self {
+            pass,
+            n_cols,
+            found: pass.start(),
+            top: TopSums::new(),
+            top_sums: vec![0.0; pass.ranks.len()],
+            subset_sums: vec![0.0; pass.n_masks],
+        }
+    }
+
+    /// Looks at one cell; `counts` are its values where all are small counts. [`CellRows::add_subsets`] comes after it.
+    pub(super) fn add(&mut self, row: usize, columns: &[u32], values: &[f32], counts: Option<&[u16]>) -> Result<()> {
+        let (total, n_genes) = match counts {
+            Some(counts) => sum_and_count(counts),
+            None => (row_sum(values), values.iter().map(|&value| u32::from(value != 0.0)).sum()),
+        };
+        if !total.is_finite() {
+            let at = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
+            let place = format!("{} in cell {row}, gene {}", values[at], columns[at]);
+            return Err(Error::data(DataFault::NotFinite, "matrix", "finite values", place));
+        }
+        let (pass, found) = (self.pass, &mut self.found);
+        found.n_genes.push(n_genes);
+        found.total.push(total);
+        if !pass.ranks.is_empty() {
+            match counts {
+                Some(counts) => self.top.of_counts(counts, self.n_cols, &pass.ranks, &mut self.top_sums),
+                None => self.top.of_row(values, self.n_cols, &pass.ranks, &mut self.top_sums),
+            }
+            for (metric, sum) in found.percent_top.iter_mut().zip(&self.top_sums) {
+                metric.push(sum / total * 100.0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Totals of the masks in the cell that was added last: of all its genes and values, or of those that are in any mask.
+    pub(super) fn add_subsets(&mut self, values: impl Iterator<Item = (u32, f32)>) {
+        let pass = self.pass;
+        if pass.n_masks == 0 {
+            return;
+        }
+        self.subset_sums.fill(0.0);
+        for (column, value) in values {
+            if pass.in_any[column as usize] {
+                let span = pass.starts[column as usize] as usize..pass.starts[column as usize + 1] as usize;
+                for &mask in &pass.members[span] {
+                    self.subset_sums[usize::from(mask)] += f64::from(value);
+                }
+            }
+        }
+        for (metric, &sum) in self.found.subset_total.iter_mut().zip(&self.subset_sums) {
+            metric.push(sum);
+        }
+    }
+
+    pub(super) fn finish(self) -> CellMetrics {
+        self.found
+    }
+}
+
+/// Sum, exact, and number of counts other than zero.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
+fn sum_and_count(counts: &[u16]) -> (f64, u32) {
+    let (mut total, mut n_genes) = (0u64, 0u32);
+    // Runs short enough for sums of 32 bits.
+    for run in counts.chunks(1 << 20) {
+        let (sum, some) =
+            run.iter().fold((0u32, 0u32), |(sum, some), &count| (sum + u32::from(count), some + u32::from(count != 0)));
+        total += u64::from(sum);
+        n_genes += some;
+    }
+    (total as f64, n_genes)
+}
+
+impl CellMetricsPass {
+    /// Genes that are in any mask.
+    pub(super) fn in_masks(&self) -> impl Iterator<Item = usize> {
+        self.in_any.iter().enumerate().filter(|&(_, &any)| any).map(|(gene, _)| gene)
+    }
+}
+
 impl Pass for CellMetricsPass {
     type Partial = CellMetrics;
     type State = CellMetrics;
@@ -84,41 +180,12 @@ impl Pass for CellMetricsPass {
     }
 
     fn block(&self, block: &RowBlock<'_>) -> Result<CellMetrics> {
-        let mut found = self.start();
-        let mut top = TopSums::new();
-        let mut top_sums = vec![0.0; self.ranks.len()];
-        let mut subset_sums = vec![0.0; self.n_masks];
+        let (mut cells, mut small) = (CellRows::new(self, block.n_cols), SmallCounts::default());
         for (row, columns, values) in block.rows() {
-            let total = row_sum(values);
-            if !total.is_finite() {
-                let at = values.iter().position(|value| !value.is_finite()).unwrap_or_default();
-                let place = format!("{} in cell {row}, gene {}", values[at], columns[at]);
-                return Err(Error::data(DataFault::NotFinite, "matrix", "finite values", place));
-            }
-            found.n_genes.push(values.iter().map(|&value| u32::from(value != 0.0)).sum());
-            found.total.push(total);
-            if !self.ranks.is_empty() {
-                top.of_row(values, block.n_cols, &self.ranks, &mut top_sums);
-                for (metric, sum) in found.percent_top.iter_mut().zip(&top_sums) {
-                    metric.push(sum / total * 100.0);
-                }
-            }
-            if self.n_masks > 0 {
-                subset_sums.fill(0.0);
-                for (&column, &value) in columns.iter().zip(values) {
-                    if self.in_any[column as usize] {
-                        let span = self.starts[column as usize] as usize..self.starts[column as usize + 1] as usize;
-                        for &mask in &self.members[span] {
-                            subset_sums[usize::from(mask)] += f64::from(value);
-                        }
-                    }
-                }
-                for (metric, &sum) in found.subset_total.iter_mut().zip(&subset_sums) {
-                    metric.push(sum);
-                }
-            }
+            cells.add(row, columns, values, small.of(values))?;
+            cells.add_subsets(columns.iter().copied().zip(values.iter().copied()));
         }
-        Ok(found)
+        Ok(cells.finish())
     }
 
     fn merge(&self, state: &mut CellMetrics, partial: CellMetrics) -> Result<()> {

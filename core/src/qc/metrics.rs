@@ -1,9 +1,10 @@
 //! All metrics in one read.
 
+use super::cells::CellRows;
 use super::{CellMetrics, CellMetricsPass, QcOptions};
 use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::options::Options as _;
-use crate::stats::{GeneMoments, MomentsPass, ValueMap};
+use crate::stats::{GeneMoments, MomentSums, MomentsPass, PartialMoments, SmallCounts, ValueMap};
 use crate::{Ctx, Result};
 
 /// Result of [`qc_metrics`].
@@ -52,9 +53,56 @@ pub fn qc_metrics_and<P: Pass>(
     options.validate()?;
     let n_cols = source.n_cols();
     let cells = CellMetricsPass::new(n_cols, &options.percent_top, gene_masks)?;
-    let metrics = (cells, MomentsPass::new(n_cols, ValueMap::Identity));
+    let metrics = CellsAndGenes { cells, genes: MomentsPass::new(n_cols, ValueMap::Identity) };
     let (found, (cells, mut genes)) = run(source, &(other, metrics), "quality control", ctx)?;
     Ok((found, QcMetrics { cells, genes: genes.swap_remove(0) }))
+}
+
+/// Metrics of cells and genes, one row after the other: each is looked at once.
+struct CellsAndGenes {
+    cells: CellMetricsPass,
+    genes: MomentsPass<'static>,
+}
+
+impl Pass for CellsAndGenes {
+    type Partial = (CellMetrics, Vec<PartialMoments>);
+    type State = (CellMetrics, Vec<GeneMoments>);
+    type Output = (CellMetrics, Vec<GeneMoments>);
+
+    fn start(&self) -> Self::State {
+        (self.cells.start(), self.genes.start())
+    }
+
+    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
+        let (mut cells, mut genes) = (CellRows::new(&self.cells, block.n_cols), MomentSums::new(0, block.n_cols));
+        genes.flag(self.cells.in_masks());
+        let (mut small, mut in_masks) = (SmallCounts::default(), Vec::new());
+        for (row, columns, values) in block.rows() {
+            let counts = small.of(values);
+            cells.add(row, columns, values, counts)?;
+            match counts {
+                Some(counts) => {
+                    in_masks.clear();
+                    genes.add_counts(columns, counts, |at| in_masks.push(at));
+                    cells.add_subsets(in_masks.iter().map(|&at| (columns[at], values[at])));
+                }
+                None => {
+                    genes.add_values(columns, values);
+                    cells.add_subsets(columns.iter().copied().zip(values.iter().copied()));
+                }
+            }
+        }
+        Ok((cells.finish(), vec![genes.finish()]))
+    }
+
+    fn merge(&self, state: &mut Self::State, (cells, genes): Self::Partial) -> Result<()> {
+        self.cells.merge(&mut state.0, cells)?;
+        self.genes.merge(&mut state.1, genes)
+    }
+
+    fn finish(&self, (cells, genes): Self::State) -> Result<Self::Output> {
+        Ok((self.cells.finish(cells)?, self.genes.finish(genes)?))
+    }
 }
 
 /// Looks at nothing.

@@ -1,9 +1,13 @@
 //! Sums of the highest values of a row.
 
+use multiversion::multiversion;
+
 /// Counts below this are tallied by value instead of being sorted.
-const SMALL: usize = 1024;
+const SMALL: usize = crate::stats::SMALL;
 /// Tallies kept side by side, so that equal values in a row do not wait for one another.
 const LANES: usize = 4;
+/// Counts up to this are tallied by comparing many values with each at once; most are that low.
+const FEW: usize = 4;
 
 /// Buffers for [`TopSums::of_row`], reused from row to row.
 pub(super) struct TopSums {
@@ -11,6 +15,9 @@ pub(super) struct TopSums {
     tally: Vec<[u32; LANES]>,
     /// Values that are not small whole numbers.
     others: Vec<f32>,
+    /// Counts above [`FEW`], and how often each occurs; all zero between calls.
+    higher: Vec<u16>,
+    of_higher: Vec<u32>,
 }
 
 /// Walks down the values of a row and writes the sum at each asked rank.
@@ -45,7 +52,38 @@ impl Walk<'_> {
 
 impl TopSums {
     pub(super) fn new() -> Self {
-        Self { tally: vec![[0; LANES]; SMALL], others: Vec::new() }
+        Self { tally: vec![[0; LANES]; SMALL], others: Vec::new(), higher: Vec::new(), of_higher: vec![0; SMALL] }
+    }
+
+    /// As [`TopSums::of_row`] for a row of small counts.
+    pub(super) fn of_counts(&mut self, counts: &[u16], n_cols: usize, ranks: &[usize], sums: &mut [f64]) {
+        let few = count_few(counts);
+        if self.higher.len() < counts.len() {
+            self.higher.resize(counts.len(), 0);
+        }
+        let (higher, tally) = (&mut self.higher[..counts.len()], &mut self.of_higher[..SMALL]);
+        let mut n_higher = 0;
+        for &count in counts {
+            higher[n_higher] = count;
+            n_higher += usize::from(usize::from(count) > FEW);
+        }
+        let mut highest = FEW;
+        for &count in &higher[..n_higher] {
+            tally[usize::from(count) % SMALL] += 1;
+            highest = highest.max(usize::from(count));
+        }
+        let mut walk = Walk { ranks, sums, next: 0, taken: 0, sum: 0.0 };
+        for value in (FEW + 1..=highest).rev() {
+            if walk.done() {
+                break;
+            }
+            walk.take(value as f64, tally[value] as usize);
+        }
+        for value in (1..=FEW).rev() {
+            walk.take(value as f64, few[value]);
+        }
+        walk.take(0.0, n_cols - counts.len() + few[0]);
+        tally[..=highest].fill(0);
     }
 
     /// For each of the ascending `ranks` n, the sum of the n highest of `n_cols` values, of which those not in
@@ -95,6 +133,33 @@ impl TopSums {
     }
 }
 
+/// How many of the counts are 0, 1, .. [`FEW`].
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
+fn count_few(counts: &[u16]) -> [usize; FEW + 1] {
+    let mut found = [0; FEW + 1];
+    // Runs short enough for tallies of 16 bits.
+    for run in counts.chunks(1 << 15) {
+        let mut tallies = [[0u16; 32]; FEW + 1];
+        let chunks = run.chunks_exact(32);
+        for (at, &count) in chunks.remainder().iter().enumerate() {
+            for (value, tally) in tallies.iter_mut().enumerate() {
+                tally[at] += u16::from(usize::from(count) == value);
+            }
+        }
+        for chunk in chunks {
+            for (value, tally) in (0u16..).zip(tallies.iter_mut()) {
+                for (tally, &count) in tally.iter_mut().zip(chunk) {
+                    *tally += u16::from(count == value);
+                }
+            }
+        }
+        for (found, tally) in found.iter_mut().zip(&tallies) {
+            *found += tally.iter().map(|&n| usize::from(n)).sum::<usize>();
+        }
+    }
+    found
+}
+
 fn sum_lanes(lanes: [u32; LANES]) -> usize {
     lanes.iter().map(|&count| count as usize).sum()
 }
@@ -103,6 +168,7 @@ fn sum_lanes(lanes: [u32; LANES]) -> usize {
 mod tests {
     use super::TopSums;
     use crate::random::Stream;
+    use crate::stats::SmallCounts;
 
     /// The obvious way: write the row out, sort it, add up.
     fn slow(values: &[f32], n_cols: usize, ranks: &[usize]) -> Vec<f64> {
@@ -132,6 +198,11 @@ mod tests {
                 top.of_row(&values, n_cols, &ranks, &mut sums);
                 for (a, b) in sums.iter().zip(slow(&values, n_cols, &ranks)) {
                     assert!((a - b).abs() < 1e-6 * b.abs().max(1.0), "{name} {stored} of {n_cols}: {a} {b}");
+                }
+                if let Some(counts) = SmallCounts::default().of(&values) {
+                    let mut again = vec![f64::NAN; ranks.len()];
+                    top.of_counts(counts, n_cols, &ranks, &mut again);
+                    assert_eq!(again, sums, "{name} {stored} of {n_cols}");
                 }
             }
         }

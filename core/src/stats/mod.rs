@@ -6,9 +6,12 @@
 mod moments;
 mod quantile;
 mod rows;
+mod small_counts;
 mod tails;
 
 pub use moments::{GeneMoments, MomentsPass, ValueMap, gene_moments, gene_moments_by};
+pub(crate) use moments::{MomentSums, PartialMoments};
 pub use quantile::{mad, median, quantile_sorted};
 pub use rows::row_sum;
+pub(crate) use small_counts::{SMALL, SmallCounts};
 pub use tails::{ln_normal_two_sided, ln_t_two_sided};

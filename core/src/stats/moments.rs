@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::normalize::expm1_into;
+use crate::stats::{SMALL, SmallCounts};
 use crate::{Ctx, DataFault, Error, Result};
 
 /// What is known of each column after one read.
@@ -104,28 +105,109 @@ pub struct PartialMoments {
     non_zeros: Vec<u32>,
 }
 
-impl PartialMoments {
-    fn add_rows<'b>(&mut self, rows: impl Iterator<Item = (&'b [u32], &'b [f32])>, map: ValueMap) {
-        let mut buffer = Vec::new();
-        for (columns, values) in rows {
-            self.n_rows += 1;
-            match map {
-                ValueMap::Identity => {
-                    for (&column, &value) in columns.iter().zip(values) {
-                        self.add(column, f64::from(value));
-                    }
-                }
-                ValueMap::Expm1 { scale } => {
-                    buffer.resize(values.len(), 0.0);
-                    expm1_into(values, scale, &mut buffer);
-                    for (&column, &value) in columns.iter().zip(&buffer) {
-                        self.add(column, value);
-                    }
-                }
+/// Sums of one group over the rows of a block that were added so far. Rows of small counts are summed as whole numbers, which is exact;
+/// the others apart from them.
+pub(crate) struct MomentSums {
+    partial: PartialMoments,
+    /// Of each column the sum, [`SUM`] bits up, with the number of values other than zero below it; and the sum of squares.
+    whole: Vec<[u64; 2]>,
+    buffer: Vec<f64>,
+}
+
+/// Bits below the sum.
+const SUM: u32 = 24;
+/// Set beside the sum of a column that somebody asked to be told of.
+const FLAG: u64 = 1 << 63;
+
+/// What a small count adds.
+static OF_COUNT: [[u64; 2]; SMALL] = {
+    let mut table = [[0; 2]; SMALL];
+    let mut count = 1;
+    while count < SMALL {
+        table[count] = [((count as u64) << SUM) | 1, (count * count) as u64];
+        count += 1;
+    }
+    table
+};
+
+impl MomentSums {
+    pub(crate) fn new(group: usize, n_cols: usize) -> Self {
+        let partial = PartialMoments { group, n_rows: 0, sums: vec![[0.0; 2]; n_cols], non_zeros: vec![0; n_cols] };
+        Self { partial, whole: Vec::new(), buffer: Vec::new() }
+    }
+
+    /// Columns of which [`MomentSums::add_counts`] tells.
+    pub(crate) fn flag(&mut self, columns: impl Iterator<Item = usize>) {
+        self.make_whole();
+        columns.for_each(|column| self.whole[column][0] |= FLAG);
+    }
+
+    fn make_whole(&mut self) {
+        if self.whole.is_empty() {
+            self.whole = vec![[0; 2]; self.partial.sums.len()];
+        }
+    }
+
+    /// Adds a row whose values are the small counts `counts`. Tells the places of flagged columns: they are at hand here.
+    #[inline]
+    pub(crate) fn add_counts(&mut self, columns: &[u32], counts: &[u16], mut flagged: impl FnMut(usize)) {
+        self.partial.n_rows += 1;
+        self.make_whole();
+        let whole = self.whole.as_mut_slice();
+        for (at, (&column, &count)) in columns.iter().zip(counts).enumerate() {
+            let (sums, more) = (&mut whole[column as usize], &OF_COUNT[usize::from(count) % SMALL]);
+            *sums = [sums[0] + more[0], sums[1] + more[1]];
+            if sums[0] >= FLAG {
+                flagged(at);
             }
         }
     }
 
+    /// Adds a row of any values.
+    pub(crate) fn add_values(&mut self, columns: &[u32], values: &[f32]) {
+        self.partial.n_rows += 1;
+        for (&column, &value) in columns.iter().zip(values) {
+            self.partial.add(column, f64::from(value));
+        }
+    }
+
+    fn add_expm1(&mut self, columns: &[u32], values: &[f32], scale: f64) {
+        self.partial.n_rows += 1;
+        self.buffer.resize(values.len(), 0.0);
+        expm1_into(values, scale, &mut self.buffer);
+        for (&column, &value) in columns.iter().zip(&self.buffer) {
+            self.partial.add(column, value);
+        }
+    }
+
+    fn add_rows<'b>(
+        &mut self,
+        rows: impl Iterator<Item = (&'b [u32], &'b [f32])>,
+        map: ValueMap,
+        mut small: Option<&mut SmallCounts>,
+    ) {
+        for (columns, values) in rows {
+            match map {
+                ValueMap::Identity => match small.as_mut().and_then(|small| small.of(values)) {
+                    Some(counts) => self.add_counts(columns, counts, |_| {}),
+                    None => self.add_values(columns, values),
+                },
+                ValueMap::Expm1 { scale } => self.add_expm1(columns, values, scale),
+            }
+        }
+    }
+
+    pub(crate) fn finish(mut self) -> PartialMoments {
+        for (column, &[sum, squares]) in self.whole.iter().enumerate() {
+            self.partial.non_zeros[column] += (sum & ((1 << SUM) - 1)) as u32;
+            self.partial.sums[column][0] += ((sum & !FLAG) >> SUM) as f64;
+            self.partial.sums[column][1] += squares as f64;
+        }
+        self.partial
+    }
+}
+
+impl PartialMoments {
     #[inline(always)]
     fn add(&mut self, column: u32, value: f64) {
         let sums = &mut self.sums[column as usize];
@@ -145,16 +227,11 @@ impl Pass for MomentsPass<'_> {
     }
 
     fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
-        let fresh = |group| PartialMoments {
-            group,
-            n_rows: 0,
-            sums: vec![[0.0; 2]; self.n_cols],
-            non_zeros: vec![0; self.n_cols],
-        };
+        let mut small = SmallCounts::default();
         let Some((groups, wanted)) = &self.groups else {
-            let mut partial = fresh(0);
-            partial.add_rows((0..block.n_rows()).map(|i| block.row(i)), self.map);
-            return Ok(vec![partial]);
+            let mut sums = MomentSums::new(0, self.n_cols);
+            sums.add_rows((0..block.n_rows()).map(|i| block.row(i)), self.map, Some(&mut small));
+            return Ok(vec![sums.finish()]);
         };
         // Rows of one group after the other, so that the sums of one group at a time lie in the cache.
         let mut rows: Vec<(u32, usize)> = (0..block.n_rows())
@@ -165,9 +242,11 @@ impl Pass for MomentsPass<'_> {
         Ok(rows
             .chunk_by(|a, b| a.0 == b.0)
             .map(|same| {
-                let mut partial = fresh((same[0].0 - wanted.start) as usize);
-                partial.add_rows(same.iter().map(|&(_, i)| block.row(i)), self.map);
-                partial
+                let mut sums = MomentSums::new((same[0].0 - wanted.start) as usize, self.n_cols);
+                // Sums of their own must be worth their making.
+                let many = same.iter().map(|&(_, i)| block.row(i).0.len()).sum::<usize>() > 4 * self.n_cols;
+                sums.add_rows(same.iter().map(|&(_, i)| block.row(i)), self.map, many.then_some(&mut small));
+                sums.finish()
             })
             .collect())
     }
@@ -192,7 +271,7 @@ impl Pass for MomentsPass<'_> {
 
 /// Sum, sum of squares and non-zeros of every column.
 ///
-/// Nothing is random; the same bits for any number of threads. One read; 20 bytes per column and block at work.
+/// Nothing is random; the same bits for any number of threads. One read; 36 bytes per column and block at work.
 ///
 /// # Errors
 /// Whatever the source returns, or [`Error::Interrupted`].
