@@ -33,7 +33,7 @@ use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::{Border, Plan, Work, map_shared, pool, read_padded};
+use crate::blocks::{Border, Plan, Work, map_shared, pool, read_sides};
 use crate::classify::CellClassifier;
 use crate::space::Spacing;
 
@@ -110,12 +110,16 @@ impl<'a> Search<'a> {
 
     /// Voxels beyond a block that its cells depend on.
     pub(crate) fn halo(&self) -> [usize; 3] {
-        let look = match self.describe {
+        let (look, filter) = (self.look(), self.scales.halo());
+        std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
+    }
+
+    /// Voxels around a candidate that describe it.
+    fn look(&self) -> [usize; 3] {
+        match self.describe {
             true => features::reach(self.round, self.diameter),
             false => features::reach_of_sides(self.round, self.diameter),
-        };
-        let filter = self.scales.halo();
-        std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
+        }
     }
 
     /// The cut of the volume.
@@ -127,15 +131,25 @@ impl<'a> Search<'a> {
         cut(self.signal.info().space(), &work)
     }
 
-    /// The signal of a block with its halo, without what the background channel explains.
-    fn read(&self, region: &Region) -> Result<Grid<f32>> {
-        let halo = self.halo();
-        let mut grid = read_padded(self.signal, self.frame, region, halo, Border::Reflect)?;
+    /// Voxels around a block that are read, before and after it: the halo, and beyond the ends of the volume just what a look at a
+    /// candidate there takes of the mirror image.
+    fn sides(&self, region: &Region) -> [[usize; 3]; 2] {
+        let (halo, look, shape) = (self.halo(), self.look(), self.signal.info().space());
+        let side = |a: usize, there: usize| halo[a].min(there).max(look[a]);
+        [
+            std::array::from_fn(|a| side(a, region.start[a])),
+            std::array::from_fn(|a| side(a, shape[a] - region.end()[a])),
+        ]
+    }
+
+    /// The signal of a block with what lies around it, without what the background channel explains.
+    fn read(&self, region: &Region, sides: [[usize; 3]; 2]) -> Result<Grid<f32>> {
+        let mut grid = read_sides(self.signal, self.frame, region, sides, Border::Reflect)?;
         if let Some(background) = self.background {
-            let other = read_padded(background, Frame::default(), region, halo, Border::Reflect)?;
+            let other = read_sides(background, Frame::default(), region, sides, Border::Reflect)?;
             let shape = self.signal.info().space();
             let place = |a: usize, i: usize| {
-                let at = (region.start[a] + i) as isize - halo[a] as isize;
+                let at = (region.start[a] + i) as isize - sides[0][a] as isize;
                 Border::Reflect.place(at, shape[a]).unwrap_or(0)
             };
             let mut i = 0;
@@ -158,31 +172,23 @@ impl<'a> Search<'a> {
         region: &Region,
         keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync),
     ) -> Result<Vec<Candidate>> {
-        let (halo, filter) = (self.halo(), self.scales.halo());
+        let sides = self.sides(region);
         let shape = self.signal.info().space();
-        let grid = self.read(region)?;
-        let trim: [usize; 3] = std::array::from_fn(|a| halo[a] - filter[a] - self.rim(a));
-        let responses = if trim == [0; 3] {
-            self.scales.apply(&grid)
-        } else {
-            let seen = Region { start: trim, size: std::array::from_fn(|a| grid.shape[a] - 2 * trim[a]) };
-            self.scales.apply(&grid.crop(&seen))
-        };
-        // Voxel of the volume at the first voxel of the responses; may lie before the volume.
-        let origin: [isize; 3] = std::array::from_fn(|a| region.start[a] as isize - self.rim(a) as isize);
-        let size = responses.scale[0].shape;
-        let inside = std::array::from_fn(|a| {
-            [(-origin[a]).max(0) as usize, (shape[a] as isize - origin[a]).min(size[a] as isize) as usize]
-        });
+        let grid = self.read(region, sides)?;
+        // Where candidates are sought: beyond the volume there are none.
+        let part = region.grown(std::array::from_fn(|a| self.rim(a)), shape);
+        let first = std::array::from_fn(|a| region.start[a] as isize - sides[0][a] as isize);
+        let responses = self.scales.apply(&grid, first, &part, shape);
+        let ends = std::array::from_fn(|a| [part.start[a] == 0, part.end()[a] == shape[a]]);
         let mut all: Vec<Peak> = Vec::new();
         let mut fine: Vec<[f64; 3]> = Vec::new();
         let near = SAME * self.diameter;
         for scale in 0..2 {
             let response = &responses.scale[scale];
             let known = fine.len();
-            candidates::peaks(response, inside, |[z, y, x]| {
+            candidates::peaks(response, ends, |[z, y, x]| {
                 let at = [z, y, x];
-                let voxel: [usize; 3] = std::array::from_fn(|a| (origin[a] + at[a] as isize) as usize);
+                let voxel: [usize; 3] = std::array::from_fn(|a| part.start[a] + at[a]);
                 let um = self.round.point_um(voxel.map(|v| v as f64));
                 if scale == 1 {
                     // A middle peak beside a fine one is the same cell.
@@ -195,11 +201,11 @@ impl<'a> Search<'a> {
                 let index = response.index(z, y, x);
                 let steps = [response.shape[1] * response.shape[2], response.shape[2], 1];
                 let place = std::array::from_fn(|a| {
-                    let offset = candidates::parabola(
-                        response.data[index - steps[a]],
-                        response.data[index],
-                        response.data[index + steps[a]],
-                    );
+                    // Beyond the volume lies a mirror image.
+                    let before = if at[a] > 0 { index - steps[a] } else { index };
+                    let after = if at[a] + 1 < response.shape[a] { index + steps[a] } else { index };
+                    let values = [before, index, after].map(|i| response.data[i]);
+                    let offset = candidates::parabola(values[0], values[1], values[2]);
                     // No centre lies beyond those of the outermost voxels: rounded, it is a voxel of the volume.
                     (voxel[a] as f64 + offset).clamp(0.0, (shape[a] - 1) as f64)
                 });
@@ -223,16 +229,16 @@ impl<'a> Search<'a> {
         let places: Vec<[f64; 3]> =
             rated.iter().map(|(peak, ..)| self.round.point_um(peak.voxel.map(|v| v as f64))).collect();
         let real = std::array::from_fn(|a| {
-            let first = region.start[a] as isize - halo[a] as isize;
-            [(-first).max(0) as usize, (shape[a] as isize - first).min(grid.shape[a] as isize) as usize]
+            [(-first[a]).max(0) as usize, (shape[a] as isize - first[a]).min(grid.shape[a] as isize) as usize]
         });
         let around = features::Neighbourhood::new(self.round, self.diameter, grid.shape);
+        let mut bodies = measure::Bodies::new(self.round, self.diameter, grid.shape);
         let mut out = Vec::new();
         for (i, (peak, normal, prominence)) in rated.iter().enumerate() {
             if !region.contains(peak.voxel) || !keep(peak, *prominence, normal) {
                 continue;
             }
-            let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + halo[a]);
+            let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + sides[0][a]);
             let centre = grid.index(at[0], at[1], at[2]);
             let mut row = Vec::new();
             if self.describe {
@@ -246,7 +252,7 @@ impl<'a> Search<'a> {
                 prominence: *prominence,
                 normal: *normal,
                 features: row,
-                measured: measure::measure(&grid, at, real, normal, self.round, self.diameter),
+                measured: bodies.measure(&grid, at, real, normal),
             });
         }
         pool::give(grid.data);
