@@ -3,6 +3,7 @@
 //! The volume is cut into tiles of about six soma diameters. Each gives, from a fixed sample of its voxels, the median
 //! of the signal, its spread (median absolute deviation) and the noise from voxel to voxel; between the centres of the
 //! tiles these run linearly. The tiles lie where the shape of the volume says, so blocks and threads change nothing.
+//! What all tiles tell together is how much noise tissue has: less than a share of it is not believed.
 
 use std::ops::Range;
 
@@ -39,6 +40,8 @@ pub(crate) struct LocalMap {
     counts: [usize; 3],
     shape: [usize; 3],
     tiles: Vec<Normal>,
+    /// Least noise and least spread that are believed.
+    pub floor: [f32; 2],
     /// Voxels at the largest value that the number type holds.
     pub saturated: u64,
     /// Tiles without any spread.
@@ -54,7 +57,7 @@ struct Tile {
 }
 
 impl LocalMap {
-    /// Looks at every voxel once.
+    /// Looks at every voxel once. `floor` is the least noise that is believed, as a share of that of tissue.
     ///
     /// # Errors
     /// [`Error::Data`] for a volume without voxels or with NaN or infinity, naming the first such voxel.
@@ -64,6 +67,7 @@ impl LocalMap {
         frame: Frame,
         spacing: Spacing,
         diameter: f64,
+        floor: f64,
         ctx: &Ctx,
     ) -> Result<Self> {
         let shape = signal.info().space();
@@ -114,9 +118,11 @@ impl LocalMap {
             let found = format!("NaN or infinity at (z, y, x) = ({}, {}, {})", at[0], at[1], at[2]);
             return Err(Error::data(DataFault::NotFinite, what, "finite numbers", found));
         }
+        let least = |of: fn(&Normal) -> f32| floor as f32 * weighty(tiles.iter().map(|tile| of(&tile.normal)));
         Ok(Self {
             counts,
             shape,
+            floor: [least(|normal| normal.noise), least(|normal| normal.spread)],
             saturated: tiles.iter().map(|tile| tile.saturated).sum(),
             flat: tiles.iter().filter(|tile| tile.normal.spread <= 0.0 && tile.normal.noise <= 0.0).count(),
             tiles: tiles.into_iter().map(|tile| tile.normal).collect(),
@@ -155,6 +161,22 @@ impl LocalMap {
         }
         sum
     }
+}
+
+/// The value at and above which values hold half of their sum: that of tissue, be it a small share of a volume whose rest is
+/// nearly still. 0 where all are.
+fn weighty(values: impl Iterator<Item = f32>) -> f32 {
+    let mut sorted: Vec<f32> = values.collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let half = sorted.iter().map(|&value| f64::from(value)).sum::<f64>() / 2.0;
+    let mut sum = 0.0;
+    for &value in sorted.iter().rev() {
+        sum += f64::from(value);
+        if sum >= half {
+            return value;
+        }
+    }
+    0.0
 }
 
 /// The largest value of a whole-number type.

@@ -1,8 +1,9 @@
 //! Cells in a volume: where they are, how sure, how large, how bright.
 //!
 //! Two looks at the volume. The first ([`local`]) learns what is normal around each place: median, spread and noise of
-//! tiles of six soma diameters, and how much of the signal goes with a background channel, which is then taken off. The
-//! second goes over blocks with a halo: peaks of differences of Gaussians at two scales become candidates, each is described
+//! tiles of six soma diameters, and how much of the signal goes with a background channel, which is then taken off. Where
+//! there is no tissue there is next to no noise either, and everything would stand out: noise below a share of that of tissue is
+//! not believed. The second goes over blocks with a halo: peaks of differences of Gaussians at two scales become candidates, each is described
 //! by numbers that do not change with gain, offset, mirroring or quarter turns, and a threshold in local noise or a
 //! [`CellClassifier`] decides. Without a classifier a peak that is no brighter than three of the eight sides around it is the
 //! rim of something larger and no cell. A light sheet blurs along z: with an elongation every length along z is that many times
@@ -39,11 +40,12 @@ use crate::space::Spacing;
 
 /// How a candidate's response compares with what is normal: the larger of the two scales, in local noise.
 ///
-/// Local noise is what voxel noise leaves of itself after the filter, and a share of the spread of the tissue around.
-fn prominence(peak: &Peak, normal: &Normal, gain: [f32; 2]) -> f32 {
+/// Local noise is what voxel noise leaves of itself after the filter, and a share of the spread of the tissue around; neither
+/// counts for less than its `floor`.
+fn prominence(peak: &Peak, normal: &Normal, gain: [f32; 2], floor: [f32; 2]) -> f32 {
     const TEXTURE: f32 = 0.15;
     let one = |scale: usize| {
-        let noise = (normal.noise * gain[scale]).hypot(TEXTURE * normal.spread);
+        let noise = (normal.noise.max(floor[0]) * gain[scale]).hypot(TEXTURE * normal.spread.max(floor[1]));
         peak.response[scale] / noise.max(f32::MIN_POSITIVE)
     };
     one(0).max(one(1))
@@ -57,6 +59,26 @@ pub(crate) struct Candidate {
     pub normal: Normal,
     pub features: Vec<f32>,
     pub measured: measure::Measured,
+}
+
+/// How the search goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Of cell bodies, in micrometres.
+    pub diameter: f64,
+    pub elongation: f64,
+    /// Least noise that is believed, as a share of that of tissue.
+    pub noise_floor: f64,
+    /// Whether candidates are described, which takes a look at their neighbours.
+    pub describe: bool,
+}
+
+/// The candidates of a block.
+pub(crate) struct Sought {
+    /// In raster order.
+    pub candidates: Vec<Candidate>,
+    /// Those beside them that stand out from the noise around them alone, which is below the floor.
+    pub dark: u64,
 }
 
 /// What the search is done with.
@@ -76,16 +98,16 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Checks the volumes and takes the first look; `describe` says whether candidates are described.
+    /// Checks the volumes and takes the first look.
     pub(crate) fn new(
         signal: &'a dyn VolumeBlocks,
         background: Option<&'a dyn VolumeBlocks>,
         frame: Frame,
         spacing: Spacing,
-        [diameter, elongation]: [f64; 2],
-        describe: bool,
+        manner: Manner,
         ctx: &Ctx,
     ) -> Result<Self> {
+        let Manner { diameter, elongation, noise_floor, describe } = manner;
         let shape = signal.info().space();
         signal.info().check(frame, &Region::whole(shape))?;
         if let Some(background) = background
@@ -104,7 +126,7 @@ impl<'a> Search<'a> {
             }
         }
         let scales = Scales::new(round, diameter)?;
-        let local = LocalMap::new(signal, background, frame, round, diameter, ctx)?;
+        let local = LocalMap::new(signal, background, frame, round, diameter, noise_floor, ctx)?;
         Ok(Self { signal, background, frame, spacing, round, diameter, scales, local, describe })
     }
 
@@ -166,12 +188,8 @@ impl<'a> Search<'a> {
         Ok(grid)
     }
 
-    /// The candidates of a block, in raster order: those that `keep` lets pass.
-    pub(crate) fn block(
-        &self,
-        region: &Region,
-        keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync),
-    ) -> Result<Vec<Candidate>> {
+    /// The candidates of a block: those that `keep` lets pass.
+    pub(crate) fn block(&self, region: &Region, keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync)) -> Result<Sought> {
         let sides = self.sides(region);
         let shape = self.signal.info().space();
         let grid = self.read(region, sides)?;
@@ -219,9 +237,13 @@ impl<'a> Search<'a> {
         responses.scale.into_iter().for_each(|grid| pool::give(grid.data));
         all.sort_by_key(|peak| peak.voxel);
         let mut rated: Vec<(Peak, Normal, f32)> = Vec::with_capacity(all.len());
+        let mut dark = 0;
         for peak in all {
             let normal = self.local.at(peak.voxel);
-            let prominence = prominence(&peak, &normal, self.scales.gain);
+            let rate = |floor| prominence(&peak, &normal, self.scales.gain, floor);
+            let prominence = rate(self.local.floor);
+            let lost = |from: f32| keep(&peak, from, &normal) && !keep(&peak, prominence, &normal);
+            dark += u64::from(region.contains(peak.voxel) && lost(rate([0.0; 2])));
             if prominence >= FAINTEST {
                 rated.push((peak, normal, prominence));
             }
@@ -256,7 +278,7 @@ impl<'a> Search<'a> {
             });
         }
         pool::give(grid.data);
-        Ok(out)
+        Ok(Sought { candidates: out, dark })
     }
 
     /// Voxels around a block in which peaks count as neighbours (of described candidates), what decides whether those are
@@ -340,8 +362,13 @@ pub fn detect_cells(
     options.validate()?;
     let frame = Frame { time: options.time, channel: options.channel };
     let elongation = options.elongation.or(classifier.map(CellClassifier::elongation)).unwrap_or(1.0);
-    let (shaped, describe) = ([options.soma_diameter, elongation], classifier.is_some());
-    let search = Search::new(signal, background, frame, spacing, shaped, describe, ctx)?;
+    let manner = Manner {
+        diameter: options.soma_diameter,
+        elongation,
+        noise_floor: options.noise_floor,
+        describe: classifier.is_some(),
+    };
+    let search = Search::new(signal, background, frame, spacing, manner, ctx)?;
     let shape = signal.info().space();
     let mut cells = Cells::new(&search, classifier.is_some());
     if search.local.all_flat() {
@@ -374,8 +401,8 @@ fn detect_in(
         ctx,
         |region| {
             let found = search.block(region, &keep)?;
-            let seen = found.len() as u64;
-            let scored = found.into_iter().filter_map(|mut candidate| {
+            let seen = [found.candidates.len() as u64, found.dark];
+            let scored = found.candidates.into_iter().filter_map(|mut candidate| {
                 let features = std::mem::take(&mut candidate.features);
                 let score = classifier.map_or(candidate.prominence, |classifier| classifier.score(&features));
                 least.is_none_or(|least| score >= least).then_some((candidate, score))
@@ -383,7 +410,8 @@ fn detect_in(
             Ok((seen, scored.collect::<Vec<_>>()))
         },
         |_, (seen, scored)| {
-            cells.report.candidates += seen;
+            cells.report.candidates += seen[0];
+            cells.report.dark += seen[1];
             scored.into_iter().for_each(|(candidate, score)| cells.push(search.spacing, candidate, score));
             Ok(())
         },

@@ -88,7 +88,8 @@ fn cuts_and_threads_change_nothing() {
             zensaibo_core::parallel::with_threads(Some(threads), || {
                 let ctx = Ctx::quiet();
                 let described = classifier.is_some();
-                let search = Search::new(&volume, None, Frame::default(), spacing, [10.0, 1.5], described, &ctx)?;
+                let manner = Manner { diameter: 10.0, elongation: 1.5, noise_floor: 0.2, describe: described };
+                let search = Search::new(&volume, None, Frame::default(), spacing, manner, &ctx)?;
                 let plan = Plan::with_block([30, 61, 67], block, search.halo());
                 let mut cells = Cells::new(&search, false);
                 detect_in(&search, &plan, classifier, &options, &ctx, &mut cells)?;
@@ -158,6 +159,58 @@ fn a_background_channel_takes_its_structures_away() {
     assert!(f1(&without, &truth, 6.0) < 0.8);
 }
 
+/// A slab of tissue with cells between black surroundings with hardly any noise, in whole numbers as a camera gives them.
+fn slab(seed: u64) -> (Volume, Vec<[f64; 3]>) {
+    let shape = [60, 120, 120];
+    let (mut volume, mut truth) = phantom(shape, [2.0; 3], 12.0, 260, 14.0, seed);
+    for z in 0..shape[0] {
+        for y in 0..shape[1] {
+            for x in 0..shape[2] {
+                let i = volume.1.index(z, y, x);
+                let mut own = Stream::new(seed + 2, i as u64);
+                if !(40..80).contains(&x) {
+                    volume.1.data[i] = (5.0 + 0.8 * own.normal() as f32).round();
+                }
+            }
+        }
+    }
+    truth.retain(|point| (80.0..160.0).contains(&point[2]));
+    (volume, truth)
+}
+
+#[test]
+fn noise_outside_of_tissue_is_no_cell() {
+    let um = [2.0; 3];
+    let (volume, truth) = slab(3);
+    let model = CellClassifier::default_model().unwrap();
+    for classifier in [None, Some(model)] {
+        let run = |noise_floor: f64| {
+            let options = DetectOptions { soma_diameter: 12.0, threshold: 4.0, noise_floor, ..Default::default() };
+            let spacing = Spacing::new(um).unwrap();
+            detect_cells(&volume, None, spacing, classifier, &options, &Ctx::quiet()).unwrap()
+        };
+        // Cells cut by the face of the tissue count on neither side.
+        let outside = |cells: &Cells| cells.centre.iter().filter(|p| p[2] < 74.0 || p[2] > 164.0).count();
+        let inside = |cells: &Cells| cells.centre.iter().filter(|p| (80.0..160.0).contains(&p[2])).count();
+        let (any, least) = (run(0.0), run(DetectOptions::default().noise_floor));
+        assert!(outside(&any) > 20 && any.report.dark == 0 && any.report.least_noise == 0.0, "{}", outside(&any));
+        assert_eq!(outside(&least), 0);
+        assert!(least.report.dark >= (outside(&any) / 2) as u64 && least.report.least_noise > 0.0);
+        assert!(inside(&least) * 100 >= truth.len() * 95, "{} of {}", inside(&least), truth.len());
+        assert!(inside(&least) * 100 >= inside(&any) * 97, "{} of {}", inside(&least), inside(&any));
+    }
+}
+
+#[test]
+fn cells_on_nothing_are_found() {
+    let um = [2.0; 3];
+    let (mut volume, truth) = phantom([60, 120, 120], um, 12.0, 150, 14.0, 8);
+    // What is left is the light of the cells.
+    volume.1.data.iter_mut().for_each(|value| *value = if *value < 290.0 { 0.0 } else { *value - 200.0 });
+    let cells = run(&volume, um, &DetectOptions { soma_diameter: 12.0, ..Default::default() });
+    assert!(f1(&cells, &truth, 6.0) >= 0.98, "{}", f1(&cells, &truth, 6.0));
+}
+
 #[test]
 fn odd_volumes_are_named_or_flagged() {
     let um = [2.0; 3];
@@ -181,6 +234,8 @@ fn odd_volumes_are_named_or_flagged() {
     assert!(refuse(&constant, None, &wide).contains("soma_diameter"));
     let wrong = DetectOptions { threshold: 0.0, ..Default::default() };
     assert!(refuse(&constant, None, &wrong).contains("threshold"));
+    let floor = DetectOptions { noise_floor: 1.5, ..Default::default() };
+    assert!(refuse(&constant, None, &floor).contains("noise_floor"));
     let flat = DetectOptions { elongation: Some(0.0), ..Default::default() };
     assert!(refuse(&constant, None, &flat).contains("elongation"));
     let full = (VolumeInfo::plain("full", [4, 20, 20], Dtype::U16), Grid::filled([4, 20, 20], u16::MAX));
