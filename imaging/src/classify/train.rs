@@ -5,7 +5,7 @@ use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result, options};
 
 use super::{CellClassifier, Trees, TreesOptions, Validation};
-use crate::detect::{Candidate, DetectOptions, Manner, Search, check_elongation, rounded, thin};
+use crate::detect::{Candidate, Manner, Search, check_elongation, rounded, thin};
 use crate::matching::match_points;
 use crate::space::Spacing;
 
@@ -155,9 +155,8 @@ pub fn train_cell_classifier(volumes: &[Annotated<'_>], options: &TrainOptions, 
 fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx) -> Result<Patch> {
     let frame = Frame { time: 0, channel: options.channel };
     let diameter = options.soma_diameter;
-    // Candidates are rated as detection rates them by default.
-    let noise_floor = DetectOptions::default().noise_floor;
-    let manner = Manner { diameter, elongation: options.elongation, noise_floor, describe: true };
+    // Patches are tissue; what is dark in them is annotated as well.
+    let manner = Manner { diameter, elongation: options.elongation, noise_floor: 0.0, describe: true };
     let search = Search::new(volume.signal, volume.background, frame, volume.spacing, manner, ctx)?;
     let shape = volume.signal.info().space();
     if let Some(grid) = volume.looked

@@ -159,45 +159,32 @@ fn a_background_channel_takes_its_structures_away() {
     assert!(f1(&without, &truth, 6.0) < 0.8);
 }
 
-/// A slab of tissue with cells between black surroundings with hardly any noise, in whole numbers as a camera gives them.
-fn slab(seed: u64) -> (Volume, Vec<[f64; 3]>) {
-    let shape = [60, 120, 120];
-    let (mut volume, mut truth) = phantom(shape, [2.0; 3], 12.0, 260, 14.0, seed);
-    for z in 0..shape[0] {
-        for y in 0..shape[1] {
-            for x in 0..shape[2] {
-                let i = volume.1.index(z, y, x);
-                let mut own = Stream::new(seed + 2, i as u64);
-                if !(40..80).contains(&x) {
-                    volume.1.data[i] = (5.0 + 0.8 * own.normal() as f32).round();
-                }
-            }
-        }
-    }
-    truth.retain(|point| (80.0..160.0).contains(&point[2]));
-    (volume, truth)
-}
-
 #[test]
 fn noise_outside_of_tissue_is_no_cell() {
     let um = [2.0; 3];
-    let (volume, truth) = slab(3);
+    let shape = [60, 120, 120];
+    let (mut volume, mut truth) = phantom(shape, um, 12.0, 260, 14.0, 3);
+    // Around a slab of tissue a camera in the dark: mostly the same value, so that the noise around is none.
+    for i in (0..volume.1.len()).filter(|i| !(40..80).contains(&(i % shape[2]))) {
+        volume.1.data[i] = if Stream::new(5, i as u64).uniform() < 0.02 { 8.0 } else { 5.0 };
+    }
+    // Cells cut by the faces of the slab count on neither side.
+    truth.retain(|point| (88.0..152.0).contains(&point[2]));
     let model = CellClassifier::default_model().unwrap();
     for classifier in [None, Some(model)] {
         let run = |noise_floor: f64| {
-            let options = DetectOptions { soma_diameter: 12.0, threshold: 4.0, noise_floor, ..Default::default() };
+            let options = DetectOptions { soma_diameter: 12.0, noise_floor, ..Default::default() };
             let spacing = Spacing::new(um).unwrap();
             detect_cells(&volume, None, spacing, classifier, &options, &Ctx::quiet()).unwrap()
         };
-        // Cells cut by the face of the tissue count on neither side.
         let outside = |cells: &Cells| cells.centre.iter().filter(|p| p[2] < 74.0 || p[2] > 164.0).count();
-        let inside = |cells: &Cells| cells.centre.iter().filter(|p| (80.0..160.0).contains(&p[2])).count();
+        let right = |cells: &Cells| match_points(&cells.centre, &truth, 6.0).unwrap().pairs.len();
         let (any, least) = (run(0.0), run(DetectOptions::default().noise_floor));
-        assert!(outside(&any) > 20 && any.report.dark == 0 && any.report.least_noise == 0.0, "{}", outside(&any));
+        assert!(outside(&any) > 50 && any.report.dark == 0 && any.report.least_noise == 0.0, "{}", outside(&any));
         assert_eq!(outside(&least), 0);
-        assert!(least.report.dark >= (outside(&any) / 2) as u64 && least.report.least_noise > 0.0);
-        assert!(inside(&least) * 100 >= truth.len() * 95, "{} of {}", inside(&least), truth.len());
-        assert!(inside(&least) * 100 >= inside(&any) * 97, "{} of {}", inside(&least), inside(&any));
+        assert!(least.report.dark > 50 && least.report.least_noise > 0.0);
+        assert_eq!(right(&least), right(&any));
+        assert!(classifier.is_some() || right(&least) * 100 >= truth.len() * 97, "{}", right(&least));
     }
 }
 

@@ -307,7 +307,7 @@ def train_cell_classifier(
         For each, a boolean volume of the voxels that were annotated, or None for all. Elsewhere nothing is learned and
         nothing is judged.
     soma_diameter, elongation, min_distance, channel, memory, threads, progress
-        As in `detect_cells`; train with the values that you detect with. ``noise_floor`` is its default.
+        As in `detect_cells`; train with the values that you detect with. Any local noise is believed (``noise_floor`` 0).
     radius
         Farthest that a found and an annotated centre may lie apart, in micrometres; 0.8 soma diameters by default.
     gate_loss
