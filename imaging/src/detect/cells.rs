@@ -43,7 +43,7 @@ pub struct DetectionReport {
     pub voxels: u64,
     /// Voxels at the largest value that the number type holds.
     pub saturated: u64,
-    /// Whether no tile has any contrast: an empty or constant volume.
+    /// Whether all voxels have one value.
     pub constant: bool,
     /// Candidates that stood out enough to be looked at.
     pub candidates: u64,
@@ -68,7 +68,7 @@ impl Cells {
             report: DetectionReport {
                 voxels: info.space().iter().map(|&n| n as u64).product(),
                 saturated,
-                constant: search.local.all_flat(),
+                constant: search.local.constant,
                 least_noise: search.local.floor[0],
                 classified,
                 ..Default::default()

@@ -17,6 +17,8 @@ use crate::space::Spacing;
 
 /// Voxels that a tile looks at, at most.
 const SAMPLE: usize = 4096;
+/// Noise of a volume of which no tile has any, as a share of its range.
+const ROUNDED: f32 = 1e-3;
 /// From the median absolute deviation to the standard deviation of a normal distribution.
 const MAD: f32 = 1.4826;
 
@@ -44,14 +46,16 @@ pub(crate) struct LocalMap {
     pub floor: [f32; 2],
     /// Voxels at the largest value that the number type holds.
     pub saturated: u64,
-    /// Tiles without any spread.
-    pub flat: usize,
+    /// Whether all voxels have one value.
+    pub constant: bool,
 }
 
 /// What one tile tells.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Tile {
     normal: Normal,
+    /// Least and greatest value.
+    range: [f32; 2],
     saturated: u64,
     bad: Option<[usize; 3]>,
 }
@@ -119,19 +123,22 @@ impl LocalMap {
             return Err(Error::data(DataFault::NotFinite, what, "finite numbers", found));
         }
         let least = |of: fn(&Normal) -> f32| floor as f32 * weighty(tiles.iter().map(|tile| of(&tile.normal)));
+        let low = tiles.iter().map(|tile| tile.range[0]).fold(f32::INFINITY, f32::min);
+        let high = tiles.iter().map(|tile| tile.range[1]).fold(f32::NEG_INFINITY, f32::max);
+        // Cells on nothing at all: what is left is what sums of rounded numbers leave.
+        let still = tiles.iter().all(|tile| tile.normal.spread <= 0.0 && tile.normal.noise <= 0.0);
+        let floor = match still {
+            true => [ROUNDED * (high - low); 2],
+            false => [least(|normal| normal.noise), least(|normal| normal.spread)],
+        };
         Ok(Self {
             counts,
             shape,
-            floor: [least(|normal| normal.noise), least(|normal| normal.spread)],
+            floor,
             saturated: tiles.iter().map(|tile| tile.saturated).sum(),
-            flat: tiles.iter().filter(|tile| tile.normal.spread <= 0.0 && tile.normal.noise <= 0.0).count(),
+            constant: low >= high,
             tiles: tiles.into_iter().map(|tile| tile.normal).collect(),
         })
-    }
-
-    /// Whether no tile has any spread.
-    pub(crate) fn all_flat(&self) -> bool {
-        self.flat == self.tiles.len()
     }
 
     /// What is normal at a voxel.
@@ -217,7 +224,7 @@ fn look(
     };
     let bad = [faulty(&grid.data), other.as_ref().and_then(|other| faulty(&other.data))].into_iter().flatten().min();
     if bad.is_some() {
-        return Ok(Tile { normal: Normal::default(), saturated, bad });
+        return Ok(Tile { normal: Normal::default(), range: [0.0; 2], saturated, bad });
     }
     // A lattice and its mirror image, so that a turned volume gives the same sample.
     let size = region.size;
@@ -281,13 +288,29 @@ fn look(
     }
     (normal.median, normal.spread) = centre_and_spread(&mut own);
     normal.noise = if apart.is_empty() { normal.spread } else { centre_and_spread(&mut apart).1 };
-    Ok(Tile { normal, saturated, bad: None })
+    Ok(Tile { normal, range: range(&grid.data), saturated, bad: None })
 }
 
 /// Voxels at or above a value.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn at_least(voxels: &[f32], top: f32) -> u64 {
     voxels.chunks(4096).map(|stretch| u64::from(stretch.iter().map(|&v| u32::from(v >= top)).sum::<u32>())).sum()
+}
+
+/// The least and the greatest of finite values.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn range(voxels: &[f32]) -> [f32; 2] {
+    // Side by side, since one minimum after the other would not be vectorised.
+    let (mut low, mut high) = ([f32::INFINITY; 16], [f32::NEG_INFINITY; 16]);
+    let (sixteens, rest) = voxels.as_chunks::<16>();
+    for sixteen in sixteens {
+        for k in 0..16 {
+            low[k] = if sixteen[k] < low[k] { sixteen[k] } else { low[k] };
+            high[k] = if sixteen[k] > high[k] { sixteen[k] } else { high[k] };
+        }
+    }
+    let low = low.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
+    [low, high.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)]
 }
 
 /// How much of `own` goes with `other`, among the darker nine tenths of `own`, where cells are few; never below 0.

@@ -371,7 +371,7 @@ pub fn detect_cells(
     let search = Search::new(signal, background, frame, spacing, manner, ctx)?;
     let shape = signal.info().space();
     let mut cells = Cells::new(&search, classifier.is_some());
-    if search.local.all_flat() {
+    if search.local.constant {
         return Ok(cells);
     }
     let plan = search.plan(options.memory)?;

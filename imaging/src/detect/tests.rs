@@ -196,6 +196,11 @@ fn cells_on_nothing_are_found() {
     volume.1.data.iter_mut().for_each(|value| *value = if *value < 290.0 { 0.0 } else { *value - 200.0 });
     let cells = run(&volume, um, &DetectOptions { soma_diameter: 12.0, ..Default::default() });
     assert!(f1(&cells, &truth, 6.0) >= 0.98, "{}", f1(&cells, &truth, 6.0));
+    assert!(!cells.report.constant && cells.score.iter().all(|score| score.is_finite()));
+    // Nor does a level below all of it matter, whose sums are rounded.
+    volume.1.data.iter_mut().for_each(|value| *value += 100.7);
+    let lifted = run(&volume, um, &DetectOptions { soma_diameter: 12.0, ..Default::default() });
+    assert!(f1(&lifted, &truth, 6.0) >= 0.98, "{} {}", f1(&lifted, &truth, 6.0), lifted.len());
 }
 
 #[test]
