@@ -315,7 +315,7 @@ fn notes(cells: &Cells) -> Vec<String> {
     let seen = &cells.report;
     let mut notes = Vec::new();
     if seen.constant {
-        notes.push("All voxels have one value: the volume is empty.".to_string());
+        notes.push("The volume has no contrast anywhere: it is empty or constant.".to_string());
     }
     if seen.saturated > 0 {
         let share = 100.0 * seen.saturated as f64 / seen.voxels.max(1) as f64;
