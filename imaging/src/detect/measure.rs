@@ -75,7 +75,7 @@ impl Bodies {
                 let place = [i / (side[1] * side[2]), i / side[2] % side[1], i % side[2]];
                 *seen |= (0..3).any(|a| {
                     let there = at[a] + place[a];
-                    there < inside[a][0] + reach[a] + 1 || there >= inside[a][1] + reach[a] + 1
+                    there < inside[a][0] + reach[a] + 1 || there > inside[a][1] + reach[a]
                 });
             }
         }
