@@ -458,7 +458,20 @@ fn tracks_of_tables_and_labels() {
         write_columns(&at(&format!("t{t}.parquet")), &table_of(frame, None)).unwrap();
         list.push_str(&format!("{{}}/t{t}.parquet "));
     }
-    let text = done(place.path(), &format!("track {list}-o {{}}/tracks.csv --max-speed 6"));
+    let line = format!("track {list}-o {{}}/tracks.csv --max-speed 6 --report {{}}/tracks.html");
+    let text = done(place.path(), &line);
+    let page = std::fs::read_to_string(at("tracks.html")).unwrap();
+    assert!(text.contains("tracks.html") && page.contains("All tracks, from the side"), "{text}");
+    // Cells and divisions over time: 21 cells until time point 1, one division there.
+    for told in ["cells over time point", "<title>1: 21</title>", "<title>2: 22</title>", "<title>1: 1</title>"] {
+        assert!(page.contains(told), "{told}");
+    }
+    assert_eq!(page.matches("<circle class=m3").count(), 2);
+    for told in
+        ["Histogram of length of the track", "Histogram of step to the next time point", "> show the divisions<"]
+    {
+        assert!(page.contains(told), "{told}");
+    }
     assert!(text.contains("tracks of 108 detections at 5 time points; 1 division;"), "{text}");
     let path = at("tracks.csv");
     let tracks = read_columns(&path).unwrap();

@@ -28,6 +28,7 @@ pub mod leiden;
 pub mod logistic;
 pub mod markers;
 pub mod matrix;
+pub mod memory;
 pub mod mixing;
 pub mod normalize;
 pub mod options;

@@ -302,32 +302,5 @@ pub(crate) fn zeroed<T: bytemuck::Pod>(n: usize, path: &Path, key: &str) -> Resu
         needed: format!("{n} numbers of {} bytes", size_of::<T>()),
         limit: "the memory of this machine".into(),
     };
-    let layout = std::alloc::Layout::array::<T>(n).map_err(|_| refused())?;
-    if layout.size() == 0 {
-        return Ok(Vec::new());
-    }
-    // Zero bytes are a valid value of every `Pod` type, and the layout is that of a vector of capacity `n`.
-    let out = unsafe {
-        let start = std::alloc::alloc_zeroed(layout);
-        if start.is_null() {
-            return Err(refused());
-        }
-        huge_pages(start, layout.size());
-        Vec::from_raw_parts(start.cast::<T>(), n, n)
-    };
-    Ok(out)
-}
-
-/// Asks for large pages under a fresh allocation: filling it then costs few page faults.
-fn huge_pages(start: *mut u8, bytes: usize) {
-    const PAGE: usize = 1 << 21;
-    if bytes < 4 * PAGE {
-        return;
-    }
-    let from = (start as usize).next_multiple_of(PAGE);
-    let to = (start as usize + bytes) / PAGE * PAGE;
-    if to > from {
-        // Advice only: a refusal changes nothing.
-        unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_HUGEPAGE) };
-    }
+    zensaibo_core::memory::try_zeros(n).ok_or_else(refused)
 }

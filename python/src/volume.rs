@@ -13,6 +13,7 @@ use zensaibo_core::data::{
     Dtype, Frame, Orientation, Region, SharedVolume, VolumeBlocks, VolumeInfo, VolumeSink, check_spacing,
 };
 use zensaibo_core::exchange::Exchange;
+use zensaibo_core::memory::zeros;
 use zensaibo_core::options::Options;
 use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::blocks::{GridSink, View, copy_volume};
@@ -527,16 +528,16 @@ impl Output {
     pub(crate) fn new(info: VolumeInfo) -> Self {
         let n = info.shape.iter().product();
         let voxels = match info.dtype {
-            Dtype::U8 | Dtype::Bool => Voxels::U8(vec![0; n]),
-            Dtype::U16 | Dtype::F16 => Voxels::U16(vec![0; n]),
-            Dtype::U32 => Voxels::U32(vec![0; n]),
-            Dtype::U64 => Voxels::U64(vec![0; n]),
-            Dtype::I8 => Voxels::I8(vec![0; n]),
-            Dtype::I16 => Voxels::I16(vec![0; n]),
-            Dtype::I32 => Voxels::I32(vec![0; n]),
-            Dtype::I64 => Voxels::I64(vec![0; n]),
-            Dtype::F32 => Voxels::F32(vec![0.0; n]),
-            Dtype::F64 => Voxels::F64(vec![0.0; n]),
+            Dtype::U8 | Dtype::Bool => Voxels::U8(zeros(n)),
+            Dtype::U16 | Dtype::F16 => Voxels::U16(zeros(n)),
+            Dtype::U32 => Voxels::U32(zeros(n)),
+            Dtype::U64 => Voxels::U64(zeros(n)),
+            Dtype::I8 => Voxels::I8(zeros(n)),
+            Dtype::I16 => Voxels::I16(zeros(n)),
+            Dtype::I32 => Voxels::I32(zeros(n)),
+            Dtype::I64 => Voxels::I64(zeros(n)),
+            Dtype::F32 => Voxels::F32(zeros(n)),
+            Dtype::F64 => Voxels::F64(zeros(n)),
         };
         Self { info, voxels }
     }

@@ -94,10 +94,34 @@ def test_axes_are_not_swapped() -> None:
     np.testing.assert_allclose(cells.obsm["spatial"][0], [100, 40, 20], atol=1.0)
 
 
+def test_black_surroundings_hold_no_cells() -> None:
+    random = np.random.default_rng(5)
+    # A camera in the dark: mostly the same value, so that the noise around is none.
+    volume = np.where(random.uniform(size=(40, 80, 120)) < 0.02, 8, 5).astype(np.float32)
+    volume[:, :, 60:] = random.normal(200, 15, (40, 80, 60))
+    light = np.zeros(volume.shape)
+    truth = [(10, 20, 80), (20, 60, 100), (30, 40, 75), (12, 60, 90)]
+    for z, y, x in truth:
+        light[z, y, x] = 1
+    volume += (6e4 * ndimage.gaussian_filter(light, 2)).astype(np.float32)
+    for classifier in (None, "default"):
+        options = {"spacing": 2.0, "soma_diameter": 10.0, "classifier": classifier, "progress": False}
+        believed = zs.im.detect_cells(volume, noise_floor=0.0, **options)
+        cells = zs.im.detect_cells(volume, **options)
+        in_black = [(found.obsm["spatial"][:, 0] < 2 * 57).sum() for found in (believed, cells)]
+        assert in_black[0] > 10 and in_black[1] == 0
+        seen = cells.uns["detection"]
+        assert seen["dark"] > 10 and 0 < seen["least_noise"] < 15 and believed.uns["detection"]["dark"] == 0
+        scores = zs.metrics.detection_scores(cells.obsm["spatial"][:, ::-1], np.array(truth) * 2.0, radius=5.0)
+        assert scores.recall == 1.0
+
+
 def test_bad_input_is_named(sample: tuple[np.ndarray, np.ndarray]) -> None:
     volume, _ = sample
     with pytest.raises(ParameterError, match="threshold"):
         detect(volume, threshold=-1.0)
+    with pytest.raises(ParameterError, match="noise_floor"):
+        detect(volume, noise_floor=2.0)
     with pytest.raises(ParameterError, match="soma_diameter"):
         detect(volume, soma_diameter=5000.0)
     with pytest.raises(ParameterError, match="classifier"):

@@ -6,9 +6,9 @@ use clap::Parser;
 use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
-use super::options::{Common, assigned, assigned_three, carry_out};
+use super::options::{Common, assigned, assigned_three, carry_out, now};
 use super::volume::three;
-use crate::recipe::{TrackConfig, track};
+use crate::recipe::{Extras, TrackConfig, track};
 
 /// Follows cells through time, through gaps and divisions.
 ///
@@ -19,7 +19,7 @@ use crate::recipe::{TrackConfig, track};
 #[command(after_help = "Examples:\n  \
     zensaibo track t0.parquet t1.parquet t2.parquet --max-speed 12 -o tracks.parquet\n  \
     zensaibo track detections.csv --max-speed 12 -o tracks.csv --set track.max_gap=2\n  \
-    zensaibo track labels.ome.zarr --spacing 1,0.4,0.4 --max-speed 8 -o tracks.csv")]
+    zensaibo track labels.ome.zarr --spacing 1,0.4,0.4 --max-speed 8 -o tracks.csv --report tracks.html")]
 pub(super) struct Args {
     /// Tables with columns z, y, x in micrometres (.parquet, .csv, .h5ad, or .xml of cellfinder), one for each time point
     /// or one with a column t; or one volume of labels with an axis t.
@@ -35,6 +35,9 @@ pub(super) struct Args {
     /// Micrometres per voxel: of labels instead of what the file says; of tables whose places are voxels.
     #[arg(long, value_name = "Z,Y,X", value_parser = three::<f64>)]
     spacing: Option<[f64; 3]>,
+    /// Also write a report, one self-contained HTML page: cells over time, lengths of tracks, divisions, the tracks drawn.
+    #[arg(short, long, value_name = "REPORT.html")]
+    report: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -44,7 +47,9 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
         .common
         .options(vec![assigned_three("input.spacing", args.spacing), assigned("track.max_speed", args.max_speed)])?;
     let config = TrackConfig::from_toml(&text, &assignments)?;
+    let time = now();
+    let extras = Extras { report: args.report.as_deref(), time: Some(&time) };
     carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
-        Ok(track(&args.detections, &args.output, &config, terminal, ctx)?.text())
+        Ok(track(&args.detections, &args.output, &config, extras, terminal, ctx)?.text())
     })
 }

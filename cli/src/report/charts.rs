@@ -3,7 +3,7 @@
 use super::data::{Cluster, DotData, FeaturePlot, QcMetric};
 use super::scale::Scale;
 use super::text::{escape, px, tick};
-use super::volume::{Bars, Distribution};
+use super::volume::{Bars, Curve, Distribution};
 use crate::measure::grouped;
 
 const WIDTH: f64 = 440.0;
@@ -154,6 +154,30 @@ pub(super) fn distribution(data: &Distribution) -> String {
         body.push_str(&format!("<line class=limit x1={at} x2={at} y1={} y2={} />", px(TOP), px(HEIGHT - BOTTOM)));
     }
     frame(&format!("Histogram of {}", data.label), &x, &y, &data.label, &data.of, &body)
+}
+
+/// Values over an axis, as a line from 0 up; each is told where few enough are there to be pointed at.
+pub(super) fn curve(data: &Curve) -> String {
+    const POINTED: usize = 300;
+    let points: Vec<[f64; 2]> = data.points.iter().copied().filter(|[_, value]| value.is_finite()).collect();
+    let x = Scale::over(points.iter().map(|point| point[0]), false, ACROSS.0, ACROSS.1);
+    let highest = points.iter().map(|point| point[1]).fold(0.0, f64::max);
+    let y = Scale::exact(0.0, highest * 1.05, UPWARD.0, UPWARD.1);
+    let mut body = String::from("<polyline class=line points=\"");
+    for [at, value] in &points {
+        body.push_str(&format!("{},{} ", px(x.at(*at)), px(y.at(*value))));
+    }
+    body.push_str("\" />");
+    for [at, value] in points.iter().filter(|_| points.len() <= POINTED) {
+        body.push_str(&format!(
+            "<circle class=kept cx={} cy={} r=2.2><title>{}: {}</title></circle>",
+            px(x.at(*at)),
+            px(y.at(*value)),
+            tick(*at),
+            tick(*value)
+        ));
+    }
+    frame(&format!("{} over {}", data.label, data.over), &x, &y, &data.over, &data.label, &body)
 }
 
 /// Bars of two parts, one below the other, each with its name before it and its length behind it.

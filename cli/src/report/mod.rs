@@ -18,7 +18,7 @@ mod tests;
 
 pub use data::{Cluster, DotData, Embedding, FeaturePlot, GeneValues, MarkerRow, QcMetric, ReportData};
 pub use page::page;
-pub use volume::{Bar, Bars, Distribution, Mark, Picture, Pixels, VolumeReport, volume_page};
+pub use volume::{Bar, Bars, Curve, Distribution, Mark, Picture, Pixels, VolumeReport, volume_page};
 
 /// Cells drawn in the embedding at most; of more, every so-manieth of each cluster is drawn, and the page says so.
 pub const MOST_POINTS: usize = 100_000;

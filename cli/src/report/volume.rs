@@ -24,10 +24,14 @@ pub struct VolumeReport {
     pub notes: Vec<String>,
     /// What the marks in the pictures are.
     pub legend: String,
+    /// What the marks are called ("cells" where unset).
+    pub marked: Option<&'static str>,
     /// Pictures in order.
     pub pictures: Vec<Picture>,
     /// A chart of bars.
     pub bars: Option<Bars>,
+    /// Curves in order, before the distributions.
+    pub curves: Vec<Curve>,
     /// Distributions in order.
     pub distributions: Vec<Distribution>,
     /// The stages in order.
@@ -90,6 +94,17 @@ pub struct Distribution {
     pub values: Vec<f64>,
     /// A limit to draw in.
     pub limit: Option<f64>,
+}
+
+/// Values over an axis.
+#[derive(Clone, Debug)]
+pub struct Curve {
+    /// What the axis is.
+    pub over: String,
+    /// What the values are.
+    pub label: String,
+    /// Places on the axis, rising, and values of 0 or more.
+    pub points: Vec<[f64; 2]>,
 }
 
 /// A chart of bars, one below the other.
@@ -165,7 +180,8 @@ pub fn volume_page(data: &VolumeReport) -> String {
     }
     html.push_str(&format!("<section id=pictures><h2>Pictures</h2>\n<p>{}</p>\n", escape(&data.legend)));
     if data.pictures.iter().any(|picture| !picture.marks.is_empty()) {
-        html.push_str("<p><label><input type=checkbox id=show checked> show the cells</label></p>\n");
+        let what = escape(data.marked.unwrap_or("cells"));
+        html.push_str(&format!("<p><label><input type=checkbox id=show checked> show the {what}</label></p>\n"));
     }
     let (wide, narrow): (Vec<&Picture>, Vec<&Picture>) = data.pictures.iter().partition(|picture| picture.wide);
     let wide: String = wide.iter().map(|one| format!("<div class=\"card wide\">{}</div>\n", figure(one))).collect();
@@ -177,6 +193,9 @@ pub fn volume_page(data: &VolumeReport) -> String {
         html.push_str(&format!("<div class=two>{narrow}</div>\n{wide}"));
     }
     html.push_str("</section>\n<section id=distributions><h2>Distributions</h2>\n<div class=plots>");
+    for one in &data.curves {
+        html.push_str(&format!("<div class=card>{}</div>", charts::curve(one)));
+    }
     for one in &data.distributions {
         html.push_str(&format!("<div class=card>{}</div>", charts::distribution(one)));
     }
@@ -329,12 +348,17 @@ mod tests {
                 },
                 Distribution { label: "none".into(), of: "cells".into(), values: vec![], limit: None },
             ],
+            curves: vec![
+                Curve { over: evil.into(), label: evil.into(), points: vec![[0.0, 3.0], [1.0, f64::NAN], [2.0, 5.0]] },
+                Curve { over: "time".into(), label: "cells".into(), points: vec![] },
+            ],
             ..Default::default()
         };
         let html = volume_page(&data);
         assert!(!html.contains("<script") && html.ends_with("</html>\n"));
         assert!(html.contains("class=m3 cx=100 cy=133.3 r=166.7") && html.contains("M100 133.3h0"), "{html}");
-        assert!(html.contains("data:image/png;base64,iVBORw0KGgo"));
+        assert!(html.contains("data:image/png;base64,iVBORw0KGgo") && html.contains("> show the cells<"));
+        assert_eq!(html.matches("<polyline").count(), 2);
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
         for address in ["http://", "https://", "src="] {
             assert!(!html.contains(address), "{address}");

@@ -30,6 +30,14 @@ impl<T: Copy> Grid<T> {
         Self { shape, data: vec![value; shape.iter().product()] }
     }
 
+    /// A grid of zeros; a large one takes large pages of memory.
+    pub fn zeros(shape: [usize; 3]) -> Self
+    where
+        T: bytemuck::Pod,
+    {
+        Self { shape, data: crate::memory::zeros(shape.iter().product()) }
+    }
+
     /// Voxels in all.
     pub fn len(&self) -> usize {
         self.data.len()

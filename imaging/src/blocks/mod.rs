@@ -22,6 +22,7 @@ pub use copy::copy_volume;
 pub(crate) use map::map_units;
 pub use map::{map_blocks, map_shared};
 pub use plan::{DEFAULT_MEMORY, Plan, Work};
+pub(crate) use read::read_sides;
 pub use read::{read_as, read_f32, read_padded, whole};
 pub use sink::{GridSink, filled};
 pub use view::View;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use zensaibo_core::data::Grid;
+use zensaibo_core::memory::zeros;
 
 /// Buffers kept by a thread; a filter holds about as many at a time.
 const KEPT: usize = 4;
@@ -19,7 +20,7 @@ pub(crate) fn take(length: usize) -> Vec<f32> {
             pool.iter().enumerate().filter(|(_, buffer)| fits(buffer)).min_by_key(|(_, buffer)| buffer.capacity());
         best.map(|(at, _)| at).map(|at| pool.swap_remove(at))
     });
-    let mut buffer = kept.unwrap_or_else(|| vec![0.0; length]);
+    let mut buffer = kept.unwrap_or_else(|| zeros(length));
     buffer.resize(length, 0.0);
     buffer
 }

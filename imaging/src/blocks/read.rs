@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use zensaibo_core::Result;
 use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks};
+use zensaibo_core::memory::zeros;
 
 use super::convert::{Pixel, each_pixel, to_f32};
 use super::{Border, convert, pool};
@@ -17,6 +18,9 @@ thread_local! {
 pub(super) fn with_scratch<R>(bytes: usize, job: impl FnOnce(&mut [u8]) -> R) -> R {
     // Taken out, so that a source that itself reads with scratch finds an empty one instead of a borrowed one.
     let mut words = SCRATCH.with(|scratch| scratch.take());
+    if bytes.div_ceil(8) > words.capacity() {
+        words = zeros(bytes.div_ceil(8));
+    }
     words.resize(bytes.div_ceil(8).max(words.len()), 0);
     let result = job(&mut bytemuck::cast_slice_mut(&mut words)[..bytes]);
     SCRATCH.with(|scratch| scratch.replace(words));
@@ -48,7 +52,7 @@ pub fn read_f32(source: &dyn VolumeBlocks, frame: Frame, region: &Region) -> Res
 /// Whatever the source returns.
 pub fn read_as<T: Pixel>(source: &dyn VolumeBlocks, frame: Frame, region: &Region) -> Result<Grid<T>> {
     let dtype = source.info().dtype;
-    let mut out = vec![T::default(); region.len()];
+    let mut out: Vec<T> = zeros(region.len());
     if dtype == T::DTYPE || (dtype == Dtype::Bool && T::DTYPE == Dtype::U8) {
         source.read(frame, region, bytemuck::cast_slice_mut(&mut out))?;
     } else {
@@ -87,10 +91,26 @@ pub fn read_padded(
     halo: [usize; 3],
     border: Border,
 ) -> Result<Grid<f32>> {
+    read_sides(source, frame, region, [halo; 2], border)
+}
+
+/// As [`read_padded`], with so many voxels before the region and so many after it.
+///
+/// # Errors
+/// Whatever the source returns.
+pub(crate) fn read_sides(
+    source: &dyn VolumeBlocks,
+    frame: Frame,
+    region: &Region,
+    halo: [[usize; 3]; 2],
+    border: Border,
+) -> Result<Grid<f32>> {
     let shape = source.info().space();
-    let inside = region.grown(halo, shape);
+    let start: [usize; 3] = std::array::from_fn(|a| region.start[a].saturating_sub(halo[0][a]));
+    let size = std::array::from_fn(|a| (region.end()[a] + halo[1][a]).min(shape[a]) - start[a]);
+    let inside = Region { start, size };
     let inner = read_f32(source, frame, &inside)?;
-    let padded: [usize; 3] = std::array::from_fn(|axis| region.size[axis] + 2 * halo[axis]);
+    let padded: [usize; 3] = std::array::from_fn(|axis| region.size[axis] + halo[0][axis] + halo[1][axis]);
     if padded == inside.size || region.is_empty() {
         return Ok(inner);
     }
@@ -98,7 +118,7 @@ pub fn read_padded(
     let places: [Vec<Option<usize>>; 3] = std::array::from_fn(|axis| {
         (0..padded[axis])
             .map(|at| {
-                let at = (region.start[axis] + at) as isize - halo[axis] as isize;
+                let at = (region.start[axis] + at) as isize - halo[0][axis] as isize;
                 border.place(at, shape[axis]).map(|place| place - inside.start[axis])
             })
             .collect()
@@ -109,7 +129,7 @@ pub fn read_padded(
     }
     let before = places[2].iter().position(|place| *place == Some(0)).unwrap_or(0);
     // The stretch of x that is copied as it stands.
-    let from = halo[2] - (region.start[2] - inside.start[2]);
+    let from = halo[0][2] - (region.start[2] - inside.start[2]);
     debug_assert!(before <= from);
     let width = inside.size[2];
     for (z, source_z) in places[0].iter().enumerate() {

@@ -5,7 +5,7 @@ use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result, options};
 
 use super::{CellClassifier, Trees, TreesOptions, Validation};
-use crate::detect::{Candidate, Search, check_elongation, rounded, thin};
+use crate::detect::{Candidate, Manner, Search, check_elongation, rounded, thin};
 use crate::matching::match_points;
 use crate::space::Spacing;
 
@@ -155,8 +155,9 @@ pub fn train_cell_classifier(volumes: &[Annotated<'_>], options: &TrainOptions, 
 fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx) -> Result<Patch> {
     let frame = Frame { time: 0, channel: options.channel };
     let diameter = options.soma_diameter;
-    let shaped = [diameter, options.elongation];
-    let search = Search::new(volume.signal, volume.background, frame, volume.spacing, shaped, true, ctx)?;
+    // Patches are tissue; what is dark in them is annotated as well.
+    let manner = Manner { diameter, elongation: options.elongation, noise_floor: 0.0, describe: true };
+    let search = Search::new(volume.signal, volume.background, frame, volume.spacing, manner, ctx)?;
     let shape = volume.signal.info().space();
     if let Some(grid) = volume.looked
         && grid.shape != shape
@@ -189,7 +190,7 @@ fn gather(volume: &Annotated<'_>, radius: f64, options: &TrainOptions, ctx: &Ctx
         ctx,
         |region| search.block(region, &|_, prominence, _| prominence >= FAINTEST),
         |_, found| {
-            all.extend(found);
+            all.extend(found.candidates);
             Ok(())
         },
     )?;

@@ -1,10 +1,10 @@
 //! Places that may be cells: peaks of differences of Gaussians at two scales.
 
 use zensaibo_core::Result;
-use zensaibo_core::data::Grid;
+use zensaibo_core::data::{Grid, Region};
 
 use crate::blocks::{Border, pool};
-use crate::filters::{Gaussian, GaussianOptions, LocalFilter};
+use crate::filters::{Gaussian, GaussianOptions, LocalFilter, Seen};
 use crate::space::Spacing;
 
 /// Standard deviations of the three Gaussians as shares of the soma diameter; neighbours make the two scales.
@@ -53,18 +53,22 @@ impl Scales {
         std::array::from_fn(|a| self.halos.iter().map(|halo| halo[a]).sum())
     }
 
-    /// Responses of the inner part of a block that is padded by [`Self::halo`].
-    pub(crate) fn apply(&self, padded: &Grid<f32>) -> Responses {
-        let [_, second, third] = self.halos;
-        let fine = self.steps[0].smoothed_copy(padded);
-        let middle = self.steps[1].smoothed_copy(&fine);
-        let first = difference(&fine, &middle, second, third);
-        pool::give(fine.data);
-        let coarse = self.steps[2].smoothed_copy(&middle);
-        let last = difference(&middle, &coarse, third, [0; 3]);
+    /// Responses in a region of a volume of `shape`, of a grid that holds it with all of the volume that lies within
+    /// [`Self::halo`] of it. The voxel of the volume at the first voxel of the grid is `origin`.
+    pub(crate) fn apply(&self, grid: &Grid<f32>, origin: [isize; 3], region: &Region, shape: [usize; 3]) -> Responses {
+        let [first, second, third] = self.halos;
+        let middle_in = region.grown(third, shape);
+        let fine_in = middle_in.grown(second, shape);
+        let place = |region: &Region| region.start.map(|start| start as isize);
+        let fine = self.steps[0].smoothed_part(&Seen::around(grid, origin, &fine_in, first, shape), None);
+        let middle =
+            self.steps[1].smoothed_part(&Seen::around(&fine, place(&fine_in), &middle_in, second, shape), None);
+        let from = |outer: &Region| std::array::from_fn(|a| region.start[a] - outer.start[a]);
+        let fine = less(fine, from(&fine_in), &middle, from(&middle_in), region.size);
+        let seen = Seen::around(&middle, place(&middle_in), region, third, shape);
+        let coarse = self.steps[2].smoothed_part(&seen, Some(&Seen::part(&middle, from(&middle_in), region.size)));
         pool::give(middle.data);
-        pool::give(coarse.data);
-        Responses { scale: [first, last] }
+        Responses { scale: [fine, coarse] }
     }
 }
 
@@ -87,39 +91,42 @@ fn gain(steps: &[Gaussian; 3], halos: &[[usize; 3]; 3], scale: usize) -> f32 {
         (0..3).for_each(|a| halo[a] += extra[a]);
     }
     let wide = steps[scale + 1].smoothed_copy(&narrow);
-    let kernel = difference(&narrow, &wide, halos[scale + 1], [0; 3]);
+    let kernel = less(narrow, halos[scale + 1], &wide, [0; 3], wide.shape);
     kernel.data.iter().map(|&w| f64::from(w) * f64::from(w)).sum::<f64>().sqrt() as f32
 }
 
-/// `wide` taken from the part of `narrow` that lies `halo` inside, for the part that lies `trim` further inside.
-fn difference(narrow: &Grid<f32>, wide: &Grid<f32>, halo: [usize; 3], trim: [usize; 3]) -> Grid<f32> {
-    let shape: [usize; 3] = std::array::from_fn(|a| wide.shape[a] - 2 * trim[a]);
-    let mut out = pool::take_grid(shape);
+/// The part of `narrow` from `at` on, less that of `wide` from `there` on, in the memory of `narrow`.
+fn less(mut narrow: Grid<f32>, at: [usize; 3], wide: &Grid<f32>, there: [usize; 3], shape: [usize; 3]) -> Grid<f32> {
     for z in 0..shape[0] {
         for y in 0..shape[1] {
-            let from = halo[2] + trim[2];
-            let line = &narrow.row(z + halo[0] + trim[0], y + halo[1] + trim[1])[from..from + shape[2]];
-            let wide = &wide.row(z + trim[0], y + trim[1])[trim[2]..trim[2] + shape[2]];
-            out.row_mut(z, y).iter_mut().zip(line.iter().zip(wide)).for_each(|(out, (a, b))| *out = a - b);
+            // A line moves towards the front, where nothing is needed any more.
+            let from = narrow.index(z + at[0], y + at[1], at[2]);
+            let to = (z * shape[1] + y) * shape[2];
+            narrow.data.copy_within(from..from + shape[2], to);
+            let wide = &wide.row(z + there[0], y + there[1])[there[2]..there[2] + shape[2]];
+            narrow.data[to..to + shape[2]].iter_mut().zip(wide).for_each(|(narrow, wide)| *narrow -= wide);
         }
     }
-    out
+    narrow.data.truncate(shape.iter().product());
+    Grid { shape, data: narrow.data }
 }
 
-/// Peaks among 26 neighbours of the part of a grid that lies in the volume (`inside`: first voxel and one past the last,
-/// z, y, x); what lies beyond is a mirror image and does not count. A voxel at the border of the grid itself is no peak
-/// unless the volume ends there. Of equal neighbours the first is the peak.
-pub(crate) fn peaks(grid: &Grid<f32>, inside: [[usize; 2]; 3], mut found: impl FnMut([usize; 3])) {
+/// Peaks among 26 neighbours of a part of a volume. A voxel at the border of the part is no peak unless the volume ends
+/// there (`ends`: before and after along z, y, x). Of equal neighbours the first is the peak.
+pub(crate) fn peaks(grid: &Grid<f32>, ends: [[bool; 2]; 3], mut found: impl FnMut([usize; 3])) {
     let shape = grid.shape;
-    let [zs, ys, xs] = inside;
-    let own: [[usize; 2]; 3] = std::array::from_fn(|a| [inside[a][0].max(1), inside[a][1].min(shape[a] - 1)]);
+    let own: [[usize; 2]; 3] = std::array::from_fn(|a| {
+        let [before, after] = ends[a].map(|end| usize::from(!end));
+        [before, shape[a].saturating_sub(after)]
+    });
     // Whether the neighbours along the axes let a voxel be a peak; padded so that eight are looked at in one word.
     let mut hopeful = vec![0u8; shape[2].next_multiple_of(8)];
     for z in own[0][0]..own[0][1] {
         for y in own[1][0]..own[1][1] {
             let line = grid.row(z, y);
-            let earlier = [(z > zs[0]).then(|| grid.row(z - 1, y)), (y > ys[0]).then(|| grid.row(z, y - 1))];
-            let later = [(z + 1 < zs[1]).then(|| grid.row(z + 1, y)), (y + 1 < ys[1]).then(|| grid.row(z, y + 1))];
+            let earlier = [(z > 0).then(|| grid.row(z - 1, y)), (y > 0).then(|| grid.row(z, y - 1))];
+            let later =
+                [(z + 1 < shape[0]).then(|| grid.row(z + 1, y)), (y + 1 < shape[1]).then(|| grid.row(z, y + 1))];
             stands_out(line, earlier, later, &mut hopeful[..shape[2]]);
             for (at, eight) in hopeful.chunks_exact(8).enumerate() {
                 let mut word = u64::from_le_bytes([
@@ -132,9 +139,9 @@ pub(crate) fn peaks(grid: &Grid<f32>, inside: [[usize; 2]; 3], mut found: impl F
                         continue;
                     }
                     let value = line[x];
-                    let (first, last) = (xs[0].max(x - 1), xs[1].min(x + 2));
-                    let higher = (zs[0].max(z - 1)..zs[1].min(z + 2)).any(|nz| {
-                        (ys[0].max(y - 1)..ys[1].min(y + 2)).any(|ny| {
+                    let (first, last) = (x.saturating_sub(1), shape[2].min(x + 2));
+                    let higher = (z.saturating_sub(1)..shape[0].min(z + 2)).any(|nz| {
+                        (y.saturating_sub(1)..shape[1].min(y + 2)).any(|ny| {
                             let other = &grid.row(nz, ny)[first..last];
                             if (nz, ny) == (z, y) {
                                 other[..x - first].iter().any(|&o| o >= value)

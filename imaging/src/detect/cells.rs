@@ -43,10 +43,14 @@ pub struct DetectionReport {
     pub voxels: u64,
     /// Voxels at the largest value that the number type holds.
     pub saturated: u64,
-    /// Whether no tile has any contrast: an empty or constant volume.
+    /// Whether all voxels have one value.
     pub constant: bool,
     /// Candidates that stood out enough to be looked at.
     pub candidates: u64,
+    /// Others that stand out from the noise around them but not from the least noise that is believed, as outside of tissue.
+    pub dark: u64,
+    /// The least noise that is believed, in units of the signal.
+    pub least_noise: f32,
     /// Cells dropped since one that stands out more lies too near.
     pub too_near: u64,
     /// Cells in the edge zone.
@@ -64,7 +68,8 @@ impl Cells {
             report: DetectionReport {
                 voxels: info.space().iter().map(|&n| n as u64).product(),
                 saturated,
-                constant: search.local.all_flat(),
+                constant: search.local.constant,
+                least_noise: search.local.floor[0],
                 classified,
                 ..Default::default()
             },

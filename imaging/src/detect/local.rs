@@ -3,6 +3,7 @@
 //! The volume is cut into tiles of about six soma diameters. Each gives, from a fixed sample of its voxels, the median
 //! of the signal, its spread (median absolute deviation) and the noise from voxel to voxel; between the centres of the
 //! tiles these run linearly. The tiles lie where the shape of the volume says, so blocks and threads change nothing.
+//! What all tiles tell together is how much noise tissue has: less than a share of it is not believed.
 
 use std::ops::Range;
 
@@ -16,6 +17,8 @@ use crate::space::Spacing;
 
 /// Voxels that a tile looks at, at most.
 const SAMPLE: usize = 4096;
+/// Noise of a volume of which no tile has any, as a share of its range.
+const ROUNDED: f32 = 1e-3;
 /// From the median absolute deviation to the standard deviation of a normal distribution.
 const MAD: f32 = 1.4826;
 
@@ -39,22 +42,26 @@ pub(crate) struct LocalMap {
     counts: [usize; 3],
     shape: [usize; 3],
     tiles: Vec<Normal>,
+    /// Least noise and least spread that are believed.
+    pub floor: [f32; 2],
     /// Voxels at the largest value that the number type holds.
     pub saturated: u64,
-    /// Tiles without any spread.
-    pub flat: usize,
+    /// Whether all voxels have one value.
+    pub constant: bool,
 }
 
 /// What one tile tells.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Tile {
     normal: Normal,
+    /// Least and greatest value.
+    range: [f32; 2],
     saturated: u64,
     bad: Option<[usize; 3]>,
 }
 
 impl LocalMap {
-    /// Looks at every voxel once.
+    /// Looks at every voxel once. `floor` is the least noise that is believed, as a share of that of tissue.
     ///
     /// # Errors
     /// [`Error::Data`] for a volume without voxels or with NaN or infinity, naming the first such voxel.
@@ -64,6 +71,7 @@ impl LocalMap {
         frame: Frame,
         spacing: Spacing,
         diameter: f64,
+        floor: f64,
         ctx: &Ctx,
     ) -> Result<Self> {
         let shape = signal.info().space();
@@ -114,18 +122,23 @@ impl LocalMap {
             let found = format!("NaN or infinity at (z, y, x) = ({}, {}, {})", at[0], at[1], at[2]);
             return Err(Error::data(DataFault::NotFinite, what, "finite numbers", found));
         }
+        let least = |of: fn(&Normal) -> f32| floor as f32 * weighty(tiles.iter().map(|tile| of(&tile.normal)));
+        let low = tiles.iter().map(|tile| tile.range[0]).fold(f32::INFINITY, f32::min);
+        let high = tiles.iter().map(|tile| tile.range[1]).fold(f32::NEG_INFINITY, f32::max);
+        // Cells on nothing at all: what is left is what sums of rounded numbers leave.
+        let still = tiles.iter().all(|tile| tile.normal.spread <= 0.0 && tile.normal.noise <= 0.0);
+        let floor = match still {
+            true => [ROUNDED * (high - low); 2],
+            false => [least(|normal| normal.noise), least(|normal| normal.spread)],
+        };
         Ok(Self {
             counts,
             shape,
+            floor,
             saturated: tiles.iter().map(|tile| tile.saturated).sum(),
-            flat: tiles.iter().filter(|tile| tile.normal.spread <= 0.0 && tile.normal.noise <= 0.0).count(),
+            constant: low >= high,
             tiles: tiles.into_iter().map(|tile| tile.normal).collect(),
         })
-    }
-
-    /// Whether no tile has any spread.
-    pub(crate) fn all_flat(&self) -> bool {
-        self.flat == self.tiles.len()
     }
 
     /// What is normal at a voxel.
@@ -155,6 +168,22 @@ impl LocalMap {
         }
         sum
     }
+}
+
+/// The value at and above which values hold half of their sum: that of tissue, be it a small share of a volume whose rest is
+/// nearly still. 0 where all are.
+fn weighty(values: impl Iterator<Item = f32>) -> f32 {
+    let mut sorted: Vec<f32> = values.collect();
+    sorted.sort_unstable_by(f32::total_cmp);
+    let half = sorted.iter().map(|&value| f64::from(value)).sum::<f64>() / 2.0;
+    let mut sum = 0.0;
+    for &value in sorted.iter().rev() {
+        sum += f64::from(value);
+        if sum >= half {
+            return value;
+        }
+    }
+    0.0
 }
 
 /// The largest value of a whole-number type.
@@ -195,7 +224,7 @@ fn look(
     };
     let bad = [faulty(&grid.data), other.as_ref().and_then(|other| faulty(&other.data))].into_iter().flatten().min();
     if bad.is_some() {
-        return Ok(Tile { normal: Normal::default(), saturated, bad });
+        return Ok(Tile { normal: Normal::default(), range: [0.0; 2], saturated, bad });
     }
     // A lattice and its mirror image, so that a turned volume gives the same sample.
     let size = region.size;
@@ -259,13 +288,29 @@ fn look(
     }
     (normal.median, normal.spread) = centre_and_spread(&mut own);
     normal.noise = if apart.is_empty() { normal.spread } else { centre_and_spread(&mut apart).1 };
-    Ok(Tile { normal, saturated, bad: None })
+    Ok(Tile { normal, range: range(&grid.data), saturated, bad: None })
 }
 
 /// Voxels at or above a value.
 #[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
 fn at_least(voxels: &[f32], top: f32) -> u64 {
     voxels.chunks(4096).map(|stretch| u64::from(stretch.iter().map(|&v| u32::from(v >= top)).sum::<u32>())).sum()
+}
+
+/// The least and the greatest of finite values.
+#[multiversion::multiversion(targets("x86_64+avx512f+avx512vl", "x86_64+avx2"))]
+fn range(voxels: &[f32]) -> [f32; 2] {
+    // Side by side, since one minimum after the other would not be vectorised.
+    let (mut low, mut high) = ([f32::INFINITY; 16], [f32::NEG_INFINITY; 16]);
+    let (sixteens, rest) = voxels.as_chunks::<16>();
+    for sixteen in sixteens {
+        for k in 0..16 {
+            low[k] = if sixteen[k] < low[k] { sixteen[k] } else { low[k] };
+            high[k] = if sixteen[k] > high[k] { sixteen[k] } else { high[k] };
+        }
+    }
+    let low = low.iter().chain(rest).copied().fold(f32::INFINITY, f32::min);
+    [low, high.iter().chain(rest).copied().fold(f32::NEG_INFINITY, f32::max)]
 }
 
 /// How much of `own` goes with `other`, among the darker nine tenths of `own`, where cells are few; never below 0.

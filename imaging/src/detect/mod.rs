@@ -1,8 +1,9 @@
 //! Cells in a volume: where they are, how sure, how large, how bright.
 //!
 //! Two looks at the volume. The first ([`local`]) learns what is normal around each place: median, spread and noise of
-//! tiles of six soma diameters, and how much of the signal goes with a background channel, which is then taken off. The
-//! second goes over blocks with a halo: peaks of differences of Gaussians at two scales become candidates, each is described
+//! tiles of six soma diameters, and how much of the signal goes with a background channel, which is then taken off. Where
+//! there is no tissue there is next to no noise either, and everything would stand out: noise below a share of that of tissue is
+//! not believed. The second goes over blocks with a halo: peaks of differences of Gaussians at two scales become candidates, each is described
 //! by numbers that do not change with gain, offset, mirroring or quarter turns, and a threshold in local noise or a
 //! [`CellClassifier`] decides. Without a classifier a peak that is no brighter than three of the eight sides around it is the
 //! rim of something larger and no cell. A light sheet blurs along z: with an elongation every length along z is that many times
@@ -33,17 +34,18 @@ use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::{Border, Plan, Work, map_shared, pool, read_padded};
+use crate::blocks::{Border, Plan, Work, map_shared, pool, read_sides};
 use crate::classify::CellClassifier;
 use crate::space::Spacing;
 
 /// How a candidate's response compares with what is normal: the larger of the two scales, in local noise.
 ///
-/// Local noise is what voxel noise leaves of itself after the filter, and a share of the spread of the tissue around.
-fn prominence(peak: &Peak, normal: &Normal, gain: [f32; 2]) -> f32 {
+/// Local noise is what voxel noise leaves of itself after the filter, and a share of the spread of the tissue around; neither
+/// counts for less than its `floor`.
+fn prominence(peak: &Peak, normal: &Normal, gain: [f32; 2], floor: [f32; 2]) -> f32 {
     const TEXTURE: f32 = 0.15;
     let one = |scale: usize| {
-        let noise = (normal.noise * gain[scale]).hypot(TEXTURE * normal.spread);
+        let noise = (normal.noise.max(floor[0]) * gain[scale]).hypot(TEXTURE * normal.spread.max(floor[1]));
         peak.response[scale] / noise.max(f32::MIN_POSITIVE)
     };
     one(0).max(one(1))
@@ -57,6 +59,26 @@ pub(crate) struct Candidate {
     pub normal: Normal,
     pub features: Vec<f32>,
     pub measured: measure::Measured,
+}
+
+/// How the search goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    /// Of cell bodies, in micrometres.
+    pub diameter: f64,
+    pub elongation: f64,
+    /// Least noise that is believed, as a share of that of tissue.
+    pub noise_floor: f64,
+    /// Whether candidates are described, which takes a look at their neighbours.
+    pub describe: bool,
+}
+
+/// The candidates of a block.
+pub(crate) struct Sought {
+    /// In raster order.
+    pub candidates: Vec<Candidate>,
+    /// Those beside them that stand out from the noise around them alone, which is below the floor.
+    pub dark: u64,
 }
 
 /// What the search is done with.
@@ -76,16 +98,16 @@ pub(crate) struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    /// Checks the volumes and takes the first look; `describe` says whether candidates are described.
+    /// Checks the volumes and takes the first look.
     pub(crate) fn new(
         signal: &'a dyn VolumeBlocks,
         background: Option<&'a dyn VolumeBlocks>,
         frame: Frame,
         spacing: Spacing,
-        [diameter, elongation]: [f64; 2],
-        describe: bool,
+        manner: Manner,
         ctx: &Ctx,
     ) -> Result<Self> {
+        let Manner { diameter, elongation, noise_floor, describe } = manner;
         let shape = signal.info().space();
         signal.info().check(frame, &Region::whole(shape))?;
         if let Some(background) = background
@@ -104,18 +126,22 @@ impl<'a> Search<'a> {
             }
         }
         let scales = Scales::new(round, diameter)?;
-        let local = LocalMap::new(signal, background, frame, round, diameter, ctx)?;
+        let local = LocalMap::new(signal, background, frame, round, diameter, noise_floor, ctx)?;
         Ok(Self { signal, background, frame, spacing, round, diameter, scales, local, describe })
     }
 
     /// Voxels beyond a block that its cells depend on.
     pub(crate) fn halo(&self) -> [usize; 3] {
-        let look = match self.describe {
+        let (look, filter) = (self.look(), self.scales.halo());
+        std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
+    }
+
+    /// Voxels around a candidate that describe it.
+    fn look(&self) -> [usize; 3] {
+        match self.describe {
             true => features::reach(self.round, self.diameter),
             false => features::reach_of_sides(self.round, self.diameter),
-        };
-        let filter = self.scales.halo();
-        std::array::from_fn(|a| (self.rim(a) + filter[a]).max(look[a]))
+        }
     }
 
     /// The cut of the volume.
@@ -127,15 +153,25 @@ impl<'a> Search<'a> {
         cut(self.signal.info().space(), &work)
     }
 
-    /// The signal of a block with its halo, without what the background channel explains.
-    fn read(&self, region: &Region) -> Result<Grid<f32>> {
-        let halo = self.halo();
-        let mut grid = read_padded(self.signal, self.frame, region, halo, Border::Reflect)?;
+    /// Voxels around a block that are read, before and after it: the halo, and beyond the ends of the volume just what a look at a
+    /// candidate there takes of the mirror image.
+    fn sides(&self, region: &Region) -> [[usize; 3]; 2] {
+        let (halo, look, shape) = (self.halo(), self.look(), self.signal.info().space());
+        let side = |a: usize, there: usize| halo[a].min(there).max(look[a]);
+        [
+            std::array::from_fn(|a| side(a, region.start[a])),
+            std::array::from_fn(|a| side(a, shape[a] - region.end()[a])),
+        ]
+    }
+
+    /// The signal of a block with what lies around it, without what the background channel explains.
+    fn read(&self, region: &Region, sides: [[usize; 3]; 2]) -> Result<Grid<f32>> {
+        let mut grid = read_sides(self.signal, self.frame, region, sides, Border::Reflect)?;
         if let Some(background) = self.background {
-            let other = read_padded(background, Frame::default(), region, halo, Border::Reflect)?;
+            let other = read_sides(background, Frame::default(), region, sides, Border::Reflect)?;
             let shape = self.signal.info().space();
             let place = |a: usize, i: usize| {
-                let at = (region.start[a] + i) as isize - halo[a] as isize;
+                let at = (region.start[a] + i) as isize - sides[0][a] as isize;
                 Border::Reflect.place(at, shape[a]).unwrap_or(0)
             };
             let mut i = 0;
@@ -152,37 +188,25 @@ impl<'a> Search<'a> {
         Ok(grid)
     }
 
-    /// The candidates of a block, in raster order: those that `keep` lets pass.
-    pub(crate) fn block(
-        &self,
-        region: &Region,
-        keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync),
-    ) -> Result<Vec<Candidate>> {
-        let (halo, filter) = (self.halo(), self.scales.halo());
+    /// The candidates of a block: those that `keep` lets pass.
+    pub(crate) fn block(&self, region: &Region, keep: &(dyn Fn(&Peak, f32, &Normal) -> bool + Sync)) -> Result<Sought> {
+        let sides = self.sides(region);
         let shape = self.signal.info().space();
-        let grid = self.read(region)?;
-        let trim: [usize; 3] = std::array::from_fn(|a| halo[a] - filter[a] - self.rim(a));
-        let responses = if trim == [0; 3] {
-            self.scales.apply(&grid)
-        } else {
-            let seen = Region { start: trim, size: std::array::from_fn(|a| grid.shape[a] - 2 * trim[a]) };
-            self.scales.apply(&grid.crop(&seen))
-        };
-        // Voxel of the volume at the first voxel of the responses; may lie before the volume.
-        let origin: [isize; 3] = std::array::from_fn(|a| region.start[a] as isize - self.rim(a) as isize);
-        let size = responses.scale[0].shape;
-        let inside = std::array::from_fn(|a| {
-            [(-origin[a]).max(0) as usize, (shape[a] as isize - origin[a]).min(size[a] as isize) as usize]
-        });
+        let grid = self.read(region, sides)?;
+        // Where candidates are sought: beyond the volume there are none.
+        let part = region.grown(std::array::from_fn(|a| self.rim(a)), shape);
+        let first = std::array::from_fn(|a| region.start[a] as isize - sides[0][a] as isize);
+        let responses = self.scales.apply(&grid, first, &part, shape);
+        let ends = std::array::from_fn(|a| [part.start[a] == 0, part.end()[a] == shape[a]]);
         let mut all: Vec<Peak> = Vec::new();
         let mut fine: Vec<[f64; 3]> = Vec::new();
         let near = SAME * self.diameter;
         for scale in 0..2 {
             let response = &responses.scale[scale];
             let known = fine.len();
-            candidates::peaks(response, inside, |[z, y, x]| {
+            candidates::peaks(response, ends, |[z, y, x]| {
                 let at = [z, y, x];
-                let voxel: [usize; 3] = std::array::from_fn(|a| (origin[a] + at[a] as isize) as usize);
+                let voxel: [usize; 3] = std::array::from_fn(|a| part.start[a] + at[a]);
                 let um = self.round.point_um(voxel.map(|v| v as f64));
                 if scale == 1 {
                     // A middle peak beside a fine one is the same cell.
@@ -195,11 +219,11 @@ impl<'a> Search<'a> {
                 let index = response.index(z, y, x);
                 let steps = [response.shape[1] * response.shape[2], response.shape[2], 1];
                 let place = std::array::from_fn(|a| {
-                    let offset = candidates::parabola(
-                        response.data[index - steps[a]],
-                        response.data[index],
-                        response.data[index + steps[a]],
-                    );
+                    // Beyond the volume lies a mirror image.
+                    let before = if at[a] > 0 { index - steps[a] } else { index };
+                    let after = if at[a] + 1 < response.shape[a] { index + steps[a] } else { index };
+                    let values = [before, index, after].map(|i| response.data[i]);
+                    let offset = candidates::parabola(values[0], values[1], values[2]);
                     // No centre lies beyond those of the outermost voxels: rounded, it is a voxel of the volume.
                     (voxel[a] as f64 + offset).clamp(0.0, (shape[a] - 1) as f64)
                 });
@@ -213,9 +237,13 @@ impl<'a> Search<'a> {
         responses.scale.into_iter().for_each(|grid| pool::give(grid.data));
         all.sort_by_key(|peak| peak.voxel);
         let mut rated: Vec<(Peak, Normal, f32)> = Vec::with_capacity(all.len());
+        let mut dark = 0;
         for peak in all {
             let normal = self.local.at(peak.voxel);
-            let prominence = prominence(&peak, &normal, self.scales.gain);
+            let rate = |floor| prominence(&peak, &normal, self.scales.gain, floor);
+            let prominence = rate(self.local.floor);
+            let lost = |from: f32| keep(&peak, from, &normal) && !keep(&peak, prominence, &normal);
+            dark += u64::from(region.contains(peak.voxel) && lost(rate([0.0; 2])));
             if prominence >= FAINTEST {
                 rated.push((peak, normal, prominence));
             }
@@ -223,16 +251,16 @@ impl<'a> Search<'a> {
         let places: Vec<[f64; 3]> =
             rated.iter().map(|(peak, ..)| self.round.point_um(peak.voxel.map(|v| v as f64))).collect();
         let real = std::array::from_fn(|a| {
-            let first = region.start[a] as isize - halo[a] as isize;
-            [(-first).max(0) as usize, (shape[a] as isize - first).min(grid.shape[a] as isize) as usize]
+            [(-first[a]).max(0) as usize, (shape[a] as isize - first[a]).min(grid.shape[a] as isize) as usize]
         });
         let around = features::Neighbourhood::new(self.round, self.diameter, grid.shape);
+        let mut bodies = measure::Bodies::new(self.round, self.diameter, grid.shape);
         let mut out = Vec::new();
         for (i, (peak, normal, prominence)) in rated.iter().enumerate() {
             if !region.contains(peak.voxel) || !keep(peak, *prominence, normal) {
                 continue;
             }
-            let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + halo[a]);
+            let at: [usize; 3] = std::array::from_fn(|a| peak.voxel[a] - region.start[a] + sides[0][a]);
             let centre = grid.index(at[0], at[1], at[2]);
             let mut row = Vec::new();
             if self.describe {
@@ -246,11 +274,11 @@ impl<'a> Search<'a> {
                 prominence: *prominence,
                 normal: *normal,
                 features: row,
-                measured: measure::measure(&grid, at, real, normal, self.round, self.diameter),
+                measured: bodies.measure(&grid, at, real, normal),
             });
         }
         pool::give(grid.data);
-        Ok(out)
+        Ok(Sought { candidates: out, dark })
     }
 
     /// Voxels around a block in which peaks count as neighbours (of described candidates), what decides whether those are
@@ -334,11 +362,16 @@ pub fn detect_cells(
     options.validate()?;
     let frame = Frame { time: options.time, channel: options.channel };
     let elongation = options.elongation.or(classifier.map(CellClassifier::elongation)).unwrap_or(1.0);
-    let (shaped, describe) = ([options.soma_diameter, elongation], classifier.is_some());
-    let search = Search::new(signal, background, frame, spacing, shaped, describe, ctx)?;
+    let manner = Manner {
+        diameter: options.soma_diameter,
+        elongation,
+        noise_floor: options.noise_floor,
+        describe: classifier.is_some(),
+    };
+    let search = Search::new(signal, background, frame, spacing, manner, ctx)?;
     let shape = signal.info().space();
     let mut cells = Cells::new(&search, classifier.is_some());
-    if search.local.all_flat() {
+    if search.local.constant {
         return Ok(cells);
     }
     let plan = search.plan(options.memory)?;
@@ -368,8 +401,8 @@ fn detect_in(
         ctx,
         |region| {
             let found = search.block(region, &keep)?;
-            let seen = found.len() as u64;
-            let scored = found.into_iter().filter_map(|mut candidate| {
+            let seen = [found.candidates.len() as u64, found.dark];
+            let scored = found.candidates.into_iter().filter_map(|mut candidate| {
                 let features = std::mem::take(&mut candidate.features);
                 let score = classifier.map_or(candidate.prominence, |classifier| classifier.score(&features));
                 least.is_none_or(|least| score >= least).then_some((candidate, score))
@@ -377,7 +410,8 @@ fn detect_in(
             Ok((seen, scored.collect::<Vec<_>>()))
         },
         |_, (seen, scored)| {
-            cells.report.candidates += seen;
+            cells.report.candidates += seen[0];
+            cells.report.dark += seen[1];
             scored.into_iter().for_each(|(candidate, score)| cells.push(search.spacing, candidate, score));
             Ok(())
         },

@@ -13,6 +13,10 @@ options! {
         /// How far a cell must stand out, in local noise, above 0, when no classifier decides. Larger finds fewer
         /// cells. Ignored when a classifier is given.
         pub threshold: f64 = 5.0,
+        /// Least local noise that is believed, as a share of the noise of tissue, 0 to 1: in black surroundings, where noise is
+        /// next to nothing, a cell must stand out from this much. The noise of tissue is the level above which tiles of the volume hold
+        /// half of all noise. 0 believes any.
+        pub noise_floor: f64 = 0.2,
         /// Smallest probability of a cell that a classifier lets pass, between 0 and 1; none for the value that the
         /// classifier was trained with. Ignored without a classifier.
         pub min_score: Option<f64> = None,
@@ -49,6 +53,9 @@ impl DetectOptions {
             && !(0.0..=1.0).contains(&score)
         {
             return Err(Error::parameter("min_score", "a probability between 0 and 1", score));
+        }
+        if !(0.0..=1.0).contains(&self.noise_floor) {
+            return Err(Error::parameter("noise_floor", "a share between 0 and 1", self.noise_floor));
         }
         for (name, value, high) in [("min_distance", self.min_distance, 2.0), ("edge_zone", self.edge_zone, 5.0)] {
             if !(0.0..=high).contains(&value) {

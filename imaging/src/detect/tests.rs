@@ -88,7 +88,8 @@ fn cuts_and_threads_change_nothing() {
             zensaibo_core::parallel::with_threads(Some(threads), || {
                 let ctx = Ctx::quiet();
                 let described = classifier.is_some();
-                let search = Search::new(&volume, None, Frame::default(), spacing, [10.0, 1.5], described, &ctx)?;
+                let manner = Manner { diameter: 10.0, elongation: 1.5, noise_floor: 0.2, describe: described };
+                let search = Search::new(&volume, None, Frame::default(), spacing, manner, &ctx)?;
                 let plan = Plan::with_block([30, 61, 67], block, search.halo());
                 let mut cells = Cells::new(&search, false);
                 detect_in(&search, &plan, classifier, &options, &ctx, &mut cells)?;
@@ -159,6 +160,50 @@ fn a_background_channel_takes_its_structures_away() {
 }
 
 #[test]
+fn noise_outside_of_tissue_is_no_cell() {
+    let um = [2.0; 3];
+    let shape = [60, 120, 120];
+    let (mut volume, mut truth) = phantom(shape, um, 12.0, 260, 14.0, 3);
+    // Around a slab of tissue a camera in the dark: mostly the same value, so that the noise around is none.
+    for i in (0..volume.1.len()).filter(|i| !(40..80).contains(&(i % shape[2]))) {
+        volume.1.data[i] = if Stream::new(5, i as u64).uniform() < 0.02 { 8.0 } else { 5.0 };
+    }
+    // Cells cut by the faces of the slab count on neither side.
+    truth.retain(|point| (88.0..152.0).contains(&point[2]));
+    let model = CellClassifier::default_model().unwrap();
+    for classifier in [None, Some(model)] {
+        let run = |noise_floor: f64| {
+            let options = DetectOptions { soma_diameter: 12.0, noise_floor, ..Default::default() };
+            let spacing = Spacing::new(um).unwrap();
+            detect_cells(&volume, None, spacing, classifier, &options, &Ctx::quiet()).unwrap()
+        };
+        let outside = |cells: &Cells| cells.centre.iter().filter(|p| p[2] < 74.0 || p[2] > 164.0).count();
+        let right = |cells: &Cells| match_points(&cells.centre, &truth, 6.0).unwrap().pairs.len();
+        let (any, least) = (run(0.0), run(DetectOptions::default().noise_floor));
+        assert!(outside(&any) > 50 && any.report.dark == 0 && any.report.least_noise == 0.0, "{}", outside(&any));
+        assert_eq!(outside(&least), 0);
+        assert!(least.report.dark > 50 && least.report.least_noise > 0.0);
+        assert_eq!(right(&least), right(&any));
+        assert!(classifier.is_some() || right(&least) * 100 >= truth.len() * 97, "{}", right(&least));
+    }
+}
+
+#[test]
+fn cells_on_nothing_are_found() {
+    let um = [2.0; 3];
+    let (mut volume, truth) = phantom([60, 120, 120], um, 12.0, 150, 14.0, 8);
+    // What is left is the light of the cells.
+    volume.1.data.iter_mut().for_each(|value| *value = if *value < 290.0 { 0.0 } else { *value - 200.0 });
+    let cells = run(&volume, um, &DetectOptions { soma_diameter: 12.0, ..Default::default() });
+    assert!(f1(&cells, &truth, 6.0) >= 0.98, "{}", f1(&cells, &truth, 6.0));
+    assert!(!cells.report.constant && cells.score.iter().all(|score| score.is_finite()));
+    // Nor does a level below all of it matter, whose sums are rounded.
+    volume.1.data.iter_mut().for_each(|value| *value += 100.7);
+    let lifted = run(&volume, um, &DetectOptions { soma_diameter: 12.0, ..Default::default() });
+    assert!(f1(&lifted, &truth, 6.0) >= 0.98, "{} {}", f1(&lifted, &truth, 6.0), lifted.len());
+}
+
+#[test]
 fn odd_volumes_are_named_or_flagged() {
     let um = [2.0; 3];
     let options = DetectOptions::default();
@@ -181,6 +226,8 @@ fn odd_volumes_are_named_or_flagged() {
     assert!(refuse(&constant, None, &wide).contains("soma_diameter"));
     let wrong = DetectOptions { threshold: 0.0, ..Default::default() };
     assert!(refuse(&constant, None, &wrong).contains("threshold"));
+    let floor = DetectOptions { noise_floor: 1.5, ..Default::default() };
+    assert!(refuse(&constant, None, &floor).contains("noise_floor"));
     let flat = DetectOptions { elongation: Some(0.0), ..Default::default() };
     assert!(refuse(&constant, None, &flat).contains("elongation"));
     let full = (VolumeInfo::plain("full", [4, 20, 20], Dtype::U16), Grid::filled([4, 20, 20], u16::MAX));

@@ -5,7 +5,7 @@ use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, Error, Result};
 
 use super::LocalFilter;
-use super::separable::{Half, Kernel};
+use super::separable::{Half, Kernel, Seen};
 use crate::blocks::Border;
 use crate::space::{Spacing, check_lengths};
 
@@ -53,6 +53,11 @@ impl Gaussian {
     /// The inner part of a block that is padded by the halo, smoothed.
     pub fn smoothed(&self, padded: Grid<f32>) -> Grid<f32> {
         self.kernel.apply(padded)
+    }
+
+    /// What lies within the halo of `seen`, smoothed; with `narrow`, of that shape, that less what is smoothed.
+    pub(crate) fn smoothed_part(&self, seen: &Seen<'_>, narrow: Option<&Seen<'_>>) -> Grid<f32> {
+        self.kernel.applied(seen, narrow)
     }
 
     /// As [`Gaussian::smoothed`], of a block that is still needed.

@@ -29,6 +29,7 @@ pub use laplace::{DifferenceOfGaussians, DifferenceOfGaussiansOptions, Laplacian
 pub use median::{Median, MedianOptions};
 pub use morphology::{Morphology, MorphologyOptions, Operation, RollingBall, RollingBallOptions};
 pub(crate) use otsu::two_classes;
+pub(crate) use separable::Seen;
 
 use zensaibo_core::data::{Dtype, Frame, Grid, Region, VolumeBlocks, VolumeInfo, VolumeSink};
 use zensaibo_core::{Ctx, DataFault, Error, Result};

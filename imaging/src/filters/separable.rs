@@ -4,9 +4,11 @@
 //! in the first cache; the result goes into a ring of the last planes, which fits the second cache and is weighed
 //! along z. The order of the sums for a voxel never depends on where strip or block begin.
 
-use zensaibo_core::data::Grid;
+use std::ops::Range;
 
-use crate::blocks::pool;
+use zensaibo_core::data::{Grid, Region};
+
+use crate::blocks::{Border, pool};
 
 /// One half of a symmetric kernel, from its centre outwards.
 pub(crate) type Half = Vec<f32>;
@@ -47,18 +49,26 @@ impl Kernel {
 
     /// The inner part of a block that is padded by the radius.
     pub(crate) fn applied_to(&self, padded: &Grid<f32>) -> Grid<f32> {
+        self.applied(&Seen::whole(padded), None)
+    }
+
+    /// What lies a radius within `seen`, mirror image included. With `narrow`, a part of the shape of the result, the result is
+    /// taken from that.
+    pub(crate) fn applied(&self, seen: &Seen<'_>, narrow: Option<&Seen<'_>>) -> Grid<f32> {
         let radius = self.radius();
-        let shape: [usize; 3] = std::array::from_fn(|axis| padded.shape[axis] - 2 * radius[axis]);
+        let shape: [usize; 3] = std::array::from_fn(|axis| {
+            seen.shape[axis] + seen.mirrored[axis][0] + seen.mirrored[axis][1] - 2 * radius[axis]
+        });
         let mut out = pool::take_grid(shape);
         if !out.is_empty() {
-            self.sweep(padded, radius, &mut out);
+            self.sweep(seen, narrow, radius, &mut out);
         }
         out
     }
 
-    fn sweep(&self, padded: &Grid<f32>, radius: [usize; 3], out: &mut Grid<f32>) {
+    fn sweep(&self, seen: &Seen<'_>, narrow: Option<&Seen<'_>>, radius: [usize; 3], out: &mut Grid<f32>) {
         let [depth, height, width] = out.shape;
-        let [_, _, wide] = padded.shape;
+        let wide = width + 2 * radius[2];
         let parts = match self {
             Self::Product { .. } => 1,
             Self::SumOfBent { .. } => 2,
@@ -71,35 +81,44 @@ impl Kernel {
         let (ring_a, ring_b) = ring.split_at_mut(planes * pitch);
         let mut lines = pool::take(parts * wide);
         let (line_a, line_b) = lines.split_at_mut(wide);
-        let along_y: Vec<usize> = (0..=2 * radius[1]).map(|k| k * wide).collect();
+        let places: [Vec<usize>; 3] = std::array::from_fn(|axis| seen.places(axis));
+        let along_y: Vec<usize> = places[1].iter().map(|y| y * seen.steps[1]).collect();
         let along_x: Vec<usize> = (0..=2 * radius[2]).collect();
         let mut along_z = vec![0; planes];
-        let plane = padded.shape[1] * wide;
+        // Where what is stored lies in a line.
+        let stored = seen.mirrored[2][0]..seen.mirrored[2][0] + seen.shape[2];
         for from in (0..height).step_by(rows) {
             let count = rows.min(height - from);
-            for z in 0..padded.shape[0] {
-                let slot = z % planes * pitch;
-                for y in 0..count {
-                    let source = &padded.data[z * plane + (from + y) * wide..(z + 1) * plane];
-                    let target = slot + y * width..slot + (y + 1) * width;
-                    match self {
-                        Self::Product { smooth } => {
-                            weigh(source, &along_y, &smooth[1], line_a);
-                            weigh(line_a, &along_x, &smooth[2], &mut ring_a[target]);
-                        }
-                        Self::SumOfBent { smooth, bent } => {
-                            split(source, &along_y, [&smooth[1], &bent[1]], [&mut *line_a, &mut *line_b]);
-                            weigh(line_a, &along_x, &smooth[2], &mut ring_a[target.clone()]);
-                            join([&*line_a, &*line_b], &along_x, [&bent[2], &smooth[2]], &mut ring_b[target]);
+            // Planes that went through the ring. A mirror image is a plane that still lies in it.
+            let mut swept = 0;
+            for z in 0..depth {
+                let window = &places[0][z..z + planes];
+                while window.iter().any(|&place| place >= swept) {
+                    let slot = swept % planes * pitch;
+                    let source = &seen.data[swept * seen.steps[0]..];
+                    for y in 0..count {
+                        let along_y = &along_y[from + y..=from + y + 2 * radius[1]];
+                        let target = slot + y * width..slot + (y + 1) * width;
+                        match self {
+                            Self::Product { smooth } => {
+                                weigh(source, along_y, &smooth[1], &mut line_a[stored.clone()]);
+                                mirror(line_a, &stored, &places[2]);
+                                weigh(line_a, &along_x, &smooth[2], &mut ring_a[target]);
+                            }
+                            Self::SumOfBent { smooth, bent } => {
+                                let outs = [&mut line_a[stored.clone()], &mut line_b[stored.clone()]];
+                                split(source, along_y, [&smooth[1], &bent[1]], outs);
+                                mirror(line_a, &stored, &places[2]);
+                                mirror(line_b, &stored, &places[2]);
+                                weigh(line_a, &along_x, &smooth[2], &mut ring_a[target.clone()]);
+                                join([&*line_a, &*line_b], &along_x, [&bent[2], &smooth[2]], &mut ring_b[target]);
+                            }
                         }
                     }
+                    swept += 1;
                 }
-                if z < 2 * radius[0] {
-                    continue;
-                }
-                let first = z - 2 * radius[0];
-                along_z.iter_mut().enumerate().for_each(|(k, at)| *at = (first + k) % planes * pitch);
-                let start = (first * height + from) * width;
+                along_z.iter_mut().zip(window).for_each(|(at, place)| *at = place % planes * pitch);
+                let start = (z * height + from) * width;
                 let target = &mut out.data[start..start + count * width];
                 match self {
                     Self::Product { smooth } => weigh(ring_a, &along_z, &smooth[0], target),
@@ -107,11 +126,73 @@ impl Kernel {
                         join([&*ring_a, &*ring_b], &along_z, [&bent[0], &smooth[0]], target);
                     }
                 }
+                if let Some(narrow) = narrow {
+                    for (y, line) in target.chunks_exact_mut(width).enumerate() {
+                        let other = &narrow.data[z * narrow.steps[0] + (from + y) * narrow.steps[1]..][..width];
+                        line.iter_mut().zip(other).for_each(|(wide, narrow)| *wide = narrow - *wide);
+                    }
+                }
             }
         }
-        debug_assert_eq!(depth, padded.shape[0] - 2 * radius[0]);
         pool::give(ring);
         pool::give(lines);
+    }
+}
+
+/// A box of a grid, and its mirror image beyond it on sides where the volume ends. What is weighed by symmetric kernels
+/// has the mirror image of its result there, to the last bit: so it is neither stored nor computed.
+pub(crate) struct Seen<'a> {
+    /// From the first voxel of the box on.
+    data: &'a [f32],
+    shape: [usize; 3],
+    /// Voxels from plane to plane and from line to line.
+    steps: [usize; 2],
+    /// Voxels before and after the box, along each axis, that mirror those within.
+    mirrored: [[usize; 2]; 3],
+}
+
+impl<'a> Seen<'a> {
+    /// All of a grid and nothing beyond.
+    pub(crate) fn whole(grid: &'a Grid<f32>) -> Self {
+        Self::part(grid, [0; 3], grid.shape)
+    }
+
+    /// A box of a grid and nothing beyond.
+    pub(crate) fn part(grid: &'a Grid<f32>, start: [usize; 3], shape: [usize; 3]) -> Self {
+        let first = grid.index(start[0], start[1], start[2]).min(grid.data.len());
+        let steps = [grid.shape[1] * grid.shape[2], grid.shape[2]];
+        Self { data: &grid.data[first..], shape, steps, mirrored: [[0; 2]; 3] }
+    }
+
+    /// A region of a volume of `shape` with `halo` voxels around it, which mirror the volume beyond its ends. The voxel of
+    /// the volume at the first voxel of `grid` is `origin`.
+    pub(crate) fn around(
+        grid: &'a Grid<f32>,
+        origin: [isize; 3],
+        region: &Region,
+        halo: [usize; 3],
+        shape: [usize; 3],
+    ) -> Self {
+        let real = region.grown(halo, shape);
+        let start = std::array::from_fn(|a| (real.start[a] as isize - origin[a]) as usize);
+        let mirrored = std::array::from_fn(|a| {
+            [halo[a] - (region.start[a] - real.start[a]), halo[a] - (real.end()[a] - region.end()[a])]
+        });
+        Self { mirrored, ..Self::part(grid, start, real.size) }
+    }
+
+    /// The place in the box that stands for each place along an axis, mirror image included.
+    fn places(&self, axis: usize) -> Vec<usize> {
+        let (n, [before, after]) = (self.shape[axis], self.mirrored[axis]);
+        let place = |at: usize| Border::Reflect.place(at as isize - before as isize, n).unwrap_or(0);
+        (0..before + n + after).map(place).collect()
+    }
+}
+
+/// Fills a line on both sides of what is `stored` in it.
+fn mirror(line: &mut [f32], stored: &Range<usize>, places: &[usize]) {
+    for x in (0..stored.start).chain(stored.end..line.len()) {
+        line[x] = line[stored.start + places[x]];
     }
 }
 

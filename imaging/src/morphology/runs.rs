@@ -39,49 +39,21 @@ impl Runs {
         let runs = self;
         let float = !dtype.is_integer() && dtype != Dtype::Bool;
         match (dtype.size(), float) {
-            (1, _) => runs.fill::<u8>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
-            (2, false) => runs.fill::<u16>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
-            (4, false) => runs.fill::<u32>(bytemuck::cast_slice(voxels), width, by_value, |v| v, u64::from),
-            (8, false) => runs.fill::<u64>(bytemuck::cast_slice(voxels), width, by_value, |v| v, |v| v),
-            // -0 is 0: without its sign there is nothing left of it.
-            (2, true) => {
-                let positive = |v: u16| if v << 1 == 0 { 0 } else { v };
-                runs.fill::<u16>(bytemuck::cast_slice(voxels), width, by_value, positive, u64::from);
-            }
-            (4, true) => {
-                let positive = |v: u32| if v << 1 == 0 { 0 } else { v };
-                runs.fill::<u32>(bytemuck::cast_slice(voxels), width, by_value, positive, u64::from);
-            }
-            _ => {
-                let positive = |v: u64| if v << 1 == 0 { 0 } else { v };
-                runs.fill::<u64>(bytemuck::cast_slice(voxels), width, by_value, positive, |v| v);
-            }
+            (1, _) => runs.fill::<Plain<u8>>(bytemuck::cast_slice(voxels), width, by_value),
+            (2, false) => runs.fill::<Plain<u16>>(bytemuck::cast_slice(voxels), width, by_value),
+            (4, false) => runs.fill::<Plain<u32>>(bytemuck::cast_slice(voxels), width, by_value),
+            (8, false) => runs.fill::<Plain<u64>>(bytemuck::cast_slice(voxels), width, by_value),
+            (2, true) => runs.fill::<Signed<u16>>(bytemuck::cast_slice(voxels), width, by_value),
+            (4, true) => runs.fill::<Signed<u32>>(bytemuck::cast_slice(voxels), width, by_value),
+            _ => runs.fill::<Signed<u64>>(bytemuck::cast_slice(voxels), width, by_value),
         }
     }
 
-    fn fill<T: bytemuck::Pod + PartialEq + Default>(
-        &mut self,
-        voxels: &[T],
-        width: usize,
-        by_value: bool,
-        clean: impl Fn(T) -> T + Copy,
-        widen: impl Fn(T) -> u64,
-    ) {
-        let zero = T::default();
+    fn fill<V: Voxel>(&mut self, voxels: &[V], width: usize, by_value: bool) {
         // Whether a voxel differs from the one before it, padded so that eight are looked at in one word.
         let mut changes = vec![0u8; width.next_multiple_of(8)];
         for line in voxels.chunks_exact(width) {
-            if by_value {
-                changes[0] = u8::from(clean(line[0]) != zero);
-                for x in 1..width {
-                    changes[x] = u8::from(clean(line[x]) != clean(line[x - 1]));
-                }
-            } else {
-                changes[0] = u8::from(clean(line[0]) != zero);
-                for x in 1..width {
-                    changes[x] = u8::from((clean(line[x]) != zero) != (clean(line[x - 1]) != zero));
-                }
-            }
+            V::changes(line, by_value, &mut changes[..width]);
             let mut open: Option<u32> = None;
             for (at, eight) in changes.chunks_exact(8).enumerate() {
                 let mut word = u64::from_le_bytes([
@@ -93,11 +65,11 @@ impl Runs {
                     if let Some(start) = open.take() {
                         self.runs.push(Run { start, end: x });
                     }
-                    let value = clean(line[x as usize]);
-                    if value != zero {
+                    let value = line[x as usize].bits();
+                    if value != 0 {
                         open = Some(x);
                         if by_value {
-                            self.values.push(widen(value));
+                            self.values.push(value);
                         }
                     }
                 }
@@ -115,6 +87,66 @@ impl Runs {
         self.lines[line]..self.lines[line + 1]
     }
 }
+
+/// A voxel that is compared by its bits.
+trait Voxel: bytemuck::Pod {
+    /// Its bits; 0 in the background.
+    fn bits(self) -> u64;
+    /// Marks with 1, in a line, the voxels that differ from the one before them, which is background before the first: in value, or
+    /// in being background.
+    fn changes(line: &[Self], by_value: bool, out: &mut [u8]);
+}
+
+/// A whole number.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+struct Plain<T>(T);
+
+/// A floating number: its zeros of both signs are background.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+struct Signed<T>(T);
+
+macro_rules! voxel {
+    ($($kind:ident, $type:ty, $clean:expr);*) => {
+        $(impl Voxel for $kind<$type> {
+            #[inline]
+            fn bits(self) -> u64 {
+                let clean: fn($type) -> $type = $clean;
+                u64::from(clean(self.0))
+            }
+            fn changes(line: &[Self], by_value: bool, out: &mut [u8]) {
+                #[multiversion::multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+                fn marked(line: &[$type], by_value: bool, out: &mut [u8]) {
+                    let clean: fn($type) -> $type = $clean;
+                    let n = out.len();
+                    if n == 0 {
+                        return;
+                    }
+                    out[0] = u8::from(clean(line[0]) != 0);
+                    let (before, here, out) = (&line[..n - 1], &line[1..n], &mut out[1..]);
+                    if by_value {
+                        for x in 0..n - 1 {
+                            out[x] = u8::from(clean(here[x]) != clean(before[x]));
+                        }
+                    } else {
+                        for x in 0..n - 1 {
+                            out[x] = u8::from((clean(here[x]) != 0) != (clean(before[x]) != 0));
+                        }
+                    }
+                }
+                marked(bytemuck::cast_slice(line), by_value, out);
+            }
+        })*
+    };
+}
+voxel!(
+    Plain, u8, |v| v; Plain, u16, |v| v; Plain, u32, |v| v; Plain, u64, |v| v;
+    // -0 is 0: without its sign there is nothing left of it.
+    Signed, u16, |v| if v << 1 == 0 { 0 } else { v };
+    Signed, u32, |v| if v << 1 == 0 { 0 } else { v };
+    Signed, u64, |v| if v << 1 == 0 { 0 } else { v }
+);
 
 /// Calls `each(i, j)` for the runs `a[i]` and `b[j]` of two neighbouring lines that touch; `slack` is 1 where corners count.
 #[inline]

@@ -59,8 +59,8 @@ pub fn segment_nuclei(
         let needed = format!("{count} voxels in one frame");
         return Err(Error::Limit { what: "segment_nuclei".into(), needed, limit: "2^32 - 2 voxels".into() });
     }
-    let (mut summits, mut contrast) = (Grid::filled(shape, 0f32), Grid::filled(shape, 0f32));
-    let mut light = Grid::filled(shape, 0f32);
+    let (mut summits, mut contrast) = (Grid::<f32>::zeros(shape), Grid::<f32>::zeros(shape));
+    let mut light = Grid::<f32>::zeros(shape);
     let (mut deviation, mut min_contrast) = (0.0, options.min_contrast.unwrap_or(0.0));
     if count > 0 {
         let scales = Scales::new(options, spacing)?;

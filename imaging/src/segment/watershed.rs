@@ -52,7 +52,7 @@ pub fn watershed(
             format!("NaN at voxel {at} in raster order"),
         ));
     }
-    let mut out = Grid::filled(shape, 0u32);
+    let mut out = Grid::<u32>::zeros(shape);
     if image.is_empty() {
         return Ok(out);
     }
@@ -136,7 +136,7 @@ fn flood(
     }
     // 0: free, else 1 + place in `numbers`, so that any number of a marker can be told from the outside.
     let mut state = Grid::filled(padded, OUTSIDE);
-    let mut ranks = Grid::filled(padded, 0u32);
+    let mut ranks = Grid::<u32>::zeros(padded);
     let mut numbers = Vec::new();
     let mut heap = BinaryHeap::new();
     for z in 0..region.size[0] {
@@ -175,7 +175,7 @@ fn flood(
             heap.push(Reverse((ranks.data[next], age, next as u32)));
         }
     }
-    let mut out = Grid::filled(region.size, 0u32);
+    let mut out = Grid::<u32>::zeros(region.size);
     for z in 0..region.size[0] {
         for y in 0..region.size[1] {
             let line = &state.row(z + 1, y + 1)[1..=region.size[2]];

@@ -112,6 +112,7 @@ def detect_cells(
     elongation: float | None = None,
     classifier: str | PathLike[str] | CellClassifier | None = "default",
     threshold: float = 5.0,
+    noise_floor: float = 0.2,
     min_score: float | None = None,
     min_distance: float = 0.6,
     edge_zone: float = 0.5,
@@ -145,6 +146,10 @@ def detect_cells(
     threshold
         How far a cell must stand out in local noise; without a classifier only. There a peak that is no brighter than three
         of the eight sides around it is the rim of something larger and does not count.
+    noise_floor
+        Least local noise that is believed, as a share of the noise of tissue, 0 to 1: in black surroundings, where noise is next to
+        nothing, a cell must stand out from this much. The noise of tissue is the level above which tiles of the volume
+        (six soma diameters) hold half of all noise. 0 believes any.
     min_score
         Smallest probability of a cell; that of the classifier by default. With a classifier only.
     min_distance
@@ -167,7 +172,9 @@ def detect_cells(
     with a classifier, else prominence in local noise), volume (cubic micrometres) and radius of the half-height body,
     mean_intensity, peak_intensity, background (local median), noise, edge; ``obsm["spatial"]`` (x, y, z) in micrometres from the
     centre of the first voxel plus the origin of the volume; ``uns["spatial_space"]``, whose unit is "voxel" where no
-    spacing is known; ``uns["detection"]`` what was seen on the way (voxels, saturated, constant, candidates, too_near, edge).
+    spacing is known; ``uns["detection"]`` what was seen on the way (voxels, saturated, constant, candidates,
+    dark: others that stand out from the noise around them but not from ``noise_floor``, least_noise: that floor in units of the
+    signal, too_near, edge).
 
     Raises
     ------
@@ -195,6 +202,7 @@ def detect_cells(
         "soma_diameter": soma_diameter,
         "elongation": elongation,
         "threshold": threshold,
+        "noise_floor": noise_floor,
         "min_score": min_score,
         "min_distance": min_distance,
         "edge_zone": edge_zone,
@@ -299,7 +307,7 @@ def train_cell_classifier(
         For each, a boolean volume of the voxels that were annotated, or None for all. Elsewhere nothing is learned and
         nothing is judged.
     soma_diameter, elongation, min_distance, channel, memory, threads, progress
-        As in `detect_cells`; train with the values that you detect with.
+        As in `detect_cells`; train with the values that you detect with. Any local noise is believed (``noise_floor`` 0).
     radius
         Farthest that a found and an annotated centre may lie apart, in micrometres; 0.8 soma diameters by default.
     gate_loss

@@ -66,10 +66,11 @@ impl DetectSummary {
             file => format!("by {file}"),
         };
         let mut text = format!(
-            "{} (soma {} um, {by})\nof {}; {} too near to another, {} in the edge zone; {} voxels\n",
+            "{} (soma {} um, {by})\nof {}; {} stand out from darkness alone, {} too near to another, {} in the edge zone; {} voxels\n",
             counted(self.cells, "cell"),
             self.soma_diameter,
             counted(self.seen.candidates as usize, "candidate"),
+            grouped(self.seen.dark),
             grouped(self.seen.too_near),
             grouped(self.seen.edge),
             grouped(self.seen.voxels),
@@ -347,6 +348,8 @@ fn report(
     entries.extend(files.background.map(|path| ("background".to_string(), path.display().to_string())));
     entries.push(("voxels".into(), format!("{} of {dtype}", grouped(cells.report.voxels))));
     entries.push(("candidates".into(), grouped(cells.report.candidates)));
+    entries.push(("stand out from darkness alone".into(), grouped(cells.report.dark)));
+    entries.push(("least noise believed".into(), format!("{:.3}", cells.report.least_noise)));
     entries.push(("too near to another".into(), grouped(cells.report.too_near)));
     entries.push(("saturated voxels".into(), grouped(cells.report.saturated)));
     entries.push(("output".into(), summary.output.clone()));
@@ -372,6 +375,8 @@ fn report(
         },
         pictures,
         bars: None,
+        marked: None,
+        curves: Vec::new(),
         distributions: vec![
             Distribution {
                 label: if classified { "score (probability of a cell)" } else { "score (prominence in local noise)" }

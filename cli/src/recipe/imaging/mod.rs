@@ -17,6 +17,7 @@ mod source;
 mod stitch;
 mod stored;
 mod track;
+mod tracks;
 mod whole;
 
 pub use atlas::AtlasOptions;

@@ -415,6 +415,8 @@ fn report(
         },
         pictures,
         bars: None,
+        marked: None,
+        curves: Vec::new(),
         distributions: vec![
             of("volume, cubic um", all(|table| &table.volume)),
             of("sphericity", all(|table| &table.sphericity)),

@@ -356,6 +356,8 @@ fn page(
         legend: "Every tile and every pair is listed below, under Run.".into(),
         pictures,
         bars: None,
+        marked: None,
+        curves: Vec::new(),
         distributions: vec![
             spread("correlation of all pairs", found.pairs.iter().map(|pair| pair.correlation).collect()),
             spread("residual, um", used().filter_map(|pair| pair.residual.as_ref().map(length)).collect()),

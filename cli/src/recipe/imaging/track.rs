@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
-use zensaibo_imaging::track::{Detections, label_centres, track as link};
+use zensaibo_imaging::track::{Detections, Tracks, label_centres, track as link};
 use zensaibo_io::{Columns, write_columns};
 
 use super::cells::{Target, numbers, provenance, target};
 use super::places::{is_table, read_places};
 use super::source::{open, spacing_of};
-use super::{TrackConfig, ending};
+use super::tracks::Paths;
+use super::{TrackConfig, costs, ending};
 use crate::measure::{StageRecord, bytes_text, counted, grouped};
-use crate::recipe::Hooks;
-use crate::recipe::output::check_targets;
+use crate::recipe::output::{check_targets, write_text};
 use crate::recipe::stages::Stages;
+use crate::recipe::{Extras, Hooks};
+use crate::report::{Curve, Distribution, VolumeReport};
 
 /// What `track` tells of a finished run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -34,6 +36,8 @@ pub struct TrackSummary {
     pub stages: Vec<StageRecord>,
     /// The output as it was named.
     pub output: String,
+    /// The report as it was named, where one was asked for.
+    pub report: Option<String>,
 }
 
 impl TrackSummary {
@@ -47,7 +51,9 @@ impl TrackSummary {
             counted(self.divisions, "division"),
             grouped(self.alone as u64)
         );
-        text.push_str(&ending(&self.stages, None, &[], &[("output", &self.output)]));
+        let mut files = vec![("output", self.output.as_str())];
+        files.extend(self.report.as_deref().map(|report| ("report", report)));
+        text.push_str(&ending(&self.stages, None, &[], &files));
         text
     }
 }
@@ -67,7 +73,8 @@ struct Found {
 }
 
 /// Tracks detections over time: tables, one for each time point or one with a column of time, or a volume of labels with
-/// time. Writes one row per detection, as `zensaibo.im.track` returns them.
+/// time. Writes one row per detection, as `zensaibo.im.track` returns them, and a report where one is asked for. Files are
+/// written beside and renamed.
 ///
 /// # Errors
 /// As [`zensaibo_imaging::track::track`]; [`Error::Data`], [`Error::Format`] for tables without places or times;
@@ -76,6 +83,7 @@ pub fn track(
     inputs: &[PathBuf],
     output: &Path,
     config: &TrackConfig,
+    extras: Extras<'_>,
     hooks: &dyn Hooks,
     ctx: &Ctx,
 ) -> Result<TrackSummary> {
@@ -83,7 +91,7 @@ pub fn track(
     let kind = target("output", output, &["parquet", "csv"])?;
     debug_assert_eq!(kind, Target::Table);
     for input in inputs {
-        check_targets(output, None, Some(input))?;
+        check_targets(output, extras.report, Some(input))?;
     }
     let mut stages = Stages::new(hooks, ctx);
     let found = stages.run("read", |ctx| {
@@ -119,20 +127,109 @@ pub fn track(
         write_columns(output, &Columns { columns, metadata })?;
         Ok(((), bytes_text(std::fs::metadata(output).map_or(0, |meta| meta.len()))))
     })?;
-    let mut lengths = vec![0usize; tracks.len()];
-    tracks.track.iter().for_each(|&track| lengths[track as usize - 1] += 1);
-    let mut mothers: Vec<u32> = tracks.parent.iter().copied().filter(|&parent| parent != 0).collect();
-    mothers.sort_unstable();
-    mothers.dedup();
-    Ok(TrackSummary {
+    let paths = Paths::new(&found.points, &found.times, &tracks);
+    let mut summary = TrackSummary {
         detections: found.points.len(),
         times: found.offsets.len().saturating_sub(1),
         tracks: tracks.len(),
-        divisions: mothers.len(),
-        alone: lengths.iter().filter(|&&length| length == 1).count(),
-        stages: stages.records,
+        divisions: paths.divisions().len(),
+        alone: lengths(&tracks).filter(|&length| length == 1.0).count(),
         output: output.display().to_string(),
-    })
+        ..Default::default()
+    };
+    if let Some(path) = extras.report {
+        let pictures = stages.run("pictures", |_| {
+            let pictures = paths.pictures();
+            let note = counted(pictures.len(), "picture");
+            Ok((pictures, note))
+        })?;
+        let mut page = report(inputs, config, &summary, &found, &tracks, &paths, &stages.records, extras);
+        page.pictures = pictures;
+        write_text(path, &crate::report::volume_page(&page))?;
+        summary.report = Some(path.display().to_string());
+    }
+    summary.stages = stages.records;
+    Ok(summary)
+}
+
+/// Detections of each track.
+fn lengths(tracks: &Tracks) -> impl Iterator<Item = f64> {
+    let mut lengths = vec![0usize; tracks.len()];
+    tracks.track.iter().for_each(|&track| lengths[track as usize - 1] += 1);
+    lengths.into_iter().map(|length| length as f64)
+}
+
+/// The page, without its pictures.
+#[expect(clippy::too_many_arguments, reason = "all that the page tells")]
+fn report(
+    inputs: &[PathBuf],
+    config: &TrackConfig,
+    summary: &TrackSummary,
+    found: &Found,
+    tracks: &Tracks,
+    paths: &Paths<'_>,
+    stages: &[StageRecord],
+    extras: Extras<'_>,
+) -> VolumeReport {
+    let number = |value: usize, what: &str| (grouped(value as u64), what.to_string());
+    let mut numbers = vec![
+        number(summary.tracks, "tracks"),
+        number(summary.detections, "detections"),
+        number(summary.times, "time points"),
+        number(summary.divisions, "divisions"),
+    ];
+    numbers.extend(costs(stages, None, "from file to tracks"));
+    let mut entries = match inputs {
+        [one] => vec![("detections".to_string(), one.display().to_string())],
+        [] => Vec::new(),
+        several => vec![
+            ("first table".to_string(), several[0].display().to_string()),
+            ("tables".to_string(), grouped(several.len() as u64)),
+        ],
+    };
+    entries.push(("tracks of one detection".into(), grouped(summary.alone as u64)));
+    entries.push(("output".into(), summary.output.clone()));
+    entries.push(("zensaibo".into(), env!("CARGO_PKG_VERSION").into()));
+    let of = |label: &str, of: &str, values: Vec<f64>, limit: Option<f64>| Distribution {
+        label: label.into(),
+        of: of.into(),
+        values,
+        limit,
+    };
+    // The first time point that holds any cell says which number the first of all has.
+    let empty = found.offsets.iter().filter(|&&offset| offset == 0).count().saturating_sub(1) as i64;
+    let first = found.times.first().map_or(0, |time| time - empty);
+    let over_time = |label: &str, values: Vec<usize>| Curve {
+        over: "time point".into(),
+        label: label.into(),
+        points: values.into_iter().zip(first..).map(|(value, time)| [time as f64, value as f64]).collect(),
+    };
+    let mut curves = vec![over_time("cells", found.offsets.windows(2).map(|pair| pair[1] - pair[0]).collect())];
+    if summary.divisions > 0 {
+        let mut divisions = vec![0usize; summary.times];
+        paths.divisions().iter().for_each(|&at| divisions[(found.times[at] - first) as usize] += 1);
+        curves.push(over_time("divisions", divisions));
+    }
+    VolumeReport {
+        input: inputs.first().map_or(String::new(), |input| input.display().to_string()),
+        subtitle: "Cells through time".into(),
+        time: extras.time.map(str::to_string),
+        numbers,
+        legend: match summary.tracks {
+            0 => "No cell was there.".into(),
+            _ => "Lines are tracks, from blue (first time point) to yellow (last); rings are divisions.".into(),
+        },
+        marked: Some("divisions"),
+        curves,
+        distributions: vec![
+            of("length of the track, detections", "tracks", lengths(tracks).collect(), None),
+            of("step to the next time point, um", "links", paths.steps(), Some(config.track.max_speed)),
+        ],
+        stages: stages.to_vec(),
+        entries,
+        options: config.values(),
+        ..Default::default()
+    }
 }
 
 fn read(inputs: &[PathBuf], config: &TrackConfig, ctx: &Ctx) -> Result<Found> {

@@ -388,6 +388,8 @@ fn report(
             .into(),
         pictures: all,
         bars: placed.map(|placed| placed.chart(atlas)),
+        marked: None,
+        curves: Vec::new(),
         distributions: vec![of("score", "score"), of("volume of the half-height body, cubic um", "volume")],
         stages: stages.to_vec(),
         entries: told,
