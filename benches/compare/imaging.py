@@ -14,11 +14,11 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
+from bounds import bandwidth, instructions
 from omics import ENVIRONMENTS, HERE, RESULTS, _cpu_name
 
 #: Peer: (environment, package that gives the version).
@@ -168,29 +168,6 @@ def judge(case: str, side: int, results: dict[str, dict]) -> dict[str, str]:
             ours = results["zensaibo"]["arrays"]["sample"]
             verdict[peer] = f"largest difference to ours {np.max(np.abs(ours - found['sample'])):.1e}"
     return verdict
-
-
-def bandwidth() -> float:
-    """Bytes a second that one core moves: two arrays read and one of them written, far larger than any cache."""
-    n = 1 << 24
-    a, b = np.ones(n), np.ones(n)
-    best = np.inf
-    for _ in range(5):
-        begin = time.perf_counter()
-        np.add(a, b, out=a)
-        best = min(best, time.perf_counter() - begin)
-    return 3 * 8 * n / best
-
-
-def instructions() -> float:
-    """Lanes of f32 a second that one core works on at one vector instruction a cycle."""
-    known: dict[str, str] = {}
-    with open("/proc/cpuinfo") as file:
-        for line in file:
-            name, _, value = line.partition(":")
-            known.setdefault(name.strip(), value)
-    flags, hertz = known.get("flags", ""), 1e6 * float(known.get("cpu MHz", "2500"))
-    return hertz * (16 if "avx512f" in flags else 8 if "avx2" in flags else 4)
 
 
 def bound(case: str, side: int, moved: float, worked: float) -> dict | None:

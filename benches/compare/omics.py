@@ -18,6 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 ENVIRONMENTS = ROOT / ".bench"
@@ -232,6 +234,12 @@ def measure(size: str, peers: list[str], threads: int, repeats: int) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     counted = f"median of {repeats} runs" if repeats > 1 else "one run"
     told = f"Versions: {versions}; {threads} thread{'s' if threads > 1 else ''} on {_cpu_name()}; {counted}."
+    if "zensaibo" in results:
+        import bounds
+
+        with np.load(results["zensaibo"]["arrays"]) as arrays:
+            least = bounds.of_chain(str(dataset(size)), arrays["hvg"], arrays["genes"], len(arrays["names"]))
+        text += "\n" + bounds.table(results["zensaibo"]["stages"], least)
     (RESULTS / f"{name}.md").write_text(f"{text}\n{told}\n")
 
 
