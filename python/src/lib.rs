@@ -46,6 +46,7 @@ mod shared;
 mod simulate;
 mod sketch;
 mod spatial;
+mod surroundings;
 mod stack;
 mod state;
 mod stitch;
@@ -90,6 +91,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         simulate::register,
         sketch::register,
         spatial::register,
+        surroundings::register,
         recipe::register,
         stack::register,
         stitch::register,
