@@ -35,7 +35,7 @@ impl SpaceConfig {
 }
 
 /// Units of length that a file may name, with what is written instead.
-pub(super) const UNITS: [(&str, &str); 14] = [
+pub(super) const UNITS: [(&str, &str); 15] = [
     ("micrometer", "µm"),
     ("micrometre", "µm"),
     ("um", "µm"),
@@ -49,6 +49,7 @@ pub(super) const UNITS: [(&str, &str); 14] = [
     ("mm", "mm"),
     ("pixel", "px"),
     ("px", "px"),
+    ("voxel", "voxel"),
     ("unit", ""),
 ];
 
@@ -71,7 +72,7 @@ options! {
         pub library_key: Option<String> = None,
         /// Layer with the values of genes. Unset: X.
         pub layer: Option<String> = None,
-        /// Unit of the coordinates: micrometer, nanometer, millimeter, pixel or unit (for none). Unset: what uns["spatial_space"] says,
+        /// Unit of the coordinates: micrometer, nanometer, millimeter, pixel, voxel or unit (for none). Unset: what uns["spatial_space"] says,
         /// else unit. Without effect on numbers.
         pub unit: Option<String> = None,
     }
