@@ -18,6 +18,7 @@ from ._rank_genes_groups import (
     rank_genes_groups_violin,
 )
 from ._regions import atlas_slices, regions
+from ._spatial import spatial
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 from ._volume import volume
@@ -47,6 +48,7 @@ __all__ = [
     "rank_genes_groups_violin",
     "regions",
     "scrublet_score_distribution",
+    "spatial",
     "stacked_violin",
     "tracksplot",
     "tsne",
