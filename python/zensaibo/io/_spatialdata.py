@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -194,7 +195,9 @@ def write_spatialdata(store: SpatialStore | AnnData, path: str | os.PathLike[str
         store = _of_adata(store, spatial_key, diameter)
     _check(store)
     place = os.path.expanduser(os.fspath(path))
-    with folder_beside(place, _is_store) as partial:
+    with folder_beside(place, _is_store) as partial, warnings.catch_warnings():
+        # zarr does not know Parquet files inside a store, nor that spatialdata wants metadata in one place.
+        warnings.filterwarnings("ignore", message=".*(not recognized as a component|Consolidated metadata|autosharding)")
         root = zarr.open_group(partial, mode="w", zarr_format=3)
         root.attrs["spatialdata_attrs"] = {"version": _VERSIONS["container"], "spatialdata_software_version": "zensaibo"}
         for group, writer in (("images", _write_raster), ("labels", _write_raster), ("points", _write_points), ("shapes", _write_shapes)):

@@ -19,12 +19,24 @@ from ._rank_genes_groups import (
 )
 from ._regions import atlas_slices, regions
 from ._spatial import spatial
+from ._tissue import (
+    bivariate,
+    co_occurrence,
+    compare_conditions,
+    interaction_matrix,
+    nhood_enrichment,
+    niches,
+    spatially_variable_genes,
+)
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 from ._volume import volume
 
 __all__ = [
     "atlas_slices",
+    "bivariate",
+    "co_occurrence",
+    "compare_conditions",
     "dendrogram",
     "diffmap",
     "dotplot",
@@ -34,7 +46,10 @@ __all__ = [
     "heatmap",
     "highest_expr_genes",
     "highly_variable_genes",
+    "interaction_matrix",
     "matrixplot",
+    "nhood_enrichment",
+    "niches",
     "paga",
     "pca",
     "pca_loadings",
@@ -49,6 +64,7 @@ __all__ = [
     "regions",
     "scrublet_score_distribution",
     "spatial",
+    "spatially_variable_genes",
     "stacked_violin",
     "tracksplot",
     "tsne",

@@ -198,7 +198,7 @@ def draw(
     images = [_image(adata, name, img, img_key) if not solid and axes_shown == [0, 1] else None for name, _ in libraries]
     if img and not any(image is not None for image in images):
         raise MissingKeyError("key `images` not found in adata.uns['spatial'] of the libraries shown: `img=True` needs one")
-    frames = [_frame(scene, image, crop) for scene, image in zip(scenes, images, strict=True)]
+    frames = [_frame(scene, image, crop, 0.0 if scale_bar is False else 0.09, down) for scene, image in zip(scenes, images, strict=True)]
     spots = [_diameter(adata, name, scene, size) for (name, _), scene in zip(libraries, scenes, strict=True)]
     # All panels to one scale.
     wide, tall = (max(frame[2 * at + 1] - frame[2 * at] for frame in frames) for at in (0, 1))
@@ -408,8 +408,8 @@ def _image(adata: AnnData, library: str | None, wanted: bool | None, key: str | 
     return pixels, (-half, across - half, down - half, -half)
 
 
-def _frame(scene: _Scene, image: Any, crop: Any) -> tuple[float, float, float, float]:
-    """Left, right, and the two ends along y of what is shown."""
+def _frame(scene: _Scene, image: Any, crop: Any, room: float, down: bool) -> tuple[float, float, float, float]:
+    """Left, right, and the two ends along y of what is shown, with room below for a bar where no image is."""
     if crop is not None:
         values = [float(value) for value in crop]
         if len(values) != 4 or not (values[0] < values[1] and values[2] < values[3]):
@@ -421,7 +421,8 @@ def _frame(scene: _Scene, image: Any, crop: Any) -> tuple[float, float, float, f
     if image is not None:
         _, (left, right, bottom, top) = image
         return max(left, low[0] - 3 * edge), min(right, high[0] + 3 * edge), max(top, low[1] - 3 * edge), min(bottom, high[1] + 3 * edge)
-    return low[0] - edge, high[0] + edge, low[1] - edge, high[1] + edge
+    room *= max(high - low)
+    return low[0] - edge, high[0] + edge, low[1] - edge - (0.0 if down else room), high[1] + edge + (room if down else 0.0)
 
 
 def _limits(panel: Any, frame: Sequence[float], room: tuple[float, float], down: bool) -> None:
