@@ -297,6 +297,8 @@ def bivariate(
 
     Notes
     -----
+    Permutations take both genes away from their places, so that small p values say that
+    space matters to the pair; a gene with a pattern of its own makes them small beside any other.
     Time: pairs x edges, ``n_perms`` times that beside. Memory: 9 bytes per pair and cell, 8 more with permutations, 100 bytes per
     cell and thread.
 

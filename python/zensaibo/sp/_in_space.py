@@ -190,7 +190,8 @@ def bivariate(
 
     Notes
     -----
-    p values count the score itself, so that none is 0 (LIANA's are). Time: pairs x edges, ``n_perms`` times that beside.
+    p values count the score itself, so that none is 0 (LIANA's are). Permutations take both genes away from their places, so that small p values say that
+    space matters to the pair; a gene with a pattern of its own makes them small beside any other. Time: pairs x edges, ``n_perms`` times that beside.
 
     References
     ----------
