@@ -228,7 +228,8 @@ def spatially_variable_genes(
 
     Notes
     -----
-    Nothing is random. Time: 11 products per axis for each stored value. Memory: 88 bytes per cell and axis beside a copy of X by
+    Patterns that are no sum of functions of one axis each, such as thin rings, are missed;
+    Moran's I (`spatial_autocorr`) sees them. Nothing is random. Time: 11 products per axis for each stored value. Memory: 88 bytes per cell and axis beside a copy of X by
     columns.
 
     References

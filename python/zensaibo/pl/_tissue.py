@@ -452,8 +452,7 @@ def _table(
     else:
         low = (0.0 if vmin is None else vmin)
         high = (float(finite.max()) if finite.size else 1.0) if vmax is None else vmax
-    table = matplotlib.colormaps.get_cmap(cmap if cmap is not None else ("RdBu_r" if signed else "viridis")).copy()
-    table.set_bad("#eeeeee")
+    table = matplotlib.colormaps.get_cmap(cmap if cmap is not None else ("RdBu_r" if signed else "viridis")).with_extremes(bad="#eeeeee")
     inches = size_of(figsize, ax)
     own = ax is None
     if ax is None:

@@ -83,7 +83,8 @@ def spatially_variable_genes(
 
     Notes
     -----
-    Nothing is random. Time: 11 products per axis for each value that is not zero. Memory: 88 bytes per cell and axis, and a copy of the genes by
+    Patterns that are no sum of functions of one axis each, such as thin rings, are missed;
+    Moran's I (`spatial_autocorr`) sees them. Nothing is random. Time: 11 products per axis for each value that is not zero. Memory: 88 bytes per cell and axis, and a copy of the genes by
     columns.
 
     References

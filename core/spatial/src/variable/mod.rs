@@ -4,7 +4,7 @@
 //! exp(-u^2 / (2 l^2)) and five waves cos(2 pi u / l), with u the coordinate less its mean and l the 20, 40, 60, 80 and 100 %
 //! quantiles of |u|. For each set, n R^2 of the regression of the gene on its functions follows chi-squared without relation to
 //! space, with as many degrees of freedom as there are functions. The p values of the sets are joined by the Cauchy combination.
-//! With several libraries, all is done within each and the statistics and degrees of freedom add up.
+//! Patterns that are no sum of functions of one axis each, such as thin rings, are missed. With several libraries, all is done within each and the statistics and degrees of freedom add up.
 //!
 //! References: Zhu, Sun and Zhou, Genome Biology 22:184 (2021), SPARK-X, whose covariance test with projection kernels this is
 //! (its weights of chi-squared variables are all equal, so that the tail has a closed form); Liu and Xie, JASA 115 (2020), for the
