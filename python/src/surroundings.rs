@@ -33,9 +33,8 @@ fn gaussian_mixture<'py>(
     let options = MixtureOptions::from_json(options).map_err(|error| to_python(py, error))?;
     let width = values.as_array().ncols();
     let rows = values.as_slice()?;
-    let found = run(py, threads, progress, |ctx| {
-        zensaibo_spatial::mixture::gaussian_mixture(rows, width, &options, ctx)
-    })?;
+    let found =
+        run(py, threads, progress, |ctx| zensaibo_spatial::mixture::gaussian_mixture(rows, width, &options, ctx))?;
     let all = PyDict::new(py);
     let means = found.means.into_pyarray(py).reshape([found.weights.len(), width])?;
     all.set_item("labels", found.labels.into_pyarray(py))?;

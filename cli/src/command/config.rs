@@ -5,7 +5,8 @@ use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
 use crate::recipe::{
-    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, SpaceConfig, StitchConfig, TrackConfig,
+    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, SpaceConfig, StitchConfig,
+    TrackConfig,
 };
 
 /// Prints every option of a step as TOML, with its meaning and its default.

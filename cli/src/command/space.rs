@@ -53,12 +53,8 @@ pub(super) fn run(args: &Args, cancel: &CancelToken) -> Result<()> {
     ])?;
     let config = SpaceConfig::from_toml(&text, &assignments)?;
     let time = now();
-    let files = SpaceFiles {
-        input: &args.input,
-        output: &args.output,
-        report: args.report.as_deref(),
-        time: Some(&time),
-    };
+    let files =
+        SpaceFiles { input: &args.input, output: &args.output, report: args.report.as_deref(), time: Some(&time) };
     carry_out(args.common.quiet, args.common.threads, cancel, |terminal, ctx| {
         Ok(space(files, &config, terminal, ctx)?.text())
     })

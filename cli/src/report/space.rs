@@ -138,7 +138,11 @@ pub fn space_page(data: &SpaceReport) -> String {
             charts::lines(lines)
         ));
         for (name, &at) in lines.names.iter().zip(&lines.colours) {
-            html.push_str(&format!("<span class=key><i style=\"background:{}\"></i>{}</span>", colour(at), escape(name)));
+            html.push_str(&format!(
+                "<span class=key><i style=\"background:{}\"></i>{}</span>",
+                colour(at),
+                escape(name)
+            ));
         }
         html.push_str("</div>\n");
     }

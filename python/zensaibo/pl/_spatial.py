@@ -235,15 +235,16 @@ def draw(
             suffix = f" ({length})" if length else ""
             panel.set_xlabel("xyz"[axes_shown[0]] + suffix)
             panel.set_ylabel("xyz"[axes_shown[1]] + suffix)
-        if images[at] is not None:
-            pixels, extent = images[at]
+        image = images[at]
+        if image is not None:
+            pixels, extent = image
             panel.imshow(pixels, extent=extent, alpha=img_alpha, aspect="auto", interpolation="antialiased", zorder=1)
             _limits(panel, frames[at], (wide, tall), down)
         if scene.box is not None:
             for edge in scene.box:
                 panel.plot(*edge.T, color="#9a9a9a", linewidth=0.7, zorder=1.5, scalex=False, scaley=False)
             for place, text in scene.labels:
-                panel.text(*place, text, color="#555555", ha="center", va="center", fontsize="small")
+                panel.text(float(place[0]), float(place[1]), text, color="#555555", ha="center", va="center", fontsize="small")
         last = at == len(libraries) - 1
         if values is None:
             _points(panel, scene, spots[at], style, sort_order, colors="#4c78a8")
@@ -382,7 +383,7 @@ def _scene(places: np.ndarray, cells: np.ndarray, view: Any, axes: Sequence[int]
     return _Scene(cells, seen[:, :2], np.argsort(seen[:, 2], kind="stable"), box, labels)
 
 
-def _image(adata: AnnData, library: str | None, wanted: bool | None, key: str | None) -> tuple[np.ndarray, tuple[float, ...]] | None:
+def _image(adata: AnnData, library: str | None, wanted: bool | None, key: str | None) -> tuple[np.ndarray, tuple[float, float, float, float]] | None:
     """Pixels, and left, right, bottom and top in coordinates."""
     if wanted is False:
         return None
@@ -515,7 +516,7 @@ def _bar(panel: Any, unit: str, asked: bool | float, frame: Sequence[float], dow
     # Below the cells where there is room, else on them.
     bottom = max(frame[3], frame[2]) if down else min(frame[2], frame[3])
     y = min(bottom, high) - gap - thick if down else max(bottom, low) + gap
-    halo = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+    halo: Any = [patheffects.withStroke(linewidth=2.5, foreground="white")]
     patch = Rectangle((x, y), length, thick, color="black", zorder=5, linewidth=0)
     patch.set_path_effects(halo)
     panel.add_patch(patch)

@@ -121,7 +121,7 @@ def compare_conditions(
     first, second = _two(conditions, present, condition_key)
     chosen, groups = _conditions_of(sample_codes, samples, condition_codes, present, (first, second), sample_key)
     labels, names = (None, None) if cluster_key is None else codes_of(get_obs(adata, cluster_key), cluster_key)
-    run = {"threads": threads, "progress": progress}
+    run: dict[str, Any] = {"threads": threads, "progress": progress}
     if statistic == "composition":
         assert labels is not None and names is not None
         values = [np.bincount(labels[sample_codes == s], minlength=len(names)) / (sample_codes == s).sum() for s in chosen]

@@ -160,7 +160,7 @@ def calculate_niche(
     columns = _names(flavor, several)
     labels = {column: np.full(adata.n_obs, _NONE, dtype=object) for column in columns}
     run: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
-    matrix = None
+    matrix: Any = None
     if flavor != "neighborhood":
         matrix = get_matrix(adata, layer=layer) if use_rep is None else as_dense(get_obsm(adata, use_rep), f"obsm[{use_rep!r}]", np.float64)
     for library, name in enumerate(names):

@@ -159,7 +159,7 @@ impl CoOccurrenceOptions {
 options! {
     /// Which genes are tested.
     pub struct SpaceGenesOptions("space_genes") {
-        /// Genes with a value above 0 in fewer cells are left out. 0 keeps all.
+        /// Genes that are not zero in fewer cells are left out. 0 keeps all.
         pub min_cells: usize = 3,
         /// Test only genes that var["highly_variable"] marks, where it is there.
         pub highly_variable: bool = true,

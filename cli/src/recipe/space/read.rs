@@ -213,7 +213,9 @@ fn note(cells: &mut Cells) {
     order.sort_unstable_by_key(|&cell| key(cell));
     let same = order.windows(2).filter(|pair| key(pair[0]) == key(pair[1])).count();
     if same > 0 {
-        notes.push(format!("{same} cells lie where another cell of their library lies; they count as neighbours at distance 0."));
+        notes.push(format!(
+            "{same} cells lie where another cell of their library lies; they count as neighbours at distance 0."
+        ));
     }
     if cells.unit.is_empty() {
         notes.push("The unit of the coordinates is not known: distances have none (input.unit says it).".into());
@@ -270,7 +272,7 @@ pub(super) fn genes(file: &AnnDataFile, config: &SpaceConfig, ctx: &Ctx) -> Resu
             let found = format!("{value} in gene {}", var.index[gene as usize]);
             return Err(Error::data(DataFault::NotFinite, slot, "finite values", found));
         }
-        cells_of[gene as usize] += usize::from(value > 0.0);
+        cells_of[gene as usize] += usize::from(value != 0.0);
     }
     let kept: Vec<usize> =
         (0..n_genes).filter(|&gene| wanted[gene] && cells_of[gene] >= config.genes.min_cells).collect();

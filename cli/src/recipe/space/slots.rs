@@ -107,7 +107,10 @@ fn elements(found: &Found, input: &Path, config: &SpaceConfig) -> Vec<(String, V
             }
         }
         columns.push(("pval_norm_fdr_bh".to_string(), numbers(&scored.corrected)));
-        all.push((format!("uns/{key}"), Value::Table(Table { index_name: None, index: scored.genes.clone(), columns })));
+        all.push((
+            format!("uns/{key}"),
+            Value::Table(Table { index_name: None, index: scored.genes.clone(), columns }),
+        ));
     }
     if let Some(genes) = &found.in_space {
         let columns = vec![

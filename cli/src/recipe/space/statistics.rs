@@ -119,9 +119,11 @@ pub(super) fn enrichment(
 /// Standard scores; NaN where chance leaves no choice.
 pub(super) fn scores(found: &Enrichment) -> Vec<f64> {
     let all = found.counts.iter().zip(&found.means).zip(&found.variances);
-    all.map(|((&count, mean), &variance)| {
-        if variance > 0.0 { (count as f64 - mean) / variance.sqrt() } else { f64::NAN }
-    })
+    all.map(
+        |((&count, mean), &variance)| {
+            if variance > 0.0 { (count as f64 - mean) / variance.sqrt() } else { f64::NAN }
+        },
+    )
     .collect()
 }
 
@@ -136,7 +138,11 @@ pub(super) fn co_occurrence(cells: &Cells, labels: &Labels, config: &SpaceConfig
     let options = &config.co_occurrence;
     let most = options.max_distance.unwrap_or_else(|| longest_side(cells) / 4.0);
     if !(most > 0.0) {
-        return Err(Error::parameter("co_occurrence.max_distance", "a distance, since all cells lie at one place", "none"));
+        return Err(Error::parameter(
+            "co_occurrence.max_distance",
+            "a distance, since all cells lie at one place",
+            "none",
+        ));
     }
     let layers = options.interval - 1;
     let distances: Vec<f64> = (0..=layers).map(|at| most * at as f64 / layers as f64).collect();
@@ -173,8 +179,7 @@ pub(super) fn co_occurrence(cells: &Cells, labels: &Labels, config: &SpaceConfig
 fn longest_side(cells: &Cells) -> f64 {
     let side = |members: &Vec<usize>, axis: usize| {
         let of = members.iter().map(|&cell| cells.places[cell * cells.dimensions + axis]);
-        let (low, high) =
-            of.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+        let (low, high) = of.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
         high - low
     };
     let all = cells.members.iter().flat_map(|members| (0..cells.dimensions).map(move |axis| side(members, axis)));
@@ -214,7 +219,8 @@ pub(super) fn autocorr(graph: &Graph, genes: &Genes, options: &AutocorrOptions, 
             if score.is_nan() { f64::NAN } else { (times.min(orders - times) + 1) as f64 / (orders + 1) as f64 }
         });
         let all = found.scores.iter().zip(permuted.means.iter().zip(&permuted.variances));
-        let normal: Vec<f64> = all.map(|(score, (mean, variance))| one_sided((score - mean) / variance.sqrt())).collect();
+        let normal: Vec<f64> =
+            all.map(|(score, (mean, variance))| one_sided((score - mean) / variance.sqrt())).collect();
         [of(&normal), of(&beyond.collect::<Vec<f64>>()), of(&permuted.variances)]
     });
     let pvals = of(&pvals);

@@ -65,7 +65,12 @@ pub fn bivariate(
     check_columns(columns, n)?;
     let count = columns.indptr.len() - 1;
     if let Some(pair) = pairs.iter().find(|pair| pair.iter().any(|&at| at as usize >= count)) {
-        return Err(Error::data(DataFault::Invalid, "pairs", format!("columns from 0 to below {count}"), format!("{pair:?}")));
+        return Err(Error::data(
+            DataFault::Invalid,
+            "pairs",
+            format!("columns from 0 to below {count}"),
+            format!("{pair:?}"),
+        ));
     }
     let weights = edges.weights();
     if let Some(at) = weights.iter().position(|weight| *weight < 0.0) {
@@ -120,7 +125,10 @@ pub fn bivariate(
 fn dense(columns: &Columns<'_>, at: usize, n: usize) -> Vec<f64> {
     let mut values = vec![0.0; n];
     let range = columns.indptr[at] as usize..columns.indptr[at + 1] as usize;
-    columns.indices[range.clone()].iter().zip(&columns.values[range]).for_each(|(&cell, &value)| values[cell as usize] = value);
+    columns.indices[range.clone()]
+        .iter()
+        .zip(&columns.values[range])
+        .for_each(|(&cell, &value)| values[cell as usize] = value);
     values
 }
 
@@ -154,11 +162,7 @@ impl Pair {
             .with_min_len(4096)
             .map(|cell| {
                 let (a, b) = (scorer.lag(cell, &standard[0]), scorer.lag(cell, &standard[1]));
-                if a > 0.0 && b > 0.0 {
-                    1
-                } else {
-                    -i8::from(a * b < 0.0)
-                }
+                if a > 0.0 && b > 0.0 { 1 } else { -i8::from(a * b < 0.0) }
             })
             .collect();
         Self { scored, standard, local, categories, global, extreme: vec![0; n], global_extreme: [0; 2] }

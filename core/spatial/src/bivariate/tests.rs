@@ -95,9 +95,7 @@ fn scores_are_their_formulas_over_all_pairs_of_cells() {
             let (wx, wy) = (sum(i, &|j| x[j]), sum(i, &|j| y[j]));
             let root = |a: f64, b: f64| if a > 1e-9 && b > 1e-9 { 1.0 / (a * b).sqrt() } else { 0.0 };
             let expected = match local_name {
-                Local::Cosine => {
-                    sum(i, &|j| x[j] * y[j]) * root(sum(i, &|j| x[j] * x[j]), sum(i, &|j| y[j] * y[j]))
-                }
+                Local::Cosine => sum(i, &|j| x[j] * y[j]) * root(sum(i, &|j| x[j] * x[j]), sum(i, &|j| y[j] * y[j])),
                 Local::Pearson | Local::Spearman => {
                     let s = sum(i, &|_| 1.0);
                     if s == 0.0 {
@@ -120,7 +118,13 @@ fn scores_are_their_formulas_over_all_pairs_of_cells() {
             };
             assert!((found.local[i] - expected).abs() < 1e-9, "{local_name:?} {i}: {} {expected}", found.local[i]);
             let (a, b) = (sum(i, &|j| zx[j]), sum(i, &|j| zy[j]));
-            let category = if a > 0.0 && b > 0.0 { 1 } else if a * b < 0.0 { -1 } else { 0 };
+            let category = if a > 0.0 && b > 0.0 {
+                1
+            } else if a * b < 0.0 {
+                -1
+            } else {
+                0
+            };
             assert_eq!(found.categories[i], category);
         }
         let cross: f64 = (0..N).map(|i| zy[i] * sum(i, &|j| zx[j])).sum();

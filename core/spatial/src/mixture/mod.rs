@@ -75,7 +75,7 @@ pub fn gaussian_mixture(values: &[f64], width: usize, options: &MixtureOptions, 
     if width == 0 || values.is_empty() {
         return Err(Error::data(DataFault::Empty, WHAT, "at least one row and one column", "none"));
     }
-    if values.len() % width != 0 {
+    if !values.len().is_multiple_of(width) {
         let found = format!("{} numbers", values.len());
         return Err(Error::data(DataFault::Shape, WHAT, format!("rows of {width} numbers"), found));
     }

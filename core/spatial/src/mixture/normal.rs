@@ -156,11 +156,8 @@ impl Sums {
     }
 
     pub(super) fn add(&mut self, other: &Self) {
-        let pairs = [
-            (&mut self.shares, &other.shares),
-            (&mut self.firsts, &other.firsts),
-            (&mut self.seconds, &other.seconds),
-        ];
+        let pairs =
+            [(&mut self.shares, &other.shares), (&mut self.firsts, &other.firsts), (&mut self.seconds, &other.seconds)];
         for (sums, more) in pairs {
             sums.iter_mut().zip(more).for_each(|(sum, value)| *sum += value);
         }

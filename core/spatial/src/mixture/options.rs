@@ -23,7 +23,8 @@ zensaibo_core::options! {
 
 impl MixtureOptions {
     fn check(&self) -> Result<()> {
-        for (name, value) in [("n_components", self.n_components), ("n_init", self.n_init), ("max_iter", self.max_iter)] {
+        for (name, value) in [("n_components", self.n_components), ("n_init", self.n_init), ("max_iter", self.max_iter)]
+        {
             if value == 0 {
                 return Err(Error::parameter(name, "at least 1", value));
             }

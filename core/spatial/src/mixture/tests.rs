@@ -10,7 +10,13 @@ fn clouds(n: usize) -> (Vec<f64>, Vec<u32>) {
     let mut random = Stream::new(1, 0);
     let (mut values, mut truth) = (Vec::new(), Vec::new());
     for row in 0..n {
-        let kind = if row % 10 < 5 { 0 } else if row % 10 < 8 { 1 } else { 2 };
+        let kind = if row % 10 < 5 {
+            0
+        } else if row % 10 < 8 {
+            1
+        } else {
+            2
+        };
         let (a, b) = (random.normal(), random.normal());
         let point = match kind {
             0 => [5.0 * a + 100.0, 5.0 * a + 0.5 * b],

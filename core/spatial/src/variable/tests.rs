@@ -76,7 +76,8 @@ fn patterns_are_found_and_noise_is_uniform() {
 fn a_difference_between_libraries_is_no_pattern() {
     // Left library low, right library high: within each there is nothing.
     let mut random = Stream::new(2, 0);
-    let values: Vec<f64> = (0..400).flat_map(|cell| [(cell % 2) as f64 * 100.0 + random.uniform(), random.uniform()]).collect();
+    let values: Vec<f64> =
+        (0..400).flat_map(|cell| [(cell % 2) as f64 * 100.0 + random.uniform(), random.uniform()]).collect();
     let places = Places::new(400, 2, &values).unwrap();
     let libraries: Vec<u32> = (0..400).map(|cell| cell % 2).collect();
     let gene: Vec<f64> = (0..400).map(|cell| (cell % 2 * 10) as f64 + random.uniform()).collect();
