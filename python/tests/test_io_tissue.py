@@ -30,7 +30,11 @@ def tenx(path, matrix: np.ndarray, barcodes, genes, kinds=None) -> None:
     with h5py.File(path, "w") as file:
         group = file.create_group("matrix")
         group["barcodes"] = np.array(barcodes, dtype="S")
-        group["data"], group["indices"], group["indptr"] = csc.data.astype("i4"), csc.indices.astype("i8"), csc.indptr.astype("i8")
+        group["data"], group["indices"], group["indptr"] = (
+            csc.data.astype("i4"),
+            csc.indices.astype("i8"),
+            csc.indptr.astype("i8"),
+        )
         group["shape"] = np.array(csc.shape, dtype="i4")
         features = group.create_group("features")
         features["id"] = np.array([f"ENSG{i}" for i in range(len(genes))], dtype="S")
@@ -50,13 +54,25 @@ def visium(folder, *, positions: str = "tissue_positions.csv", microns: float | 
     x, y = 300 + array_col * 50 * factor, 100 + rows * 100 * np.sqrt(0.75) * factor
     barcodes = [f"AAAC{i:02d}-1" for i in range(24)]
     table = pd.DataFrame(
-        {"barcode": barcodes, "in_tissue": 1, "array_row": rows, "array_col": array_col, "pxl_row_in_fullres": y, "pxl_col_in_fullres": x}
+        {
+            "barcode": barcodes,
+            "in_tissue": 1,
+            "array_row": rows,
+            "array_col": array_col,
+            "pxl_row_in_fullres": y,
+            "pxl_col_in_fullres": x,
+        }
     )
     if positions.endswith("parquet"):
         table.to_parquet(folder / "spatial" / positions)
     else:
         table.to_csv(folder / "spatial" / positions, index=False, header=positions == "tissue_positions.csv")
-    factors = {"tissue_hires_scalef": 0.1, "tissue_lowres_scalef": 0.05, "spot_diameter_fullres": 65 * factor, "fiducial_diameter_fullres": 144 * factor}
+    factors = {
+        "tissue_hires_scalef": 0.1,
+        "tissue_lowres_scalef": 0.05,
+        "spot_diameter_fullres": 65 * factor,
+        "fiducial_diameter_fullres": 144 * factor,
+    }
     if microns:
         factors["microns_per_pixel"] = microns
     (folder / "spatial" / "scalefactors_json.json").write_text(json.dumps(factors))
@@ -74,14 +90,18 @@ def test_visium_in_micrometres_and_pixels(tmp_path, positions):
     table = visium(tmp_path / "slide", positions=positions)
     pixels = zs.io.read_visium(tmp_path / "slide", unit="pixel")
     np.testing.assert_allclose(pixels.obsm["spatial"], table[["pxl_col_in_fullres", "pxl_row_in_fullres"]][:20])
-    assert pixels.obs["array_row"].tolist() == table["array_row"][:20].tolist() and pixels.uns["spatial_space"]["unit"] == "pixel"
+    assert (
+        pixels.obs["array_row"].tolist() == table["array_row"][:20].tolist() and pixels.uns["spatial_space"]["unit"] == "pixel"
+    )
     adata = zs.io.read_visium(tmp_path / "slide")
     assert adata.shape == (20, 5) and adata.uns["spatial_space"] == {"name": "slide", "unit": "micrometer", "axes": "xy"}
     np.testing.assert_allclose(adata.obsm["spatial"] * 2, pixels.obsm["spatial"], rtol=1e-9)
     entry = adata.uns["spatial"]["slide"]
     assert entry["scalefactors"]["spot_diameter_fullres"] == pytest.approx(65) and set(entry["images"]) == {"hires"}
     # The same pixel of the image for the same spot.
-    np.testing.assert_allclose(adata.obsm["spatial"] * entry["scalefactors"]["tissue_hires_scalef"], pixels.obsm["spatial"] * 0.1)
+    np.testing.assert_allclose(
+        adata.obsm["spatial"] * entry["scalefactors"]["tissue_hires_scalef"], pixels.obsm["spatial"] * 0.1
+    )
     zs.sp.spatial_neighbors_grid(adata)
     assert adata.obsp["spatial_connectivities"].sum(axis=1).max() == 6
 
@@ -130,7 +150,14 @@ def xenium(folder, *, ending: str = ".parquet", as_bytes: bool = False) -> pd.Da
     folder.mkdir(parents=True)
     names = [f"aaaa{i:04d}-1" for i in range(12)]
     cells = pd.DataFrame(
-        {"cell_id": names, "x_centroid": np.arange(12) * 7.5, "y_centroid": np.arange(12) % 4 * 11.0, "transcript_counts": 30, "cell_area": 55.5, "nucleus_area": 20.25}
+        {
+            "cell_id": names,
+            "x_centroid": np.arange(12) * 7.5,
+            "y_centroid": np.arange(12) % 4 * 11.0,
+            "transcript_counts": 30,
+            "cell_area": 55.5,
+            "nucleus_area": 20.25,
+        }
     )
     if ending == ".parquet":
         stored = cells.assign(cell_id=[name.encode() for name in names]) if as_bytes else cells
@@ -139,8 +166,16 @@ def xenium(folder, *, ending: str = ".parquet", as_bytes: bool = False) -> pd.Da
         with gzip.open(folder / "cells.csv.gz", "wt") as file:
             cells.to_csv(file, index=False)
     kinds = ["Gene Expression"] * 4 + ["Negative Control Probe", "Unassigned Codeword"]
-    tenx(folder / "cell_feature_matrix.h5", counts(12, 6), names, ["ACTA2", "CD3E", "EPCAM", "KRT8", "NegControlProbe_1", "UnassignedCodeword_1"], kinds)
-    (folder / "experiment.xenium").write_text(json.dumps({"run_name": "run", "region_name": "left lobe", "pixel_size": 0.2125, "images": {"x": 1}}))
+    tenx(
+        folder / "cell_feature_matrix.h5",
+        counts(12, 6),
+        names,
+        ["ACTA2", "CD3E", "EPCAM", "KRT8", "NegControlProbe_1", "UnassignedCodeword_1"],
+        kinds,
+    )
+    (folder / "experiment.xenium").write_text(
+        json.dumps({"run_name": "run", "region_name": "left lobe", "pixel_size": 0.2125, "images": {"x": 1}})
+    )
     return cells
 
 
@@ -152,7 +187,11 @@ def test_xenium(tmp_path, ending, as_bytes):
     np.testing.assert_array_equal(adata.obsm["spatial"], cells[["x_centroid", "y_centroid"]])
     assert adata.obs.columns.tolist() == ["transcript_counts", "cell_area", "nucleus_area"]
     assert adata.uns["spatial_space"] == {"name": "left lobe", "unit": "micrometer", "axes": "xy"}
-    assert adata.uns["spatial"]["left lobe"]["metadata"] == {"run_name": "run", "region_name": "left lobe", "pixel_size": 0.2125}
+    assert adata.uns["spatial"]["left lobe"]["metadata"] == {
+        "run_name": "run",
+        "region_name": "left lobe",
+        "pixel_size": 0.2125,
+    }
     assert zs.io.read_xenium(tmp_path / "out", gex_only=False).n_vars == 6
     adata.write_h5ad(tmp_path / "a.h5ad")
 
@@ -182,7 +221,10 @@ def test_merscope(tmp_path):
     matrix = counts(6, 4)
     genes = ["Slc17a7", "Gad1", "Blank-1", "Aqp4"]
     pd.DataFrame(matrix.astype(int), columns=genes, index=pd.Index(names, name="cell")).to_csv(folder / "cell_by_gene.csv")
-    meta = pd.DataFrame({"fov": 0, "volume": 500.0, "center_x": np.arange(6) * 10.0, "center_y": 3.0}, index=pd.Index(names[::-1], name="EntityID"))
+    meta = pd.DataFrame(
+        {"fov": 0, "volume": 500.0, "center_x": np.arange(6) * 10.0, "center_y": 3.0},
+        index=pd.Index(names[::-1], name="EntityID"),
+    )
     meta.to_csv(folder / "cell_metadata.csv")
     np.savetxt(folder / "images" / "micron_to_mosaic_pixel_transform.csv", [[9.26, 0, 100], [0, 9.26, 200], [0, 0, 1]])
     adata = zs.io.read_merscope(folder)
@@ -210,14 +252,33 @@ def test_cosmx(tmp_path):
     fov = [1, 1, 1, 2, 2]
     cell = [0, 1, 2, 1, 2]
     matrix = counts(5, 4)
-    table = pd.DataFrame({"fov": fov, "cell_ID": cell, **{gene: matrix[:, i].astype(int) for i, gene in enumerate(["AATK", "ABL1", "NegPrb1", "XBP1"])}})
+    table = pd.DataFrame(
+        {
+            "fov": fov,
+            "cell_ID": cell,
+            **{gene: matrix[:, i].astype(int) for i, gene in enumerate(["AATK", "ABL1", "NegPrb1", "XBP1"])},
+        }
+    )
     table.to_csv(tmp_path / "Lung5_exprMat_file.csv", index=False)
-    meta = pd.DataFrame({"fov": [1, 1, 2, 2], "cell_ID": [1, 2, 1, 2], "Area": 100, "CenterX_local_px": [1, 2, 3, 4], "CenterY_local_px": 5, "CenterX_global_px": [101, 102, 203, 204], "CenterY_global_px": 50})
+    meta = pd.DataFrame(
+        {
+            "fov": [1, 1, 2, 2],
+            "cell_ID": [1, 2, 1, 2],
+            "Area": 100,
+            "CenterX_local_px": [1, 2, 3, 4],
+            "CenterY_local_px": 5,
+            "CenterX_global_px": [101, 102, 203, 204],
+            "CenterY_global_px": 50,
+        }
+    )
     meta.to_csv(tmp_path / "Lung5_metadata_file.csv", index=False)
     adata = zs.io.read_cosmx(tmp_path)
     assert adata.obs_names.tolist() == ["1_1", "2_1", "1_2", "2_2"] and adata.var_names.tolist() == ["AATK", "ABL1", "XBP1"]
     np.testing.assert_array_equal(adata.X.toarray(), matrix[1:, [0, 1, 3]])
-    assert adata.obsm["negative_probes"]["NegPrb1"].tolist() == matrix[1:, 2].tolist() and adata.uns["spatial_space"]["unit"] == "pixel"
+    assert (
+        adata.obsm["negative_probes"]["NegPrb1"].tolist() == matrix[1:, 2].tolist()
+        and adata.uns["spatial_space"]["unit"] == "pixel"
+    )
     np.testing.assert_array_equal(adata.obsm["spatial"][:, 0], [101, 102, 203, 204])
     um = zs.io.read_cosmx(tmp_path, pixel_size=0.12, library_id="lung")
     np.testing.assert_allclose(um.obsm["spatial"], adata.obsm["spatial"] * 0.12)
@@ -243,21 +304,32 @@ def store() -> SpatialStore:
     image = rng.integers(0, 255, (3, 40, 60), dtype=np.uint8)
     labels = np.zeros((40, 60), np.int32)
     labels[5:10, 5:15], labels[20:30, 30:34] = 1, 7
-    circles = pd.DataFrame({"geometry": pd.Series(list(rng.uniform(0, 50, (6, 2))), dtype=object), "radius": 2.5}, index=[f"spot{i}" for i in range(6)])
+    circles = pd.DataFrame(
+        {"geometry": pd.Series(list(rng.uniform(0, 50, (6, 2))), dtype=object), "radius": 2.5},
+        index=[f"spot{i}" for i in range(6)],
+    )
     circles["geometry"] = pd.Series(list(rng.uniform(0, 50, (6, 2))), index=circles.index, dtype=object)
     outline = np.array([[0, 0], [10, 0], [10, 10], [0, 10], [0, 0]], float)
     hole = np.array([[2, 2], [2, 6], [6, 6], [6, 2], [2, 2]], float)
     polygons = pd.DataFrame({"geometry": pd.Series([[outline, hole], [[outline + 20], [outline + 40]]], dtype=object)})
-    points = pd.DataFrame({"x": rng.uniform(0, 50, 9), "y": rng.uniform(0, 50, 9), "z": np.arange(9.0), "gene": pd.Categorical(list("abcabcabc"))})
+    points = pd.DataFrame(
+        {"x": rng.uniform(0, 50, 9), "y": rng.uniform(0, 50, 9), "z": np.arange(9.0), "gene": pd.Categorical(list("abcabcabc"))}
+    )
     table = ad.AnnData(sparse.csr_matrix(counts(6, 4)))
     table.obs["region"], table.obs["instance"] = pd.Categorical(["spots"] * 6), circles.index.to_numpy()[::-1]
     table.uns["spatialdata_attrs"] = {"region": "spots", "region_key": "region", "instance_key": "instance"}
     return SpatialStore(
         tables={"counts": table},
         points={"molecules": Element(points, {"global": np.diag([2.0, 2.0, 1.0, 1.0])}, feature_key="gene", unit="micrometer")},
-        shapes={"spots": Element(circles, {"global": np.eye(3), "aligned": turn}, unit="micrometer"), "cells": Element(polygons)},
+        shapes={
+            "spots": Element(circles, {"global": np.eye(3), "aligned": turn}, unit="micrometer"),
+            "cells": Element(polygons),
+        },
         labels={"nuclei": Element(labels, {"global": np.diag([0.5, 0.5, 1.0])})},
-        images={"he": Element(image, {"aligned": turn}, channels=["r", "g", "b"], levels=[image[:, ::2, ::2]]), "deep": Element(rng.random((2, 3, 8, 8)))},
+        images={
+            "he": Element(image, {"aligned": turn}, channels=["r", "g", "b"], levels=[image[:, ::2, ::2]]),
+            "deep": Element(rng.random((2, 3, 8, 8))),
+        },
     )
 
 
@@ -287,7 +359,11 @@ def test_a_store_reads_back_as_it_was(tmp_path):
     zs.io.write_spatialdata(one, tmp_path / "a.zarr")
     two = zs.io.read_spatialdata(tmp_path / "a.zarr")
     same(one, two)
-    assert two.images["he"].channels == ["r", "g", "b"] and two.points["molecules"].feature_key == "gene" and two.points["molecules"].unit == "micrometer"
+    assert (
+        two.images["he"].channels == ["r", "g", "b"]
+        and two.points["molecules"].feature_key == "gene"
+        and two.points["molecules"].unit == "micrometer"
+    )
     zs.io.write_spatialdata(two, tmp_path / "a.zarr")
     same(one, zs.io.read_spatialdata(tmp_path / "a.zarr"))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.zarr"]
@@ -324,13 +400,18 @@ def test_annotated_data_becomes_circles_images_and_a_table(tmp_path):
     zs.io.write_spatialdata(adata, tmp_path / "slide.zarr")
     back = zs.io.read_spatialdata(tmp_path / "slide.zarr")
     np.testing.assert_allclose(back.to_adata().obsm["spatial"], adata.obsm["spatial"])
-    assert back.shapes["cells"].data["radius"].iloc[0] == pytest.approx(32.5) and back.images["slide_hires"].data.shape[1:] == (120, 110)
+    assert back.shapes["cells"].data["radius"].iloc[0] == pytest.approx(32.5) and back.images["slide_hires"].data.shape[1:] == (
+        120,
+        110,
+    )
     corner = back.images["slide_hires"].to_space([[40.0, 20.0]])
     np.testing.assert_allclose(corner * adata.uns["spatial"]["slide"]["scalefactors"]["tissue_hires_scalef"], [[40.0, 20.0]])
     solid = ad.AnnData(counts(5, 2))
     solid.obsm["spatial"] = np.arange(15.0).reshape(5, 3)
     zs.io.write_spatialdata(solid, tmp_path / "solid.zarr")
-    np.testing.assert_array_equal(zs.io.read_spatialdata(tmp_path / "solid.zarr").to_adata().obsm["spatial"], solid.obsm["spatial"])
+    np.testing.assert_array_equal(
+        zs.io.read_spatialdata(tmp_path / "solid.zarr").to_adata().obsm["spatial"], solid.obsm["spatial"]
+    )
 
 
 def test_stores_name_what_is_wrong(tmp_path):
@@ -401,6 +482,9 @@ def test_spatialdata_opens_what_we_write_and_we_what_it_writes(tmp_path):
     np.testing.assert_array_equal(np.asarray(theirs["nuclei"]), one.labels["nuclei"].data)
     assert theirs["cells"].geometry.area.tolist() == [84.0, 200.0] and len(theirs["molecules"].compute()) == 9
     middles = sd.get_centroids(theirs["spots"], coordinate_system="aligned").compute()
-    np.testing.assert_allclose(middles.loc[one.tables["counts"].obs["instance"]].to_numpy(), zs.io.read_spatialdata(tmp_path / "a.zarr").to_adata(space="aligned").obsm["spatial"])
+    np.testing.assert_allclose(
+        middles.loc[one.tables["counts"].obs["instance"]].to_numpy(),
+        zs.io.read_spatialdata(tmp_path / "a.zarr").to_adata(space="aligned").obsm["spatial"],
+    )
     theirs.write(tmp_path / "b.zarr")
     same(one, zs.io.read_spatialdata(tmp_path / "b.zarr"))

@@ -51,7 +51,9 @@ def test_cells_lie_where_they_are_with_y_downwards_and_square_units():
     adata = ad.AnnData(np.ones((3, 1), np.float32))
     adata.obsm["spatial"] = np.array([[0.0, 0.0], [800.0, 0.0], [0.0, 300.0]])
     adata.obs["kind"] = pd.Categorical(["a", "b", "c"])
-    ax = zs.pl.spatial(adata, color="kind", palette=["#ff0000", "#00ff00", "#0000ff"], size=60, legend_loc=None, scale_bar=False)
+    ax = zs.pl.spatial(
+        adata, color="kind", palette=["#ff0000", "#00ff00", "#0000ff"], size=60, legend_loc=None, scale_bar=False
+    )
     picture = pixels_of(ax.figure)
     assert [at(ax, *place, picture).tolist() for place in adata.obsm["spatial"]] == [[255, 0, 0], [0, 255, 0], [0, 0, 255]]
     bottom, top = ax.get_ylim()
@@ -109,7 +111,12 @@ def test_the_image_lies_under_the_cells():
     adata.obsm["spatial"] = np.array([[0.0, 0.0], [190.0, 0.0], [0.0, 90.0], [190.0, 90.0]])
     image = np.ones((10, 20, 3))
     image[2, 15] = (1, 0, 0)
-    adata.uns["spatial"] = {"slide": {"images": {"hires": image, "lowres": np.zeros((5, 10))}, "scalefactors": {"tissue_hires_scalef": 0.1, "spot_diameter_fullres": 4.0}}}
+    adata.uns["spatial"] = {
+        "slide": {
+            "images": {"hires": image, "lowres": np.zeros((5, 10))},
+            "scalefactors": {"tissue_hires_scalef": 0.1, "spot_diameter_fullres": 4.0},
+        }
+    }
     ax = zs.pl.spatial(adata, color="kind", legend_loc=None)
     picture = pixels_of(ax.figure)
     # Pixel (2, 15) of the image is the square of 10 around x = 150, y = 20.
@@ -143,7 +150,12 @@ def test_three_dimensions_are_seen_from_where_one_says_near_cells_over_far_ones(
     flat = zs.pl.spatial(tissue(3), dimensions=(0, 2), frameon=True)
     assert (flat.get_xlabel(), flat.get_ylabel()) == ("x (µm)", "z (µm)")
     assert {text.get_text() for text in zs.pl.spatial(tissue(3), scale_bar=False).texts} == {"x", "y", "z"}
-    for options, word in (({"dimensions": (0, 3)}, "dimensions"), ({"crop": (0, 1, 0, 1)}, "crop"), ({"img": True}, "img"), ({"view": "top"}, "view")):
+    for options, word in (
+        ({"dimensions": (0, 3)}, "dimensions"),
+        ({"crop": (0, 1, 0, 1)}, "crop"),
+        ({"img": True}, "img"),
+        ({"view": "top"}, "view"),
+    ):
         with pytest.raises(ParameterError, match=word):
             zs.pl.spatial(tissue(3), **options)
 
@@ -160,7 +172,12 @@ def test_what_cannot_be_drawn_is_named():
         zs.pl.spatial(tissue(), color="nothing")
     with pytest.raises(MissingKeyError, match="neither"):
         zs.pl.spatial(tissue(), color="kind", groups="neither")
-    for options, word in (({"size": 0}, "size"), ({"img_alpha": 2}, "img_alpha"), ({"legend_loc": "far"}, "legend_loc"), ({"color": []}, "color")):
+    for options, word in (
+        ({"size": 0}, "size"),
+        ({"img_alpha": 2}, "img_alpha"),
+        ({"legend_loc": "far"}, "legend_loc"),
+        ({"color": []}, "color"),
+    ):
         with pytest.raises(ParameterError, match=word):
             zs.pl.spatial(tissue(), **options)
     one = tissue(n=1)
@@ -199,7 +216,13 @@ def test_tables_and_curves_show_the_numbers():
     zs.sp.spatial_autocorr(adata)
     assert zs.pl.spatially_variable_genes(adata, key="moranI").get_xlabel() == "Moran's I"
     with pytest.raises(ParameterError, match="compute it anew"):
-        adata.obs["kind"] = adata.obs["kind"].cat.rename_categories({"odd": "x"}).astype(str).where(np.arange(200) > 2, "third").astype("category")
+        adata.obs["kind"] = (
+            adata.obs["kind"]
+            .cat.rename_categories({"odd": "x"})
+            .astype(str)
+            .where(np.arange(200) > 2, "third")
+            .astype("category")
+        )
         zs.pl.interaction_matrix(adata, "kind")
     with pytest.raises(MissingKeyError, match="absent_nhood_enrichment"):
         zs.pl.nhood_enrichment(adata, "absent")
@@ -212,7 +235,11 @@ def test_pairs_are_drawn_in_the_tissue():
     axes = zs.pl.bivariate(adata)
     assert {ax.get_title() for ax in axes} == {"g0^g1", "g1^g2"}
     cats = zs.pl.bivariate(adata, "g0^g1", value="cats")
-    assert {text.get_text() for text in cats.get_legend().get_texts()} <= {"both low", "apart", "both high"} and "g0^g1_colors" not in adata.uns
+    assert {text.get_text() for text in cats.get_legend().get_texts()} <= {
+        "both low",
+        "apart",
+        "both high",
+    } and "g0^g1_colors" not in adata.uns
     assert zs.pl.bivariate(adata, "g0^g1", value="pvals", library_key="section", library_id="one").get_title() == "one · g0^g1"
     with pytest.raises(MissingKeyError, match="g2\\^g0"):
         zs.pl.bivariate(adata, "g2^g0")

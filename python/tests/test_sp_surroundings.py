@@ -50,7 +50,11 @@ def functions(x: np.ndarray) -> list[np.ndarray]:
     """The eleven sets, from their description."""
     u = x - x.mean(axis=0)
     lengths = np.quantile(np.abs(u), [0.2, 0.4, 0.6, 0.8, 1.0], axis=0)
-    return [u, *(np.exp(-(u**2) / (2 * length**2)) for length in lengths), *(np.cos(2 * np.pi * u / length) for length in lengths)]
+    return [
+        u,
+        *(np.exp(-(u**2) / (2 * length**2)) for length in lengths),
+        *(np.cos(2 * np.pi * u / length) for length in lengths),
+    ]
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -155,23 +159,38 @@ def test_pairs_are_their_formulas():
         np.testing.assert_allclose(found.local[:, 0], values, atol=1e-9, err_msg=name)
         np.testing.assert_allclose(found.morans[0], (zy * (w @ zx)).sum() / w.sum(), rtol=1e-9)
         np.testing.assert_allclose(found.lee[0], ((w @ zx) * (w @ zy)).sum() / (w.sum(1) ** 2).sum(), rtol=1e-9)
-        assert np.array_equal(found.categories[:, 0], np.where((w @ zx > 0) & (w @ zy > 0), 1, np.where((w @ zx) * (w @ zy) < 0, -1, 0)))
+        assert np.array_equal(
+            found.categories[:, 0], np.where((w @ zx > 0) & (w @ zy > 0), 1, np.where((w @ zx) * (w @ zy) < 0, -1, 0))
+        )
 
 
 def test_pairs_of_planted_halves_and_their_p_values():
     adata = halves()
     adata.var_names = ["left", "both", "right", "none"]
-    zs.sp.bivariate(adata, [("left", "right"), ("left", "none"), ("left", "left"), ("left", "absent")], local_name="morans", n_perms=99, nz_prop=0.01)
+    zs.sp.bivariate(
+        adata,
+        [("left", "right"), ("left", "none"), ("left", "left"), ("left", "absent")],
+        local_name="morans",
+        n_perms=99,
+        nz_prop=0.01,
+    )
     table = adata.uns["bivariate_morans"]
     assert list(table.index) == ["left^right", "left^none"]
     assert table["morans"].iloc[0] < -0.4 and table["morans_pvals"].iloc[0] == 0.01 and abs(table["morans"].iloc[1]) < 0.1
     cats, pvals = adata.obsm["bivariate_morans_cats"], adata.obsm["bivariate_morans_pvals"]
     assert (cats["left^right"] == -1).mean() > 0.9 and pvals["left^right"].between(0.01, 1).all()
     scores = [zs.sp.bivariate(adata, [("left", "right")], n_perms=20, threads=t, copy=True).obsm for t in (1, 2, 8)]
-    assert len({s["bivariate_cosine"].to_numpy().tobytes() + s["bivariate_cosine_pvals"].to_numpy().tobytes() for s in scores}) == 1
-    zs.sp.bivariate(adata, pd.DataFrame({"ligand": ["left"], "receptor": ["right"]}), mask_negatives=True, n_perms=5, key_added="masked")
+    assert (
+        len({s["bivariate_cosine"].to_numpy().tobytes() + s["bivariate_cosine_pvals"].to_numpy().tobytes() for s in scores})
+        == 1
+    )
+    zs.sp.bivariate(
+        adata, pd.DataFrame({"ligand": ["left"], "receptor": ["right"]}), mask_negatives=True, n_perms=5, key_added="masked"
+    )
     hidden = adata.obsm["masked_cats"]["left^right"] != 1
-    assert (adata.obsm["masked"]["left^right"][hidden] == 0).all() and (adata.obsm["masked_pvals"]["left^right"][hidden] == 1).all()
+    assert (adata.obsm["masked"]["left^right"][hidden] == 0).all() and (
+        adata.obsm["masked_pvals"]["left^right"][hidden] == 1
+    ).all()
 
 
 def test_pairs_name_what_is_wrong():
@@ -203,7 +222,15 @@ def test_liana_has_the_same_local_and_global_scores():
     adata.obsp["spatial_connectivities"] = sparse.csr_matrix(graph.maximum(graph.T))
     resource = pd.DataFrame({"ligand": ["g0", "g2"], "receptor": ["g1", "g3"]})
     for name in ("cosine", "pearson", "spearman", "jaccard", "product", "norm_product", "morans"):
-        theirs = li.mt.bivariate(adata, local_name=name, global_name=["morans", "lee"], resource=resource, use_raw=False, verbose=False, add_categories=True)
+        theirs = li.mt.bivariate(
+            adata,
+            local_name=name,
+            global_name=["morans", "lee"],
+            resource=resource,
+            use_raw=False,
+            verbose=False,
+            add_categories=True,
+        )
         zs.sp.bivariate(adata, resource, local_name=name)
         table = adata.uns[f"bivariate_{name}"]
         # Standardised values are single precision there.
@@ -239,11 +266,25 @@ def test_profiles_and_aggregates_are_those_of_a_slow_walk():
                 for weight, shell in zip(filled, rings[i][:hops], strict=True):
                     counts = np.bincount(labels[sorted(shell)], minlength=3) if shell else np.zeros(3)
                     expected[i] += weight * (counts if absolute else counts / max(len(shell), 1))
-            found, names = zs.arrays.neighborhood_profile(graph, adata.obs["label"], distance=hops, n_hop_weights=weights, abs_nhood=absolute)
+            found, names = zs.arrays.neighborhood_profile(
+                graph, adata.obs["label"], distance=hops, n_hop_weights=weights, abs_nhood=absolute
+            )
             np.testing.assert_allclose(found, expected if absolute else expected / sum(filled), rtol=1e-12)
             assert list(names) == ["a", "b", "c"]
     for aggregation in ("mean", "variance"):
-        blocks = [x] + [np.array([(getattr(x[sorted(rings[i][h])], "mean" if aggregation == "mean" else "var")(axis=0) if rings[i][h] else np.zeros(8)) for i in range(120)]) for h in range(3)]
+        blocks = [x] + [
+            np.array(
+                [
+                    (
+                        getattr(x[sorted(rings[i][h])], "mean" if aggregation == "mean" else "var")(axis=0)
+                        if rings[i][h]
+                        else np.zeros(8)
+                    )
+                    for i in range(120)
+                ]
+            )
+            for h in range(3)
+        ]
         for matrix in (adata.X, x):
             found = zs.arrays.aggregate_neighbors(graph, matrix, distance=3, aggregation=aggregation)
             found = found.toarray() if sparse.issparse(found) else found
@@ -252,7 +293,11 @@ def test_profiles_and_aggregates_are_those_of_a_slow_walk():
 
 @pytest.mark.parametrize("flavor", ["neighborhood", "utag", "cellcharter"])
 def test_planted_niches_come_back_for_any_number_of_threads(flavor):
-    options = {"neighborhood": {"groups": "label", "resolutions": 0.1}, "utag": {"resolutions": [0.1, 0.2]}, "cellcharter": {"n_components": 2, "n_init": 3}}[flavor]
+    options = {
+        "neighborhood": {"groups": "label", "resolutions": 0.1},
+        "utag": {"resolutions": [0.1, 0.2]},
+        "cellcharter": {"n_components": 2, "n_init": 3},
+    }[flavor]
     adata = halves()
     zs.sp.calculate_niche(adata, flavor, **options)
     key = {"neighborhood": "nhood_niche_res=0.1", "utag": "utag_niche_res=0.1", "cellcharter": "cellcharter_niche"}[flavor]
@@ -270,14 +315,24 @@ def test_planted_niches_come_back_for_any_number_of_threads(flavor):
 def test_niches_by_library_with_a_mask_and_a_least_size():
     adata = tissue(400)
     kept = np.arange(400) % 5 > 0
-    zs.sp.calculate_niche(adata, "neighborhood", groups="label", library_key="library", mask=kept, min_niche_size=30, resolutions=1.0)
+    zs.sp.calculate_niche(
+        adata, "neighborhood", groups="label", library_key="library", mask=kept, min_niche_size=30, resolutions=1.0
+    )
     found = adata.obs["nhood_niche_res=1.0"].astype(str)
     assert (found[~kept] == "not_a_niche").all()
     named = found[found != "not_a_niche"]
     assert len(named) and (named.str.startswith("lib=one_") == (adata.obs["library"][named.index] == "one")).all()
     assert named.value_counts().min() >= 30
     again = tissue(400)
-    zs.sp.calculate_niche(again, "neighborhood", groups="label", library_key="library", mask=pd.Series(kept, index=again.obs_names)[::-1], min_niche_size=30, resolutions=1.0)
+    zs.sp.calculate_niche(
+        again,
+        "neighborhood",
+        groups="label",
+        library_key="library",
+        mask=pd.Series(kept, index=again.obs_names)[::-1],
+        min_niche_size=30,
+        resolutions=1.0,
+    )
     assert again.obs["nhood_niche_res=1.0"].tolist() == adata.obs["nhood_niche_res=1.0"].tolist()
 
 
@@ -343,7 +398,12 @@ def test_mixtures_are_as_likely_as_those_of_scikit_learn():
     assert zs.metrics.adjusted_rand_index(ours.labels, theirs.predict(x)) > 0.99
     np.testing.assert_allclose(np.sort(ours.weights), np.sort(theirs.weights_), atol=1e-3)
     assert ours.converged and list(np.bincount(ours.labels)) == sorted(np.bincount(ours.labels), reverse=True)
-    for options, word in (({"n_components": 0}, "n_components"), ({"n_components": 2000}, "n_components"), ({"reg_covar": 0.0}, "reg_covar"), ({"tol": -1.0}, "tol")):
+    for options, word in (
+        ({"n_components": 0}, "n_components"),
+        ({"n_components": 2000}, "n_components"),
+        ({"reg_covar": 0.0}, "reg_covar"),
+        ({"tol": -1.0}, "tol"),
+    ):
         with pytest.raises(ParameterError, match=word):
             zs.arrays.gaussian_mixture(x, **options)
     x[5, 2] = np.nan
@@ -366,7 +426,10 @@ def test_samples_are_compared_in_all_ways():
     for feature in (0, 4):
         t = abs(ttest_ind(values[3:, feature], values[:3, feature], equal_var=False).statistic)
         np.testing.assert_allclose(abs(found.t[feature]), t, rtol=1e-9)
-        ways = [abs(ttest_ind(values[list(c), feature], np.delete(values[:, feature], list(c)), equal_var=False).statistic) for c in combinations(range(7), 4)]
+        ways = [
+            abs(ttest_ind(values[list(c), feature], np.delete(values[:, feature], list(c)), equal_var=False).statistic)
+            for c in combinations(range(7), 4)
+        ]
         np.testing.assert_allclose(found.pval[feature], np.mean([way >= t - 1e-9 for way in ways]))
         np.testing.assert_allclose(found.difference[feature], values[3:, feature].mean() - values[:3, feature].mean())
     assert found.pval[0] == found.least[0] == 1 / 35 and found.pval[2] == 1.0
@@ -375,7 +438,11 @@ def test_samples_are_compared_in_all_ways():
     assert drawn[0].pval.tobytes() == drawn[1].pval.tobytes() and drawn[0].least[0] == 1 / 21
     balanced = zs.arrays.compare_samples(values[:6], ["a"] * 3 + ["b"] * 3)
     assert balanced.least[0] == 2 / 20 and balanced.pval[0] == 2 / 20
-    for bad, word in ((["a"] * 7, "two groups"), (["a"] * 6 + ["b"], "two samples"), (["a", "b", "c"] + ["a"] * 4, "two groups")):
+    for bad, word in (
+        (["a"] * 7, "two groups"),
+        (["a"] * 6 + ["b"], "two samples"),
+        (["a", "b", "c"] + ["a"] * 4, "two groups"),
+    ):
         with pytest.raises(DataError, match=word):
             zs.arrays.compare_samples(values, bad)
     with pytest.raises(ParameterError, match="n_perms"):
@@ -392,9 +459,14 @@ def several(n: int = 8) -> ad.AnnData:
         side = places[:, 0] < 50
         labels = np.where(rng.random(250) < (0.9 if ill else 0.5), np.where(side, "a", "b"), np.where(side, "b", "a"))
         labels[rng.random(250) < 0.2] = "c"
-        part = ad.AnnData(sparse.csr_matrix(rng.poisson(np.where(side, 3 if ill else 1, 1)[:, None] * np.ones(2)).astype(np.float32)))
+        part = ad.AnnData(
+            sparse.csr_matrix(rng.poisson(np.where(side, 3 if ill else 1, 1)[:, None] * np.ones(2)).astype(np.float32))
+        )
         part.obsm["spatial"] = places
-        part.obs = pd.DataFrame({"label": labels, "sample": f"s{sample}", "condition": "ill" if ill else "well"}, index=[f"{sample}-{i}" for i in range(250)])
+        part.obs = pd.DataFrame(
+            {"label": labels, "sample": f"s{sample}", "condition": "ill" if ill else "well"},
+            index=[f"{sample}-{i}" for i in range(250)],
+        )
         parts.append(part)
     adata = ad.concat(parts)
     for column in adata.obs:
@@ -406,8 +478,15 @@ def several(n: int = 8) -> ad.AnnData:
 @pytest.mark.parametrize("statistic", ["nhood_enrichment", "co_occurrence", "spatial_autocorr", "composition"])
 def test_conditions_differ_where_they_were_made_to(statistic):
     adata = several()
-    options = {"nhood_enrichment": {"cluster_key": "label"}, "co_occurrence": {"cluster_key": "label", "interval": [5.0, 20.0]}, "spatial_autocorr": {}, "composition": {"cluster_key": "label"}}
-    zs.sp.compare_conditions(adata, "condition", "sample", statistic=statistic, conditions=["well", "ill"], **options[statistic])
+    options = {
+        "nhood_enrichment": {"cluster_key": "label"},
+        "co_occurrence": {"cluster_key": "label", "interval": [5.0, 20.0]},
+        "spatial_autocorr": {},
+        "composition": {"cluster_key": "label"},
+    }
+    zs.sp.compare_conditions(
+        adata, "condition", "sample", statistic=statistic, conditions=["well", "ill"], **options[statistic]
+    )
     table, samples = adata.uns[f"{statistic}_comparison"], adata.uns[f"{statistic}_comparison_samples"]
     assert list(samples["condition"]) == ["well"] * 4 + ["ill"] * 4
     assert (table["least"] == 2 / 70).all() and table["pval"].is_monotonic_increasing
@@ -429,7 +508,12 @@ def test_conditions_differ_where_they_were_made_to(statistic):
 
 def test_samples_without_a_label_are_left_out_for_it():
     adata = several()
-    adata.obs["label"] = adata.obs["label"].astype(str).where(~((adata.obs["sample"] == "s0") & (adata.obs["label"] == "c")), "a").astype("category")
+    adata.obs["label"] = (
+        adata.obs["label"]
+        .astype(str)
+        .where(~((adata.obs["sample"] == "s0") & (adata.obs["label"] == "c")), "a")
+        .astype("category")
+    )
     zs.sp.compare_conditions(adata, "condition", "sample", cluster_key="label", conditions=["well", "ill"])
     by = adata.uns["nhood_enrichment_comparison"].set_index(["label", "neighbor"])
     assert by.loc[("c", "a"), "n_well"] == 3 and by.loc[("a", "b"), "n_well"] == 4
@@ -473,4 +557,8 @@ def test_layers_of_the_cortex_come_back_as_niches_and_genes():
     zs.sp.spatially_variable_genes(adata)
     table = adata.uns["spatially_variable_genes"]
     # Genes of layers (Codeluppi 2018) come first, those of vessels, which lie anywhere, last.
-    assert (table["pval_adj"] < 1e-3).mean() > 0.8 and {"Lamp5", "Rorb", "Plp1"} <= set(table.index[:6]) and "Flt1" in table.index[-4:]
+    assert (
+        (table["pval_adj"] < 1e-3).mean() > 0.8
+        and {"Lamp5", "Rorb", "Plp1"} <= set(table.index[:6])
+        and "Flt1" in table.index[-4:]
+    )

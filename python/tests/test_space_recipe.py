@@ -27,7 +27,9 @@ def tissue(dimensions: int = 2, n: int = 300) -> ad.AnnData:
     adata = ad.AnnData(sparse.csr_matrix(rng.poisson(np.where(left, [4, 1, 1, 0], [1, 4, 1, 0])).astype(np.float32)))
     adata.var_names = ["left", "right", "both", "none"]
     adata.obsm["spatial"] = places
-    adata.obs["type"] = pd.Categorical(np.where(rng.random(n) < 0.8, np.where(left[:, 0], "a", "b"), "c"), categories=["a", "b", "c", "unused"])
+    adata.obs["type"] = pd.Categorical(
+        np.where(rng.random(n) < 0.8, np.where(left[:, 0], "a", "b"), "c"), categories=["a", "b", "c", "unused"]
+    )
     adata.obs["section"] = pd.Categorical(np.where(np.arange(n) % 3, "two", "one"))
     adata.uns["spatial_space"] = {"name": "sample", "unit": "micrometer"}
     adata.layers["raw"] = adata.X.copy()
@@ -37,7 +39,10 @@ def tissue(dimensions: int = 2, n: int = 300) -> ad.AnnData:
 
 METHODS = {
     "knn": (("neighbors.n_neighs=5",), lambda a, **k: zs.sp.spatial_neighbors_knn(a, n_neighs=5, **k)),
-    "radius": (("neighbors.method=radius", "neighbors.radius=90.0"), lambda a, **k: zs.sp.spatial_neighbors_radius(a, 90.0, **k)),
+    "radius": (
+        ("neighbors.method=radius", "neighbors.radius=90.0"),
+        lambda a, **k: zs.sp.spatial_neighbors_radius(a, 90.0, **k),
+    ),
     "grid": (("neighbors.method=grid", "neighbors.n_rings=2"), lambda a, **k: zs.sp.spatial_neighbors_grid(a, n_rings=2, **k)),
 }
 
@@ -49,7 +54,24 @@ def test_the_numbers_are_those_of_sp(tmp_path, method, dimensions):
     adata = tissue(dimensions)
     adata.write_h5ad(tmp_path / "in.h5ad")
     flags = [word for setting in settings for word in ("--set", setting)]
-    done = command("space", tmp_path / "in.h5ad", "-o", tmp_path / "out.h5ad", "--cluster", "type", "--library", "section", "--quiet", "--set", "co_occurrence.interval=8", "--set", "genes.min_cells=0", "--set", "autocorr.n_perms=20", *flags)
+    done = command(
+        "space",
+        tmp_path / "in.h5ad",
+        "-o",
+        tmp_path / "out.h5ad",
+        "--cluster",
+        "type",
+        "--library",
+        "section",
+        "--quiet",
+        "--set",
+        "co_occurrence.interval=8",
+        "--set",
+        "genes.min_cells=0",
+        "--set",
+        "autocorr.n_perms=20",
+        *flags,
+    )
     assert done.returncode == 0, done.stderr
     found = ad.read_h5ad(tmp_path / "out.h5ad")
     neighbors(adata, library_key="section")
@@ -59,7 +81,10 @@ def test_the_numbers_are_those_of_sp(tmp_path, method, dimensions):
     zs.sp.nhood_enrichment(adata, "type", library_key="section")
     zs.sp.interaction_matrix(adata, "type")
     zs.sp.co_occurrence(adata, "type", library_key="section", interval=found.uns["type_co_occurrence"]["interval"])
-    for key, names in (("type_nhood_enrichment", ("zscore", "count", "mean", "std")), ("type_co_occurrence", ("occ", "interval"))):
+    for key, names in (
+        ("type_nhood_enrichment", ("zscore", "count", "mean", "std")),
+        ("type_co_occurrence", ("occ", "interval")),
+    ):
         for name in names:
             np.testing.assert_array_equal(found.uns[key][name], adata.uns[key][name], err_msg=name)
         assert list(found.uns[key]["categories"]) == ["a", "b", "c"]
@@ -84,16 +109,29 @@ def test_threads_change_nothing_and_genes_and_labels_may_be_left_out(tmp_path):
     files = []
     for threads in (1, 3):
         out = tmp_path / f"{threads}.h5ad"
-        assert command("space", tmp_path / "in.h5ad", "-o", out, "--cluster", "type", "--threads", threads, "-q").returncode == 0
+        assert (
+            command("space", tmp_path / "in.h5ad", "-o", out, "--cluster", "type", "--threads", threads, "-q").returncode == 0
+        )
         files.append(ad.read_h5ad(out))
     one, three = files
     assert one.uns["type_nhood_enrichment"]["zscore"].tobytes() == three.uns["type_nhood_enrichment"]["zscore"].tobytes()
     for key in ("moranI", "spatially_variable_genes"):
         pd.testing.assert_frame_equal(one.uns[key], three.uns[key], check_exact=True)
-    done = command("space", tmp_path / "in.h5ad", "-o", tmp_path / "few.h5ad", "--set", "genes.autocorr=false", "--set", "genes.variable=false")
+    done = command(
+        "space",
+        tmp_path / "in.h5ad",
+        "-o",
+        tmp_path / "few.h5ad",
+        "--set",
+        "genes.autocorr=false",
+        "--set",
+        "genes.variable=false",
+    )
     few = ad.read_h5ad(tmp_path / "few.h5ad")
     assert done.returncode == 0 and "input.cluster_key names no column" in done.stdout
-    assert set(few.uns) == {"spatial_neighbors", "spatial_space", "zensaibo", "moranI"} and few.uns["moranI"] == "an older result"
+    assert (
+        set(few.uns) == {"spatial_neighbors", "spatial_space", "zensaibo", "moranI"} and few.uns["moranI"] == "an older result"
+    )
 
 
 def test_what_should_be_known_is_said(tmp_path):
@@ -105,12 +143,33 @@ def test_what_should_be_known_is_said(tmp_path):
     adata.obs["type"] = labels.astype("category")
     del adata.uns["spatial_space"]
     adata.write_h5ad(tmp_path / "in.h5ad")
-    done = command("space", tmp_path / "in.h5ad", "-o", tmp_path / "out.h5ad", "--cluster", "type", "--library", "section", "--report", tmp_path / "r.html")
+    done = command(
+        "space",
+        tmp_path / "in.h5ad",
+        "-o",
+        tmp_path / "out.h5ad",
+        "--cluster",
+        "type",
+        "--library",
+        "section",
+        "--report",
+        tmp_path / "r.html",
+    )
     assert done.returncode == 0, done.stderr
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for text in ("1 cells lie where another", "unit of the coordinates is not known", "of one cell, of which little can be said: lone", "Library one has no cell of: c"):
+    for text in (
+        "1 cells lie where another",
+        "unit of the coordinates is not known",
+        "of one cell, of which little can be said: lone",
+        "Library one has no cell of: c",
+    ):
         assert text in done.stdout and text in page, text
-    assert page.count("<svg") == page.count("</svg>") >= 4 and "<h3>one</h3>" in page and "http://" not in page and "https://" not in page
+    assert (
+        page.count("<svg") == page.count("</svg>") >= 4
+        and "<h3>one</h3>" in page
+        and "http://" not in page
+        and "https://" not in page
+    )
     assert command("space", tmp_path / "in.h5ad", "-o", tmp_path / "out.h5ad", "--unit", "pixel", "-q").returncode == 0
 
 
@@ -164,11 +223,25 @@ def test_bad_input_is_named(tmp_path):
 
 def test_the_olfactory_bulb_from_the_command_line(tmp_path):
     path = data_path("spatial_mouse_olfactory_bulb/mob.h5ad")
-    done = command("space", path, "-o", tmp_path / "out.h5ad", "--set", "neighbors.method=grid", "--set", "neighbors.n_neighs=4", "--cluster", "layer")
+    done = command(
+        "space",
+        path,
+        "-o",
+        tmp_path / "out.h5ad",
+        "--set",
+        "neighbors.method=grid",
+        "--set",
+        "neighbors.n_neighs=4",
+        "--cluster",
+        "layer",
+    )
     assert done.returncode == 0, done.stderr
     found = ad.read_h5ad(tmp_path / "out.h5ad")
     published = ["Penk", "Kctd12", "Fabp7", "Nrgn"]
     assert (found.uns["spatially_variable_genes"].loc[published, "pval_adj"] < 0.01).all()
     # The ring of Doc2g is no sum of functions of one axis each; its neighbours tell it.
-    assert found.uns["spatially_variable_genes"].loc["Doc2g", "pval_adj"] > 0.1 and found.uns["moranI"].loc["Doc2g", "pval_norm_fdr_bh"] < 1e-4
+    assert (
+        found.uns["spatially_variable_genes"].loc["Doc2g", "pval_adj"] > 0.1
+        and found.uns["moranI"].loc["Doc2g", "pval_norm_fdr_bh"] < 1e-4
+    )
     assert "Penk" in done.stdout and np.diag(found.uns["layer_nhood_enrichment"]["zscore"])[:5].min() > 1

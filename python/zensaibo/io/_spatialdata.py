@@ -53,9 +53,13 @@ class Element:
 
     def to_space(self, points: Any, space: str = "global") -> np.ndarray:
         """Places (n, 2 or 3) of this element in a space."""
-        matrix = self.transforms.get(space) if self.transforms else np.eye(np.shape(points)[1] + 1) if space == "global" else None
+        matrix = (
+            self.transforms.get(space) if self.transforms else np.eye(np.shape(points)[1] + 1) if space == "global" else None
+        )
         if matrix is None:
-            raise MissingKeyError(f"key `{space}` not found in the spaces of the element; present: {', '.join(self.transforms) or 'global'}")
+            raise MissingKeyError(
+                f"key `{space}` not found in the spaces of the element; present: {', '.join(self.transforms) or 'global'}"
+            )
         places = np.asarray(points, dtype=np.float64)
         size = places.shape[1]
         matrix = _fitted(matrix, size)
@@ -98,7 +102,9 @@ class SpatialStore:
             index, middles = _middles(element)
             at = pd.Index(index).get_indexer(pd.Index(instance[mine]))
             if (at < 0).any():
-                raise DataError(f"table {table!r}: expected each cell in {name!r}, found {int((at < 0).sum())} that are not ({instance[mine][at < 0][0]!r})")
+                raise DataError(
+                    f"table {table!r}: expected each cell in {name!r}, found {int((at < 0).sum())} that are not ({instance[mine][at < 0][0]!r})"
+                )
             found = element.to_space(middles, space)[at]
             dimensions = max(dimensions, found.shape[1])
             places[mine, : found.shape[1]] = found
@@ -106,8 +112,17 @@ class SpatialStore:
         if not np.isfinite(places).all():
             raise DataError(f"table {table!r}: expected elements all in two or all in three dimensions, found both")
         adata.obsm[key] = places
-        units = {element.unit for group in (self.shapes, self.labels, self.points) for name, element in group.items() if name in set(map(str, region))}
-        adata.uns["spatial_space"] = {"name": space, "unit": units.pop() if len(units) == 1 else "unit", "axes": "xyz"[:dimensions]}
+        units = {
+            element.unit
+            for group in (self.shapes, self.labels, self.points)
+            for name, element in group.items()
+            if name in set(map(str, region))
+        }
+        adata.uns["spatial_space"] = {
+            "name": space,
+            "unit": units.pop() if len(units) == 1 else "unit",
+            "axes": "xyz"[:dimensions],
+        }
         return adata
 
 
@@ -141,10 +156,23 @@ def read_spatialdata(path: str | os.PathLike[str]) -> SpatialStore:
     if not os.path.isdir(place):
         raise FileError(f"{place}: expected a folder, found {'a file' if os.path.exists(place) else 'nothing'}")
     root = _open(zarr, place)
-    if root is None or "spatialdata_attrs" not in root.attrs and not any(name in root for name in ("images", "labels", "points", "shapes", "tables", "table")):
-        raise FormatError(f"{place}: expected a SpatialData store, found {'another Zarr store' if root is not None else 'no Zarr store'}")
+    if (
+        root is None
+        or "spatialdata_attrs" not in root.attrs
+        and not any(name in root for name in ("images", "labels", "points", "shapes", "tables", "table"))
+    ):
+        raise FormatError(
+            f"{place}: expected a SpatialData store, found {'another Zarr store' if root is not None else 'no Zarr store'}"
+        )
     store = SpatialStore()
-    readers: dict[str, Any] = {"images": _read_raster, "labels": _read_raster, "points": _read_points, "shapes": _read_shapes, "tables": _read_table, "table": _read_table}
+    readers: dict[str, Any] = {
+        "images": _read_raster,
+        "labels": _read_raster,
+        "points": _read_points,
+        "shapes": _read_shapes,
+        "tables": _read_table,
+        "table": _read_table,
+    }
     for group, reader in readers.items():
         if group not in root:
             continue
@@ -160,7 +188,9 @@ def read_spatialdata(path: str | os.PathLike[str]) -> SpatialStore:
     return store
 
 
-def write_spatialdata(store: SpatialStore | AnnData, path: str | os.PathLike[str], *, spatial_key: str = "spatial", diameter: float | None = None) -> None:
+def write_spatialdata(
+    store: SpatialStore | AnnData, path: str | os.PathLike[str], *, spatial_key: str = "spatial", diameter: float | None = None
+) -> None:
     """Write a store that the package ``spatialdata`` (0.5 or later) opens.
 
     Parameters
@@ -200,7 +230,12 @@ def write_spatialdata(store: SpatialStore | AnnData, path: str | os.PathLike[str
         warnings.filterwarnings("ignore", message=".*(not recognized as a component|Consolidated metadata|autosharding)")
         root = zarr.open_group(partial, mode="w", zarr_format=3)
         root.attrs["spatialdata_attrs"] = {"version": _VERSIONS["container"], "spatialdata_software_version": "zensaibo"}
-        for group, writer in (("images", _write_raster), ("labels", _write_raster), ("points", _write_points), ("shapes", _write_shapes)):
+        for group, writer in (
+            ("images", _write_raster),
+            ("labels", _write_raster),
+            ("points", _write_points),
+            ("shapes", _write_shapes),
+        ):
             elements = getattr(store, group)
             if not elements:
                 continue
@@ -218,7 +253,9 @@ def write_spatialdata(store: SpatialStore | AnnData, path: str | os.PathLike[str
 
 def _open(zarr: Any, place: str) -> Any:
     try:
-        return zarr.open_group(place, mode="r", **({"use_consolidated": False} if int(zarr.__version__.split(".")[0]) > 2 else {}))
+        return zarr.open_group(
+            place, mode="r", **({"use_consolidated": False} if int(zarr.__version__.split(".")[0]) > 2 else {})
+        )
     except Exception:  # zarr raises of every kind
         return None
 
@@ -322,7 +359,9 @@ def _said(matrix: np.ndarray, axes: tuple[str, ...], space: str, unit: str) -> d
         for column in inside:
             whole[axes.index(row), axes.index(column)] = plain[_SPACE.index(row), _SPACE.index(column)]
         whole[axes.index(row), -1] = plain[_SPACE.index(row), -1]
-    listed = [{"name": axis, "type": "channel"} if axis == "c" else {"name": axis, "type": "space", "unit": unit} for axis in axes]
+    listed = [
+        {"name": axis, "type": "channel"} if axis == "c" else {"name": axis, "type": "space", "unit": unit} for axis in axes
+    ]
     ends = {"input": {"name": "".join(axes), "axes": listed}, "output": {"name": space, "axes": listed}}
     if np.array_equal(whole, np.eye(len(axes) + 1)):
         return {"type": "identity", **ends}
@@ -361,7 +400,9 @@ def _axes_of(element: Element, where: str, labels: bool) -> tuple[str, ...]:
         axes = ("z", "y", "x")[-len(shape) :] if labels else ("c", "z", "y", "x")[0:1] + ("z", "y", "x")[-(len(shape) - 1) :]
     legal = [("y", "x"), ("z", "y", "x")] if labels else [("c", "y", "x"), ("c", "z", "y", "x")]
     if axes not in legal or len(axes) != len(shape):
-        raise ShapeError(f"{where}: expected axes {' or '.join(''.join(one) for one in legal)}, found {''.join(axes)} for shape {shape}")
+        raise ShapeError(
+            f"{where}: expected axes {' or '.join(''.join(one) for one in legal)}, found {''.join(axes)} for shape {shape}"
+        )
     return axes
 
 
@@ -377,17 +418,28 @@ def _write_raster(group: Any, element: Element, where: str, _: str) -> None:
         dtype = np.dtype(getattr(level, "dtype", np.asarray(level).dtype))
         if dtype.kind not in ("iu" if labels else "iuf"):
             raise DataError(f"{where}: expected {'whole numbers' if labels else 'numbers'}, found dtype {dtype}")
-        chunks = tuple(1 if axis == "c" else min(size, 1024 if axis in "yx" else 64) for axis, size in zip(axes, shape, strict=True))
+        chunks = tuple(
+            1 if axis == "c" else min(size, 1024 if axis in "yx" else 64) for axis, size in zip(axes, shape, strict=True)
+        )
         array = group.create_array(f"s{number}", shape=shape, dtype=dtype, chunks=chunks, dimension_names=list(axes))
         # Plane by plane: what lies in a file is never whole in memory.
         for at in np.ndindex(*shape[:-2]):
             array[at] = np.asarray(level[at])
         scale = [large / small if axis in _SPACE else 1.0 for axis, large, small in zip(axes, full, shape, strict=True)]
-        datasets.append({"path": f"s{number}", "coordinateTransformations": [{"type": "scale", "scale": [float(value) for value in scale]}]})
+        datasets.append(
+            {"path": f"s{number}", "coordinateTransformations": [{"type": "scale", "scale": [float(value) for value in scale]}]}
+        )
     listed = [{"name": axis, "type": "channel" if axis == "c" else "space"} for axis in axes]
     ome: dict[str, Any] = {
         "version": _OME,
-        "multiscales": [{"name": where.split("/", 1)[1], "axes": listed, "datasets": datasets, "coordinateTransformations": _all_said(element, axes)}],
+        "multiscales": [
+            {
+                "name": where.split("/", 1)[1],
+                "axes": listed,
+                "datasets": datasets,
+                "coordinateTransformations": _all_said(element, axes),
+            }
+        ],
     }
     if labels:
         ome["image-label"] = {"version": "0.5"}
@@ -414,7 +466,9 @@ def _read_points(group: Any, place: str, where: str) -> Element:
     axes = tuple(str(axis) for axis in attributes.get("axes", [axis for axis in _SPACE if axis in data]))
     transforms, unit = _maps(attributes.get("coordinateTransformations"), axes, where)
     said = attributes.get("spatialdata_attrs", {})
-    return Element(data, transforms, axes, unit=unit, feature_key=said.get("feature_key"), instance_key=said.get("instance_key"))
+    return Element(
+        data, transforms, axes, unit=unit, feature_key=said.get("feature_key"), instance_key=said.get("instance_key")
+    )
 
 
 def _write_points(group: Any, element: Element, where: str, place: str) -> None:
@@ -429,11 +483,20 @@ def _write_points(group: Any, element: Element, where: str, place: str) -> None:
         key = getattr(element, name)
         if key is not None:
             if key not in data:
-                raise MissingKeyError(f"key `{key}` not found in the columns of {where}; present: {', '.join(map(str, data.columns))}")
+                raise MissingKeyError(
+                    f"key `{key}` not found in the columns of {where}; present: {', '.join(map(str, data.columns))}"
+                )
             said[name] = key
     os.makedirs(os.path.join(place, "points.parquet"))
     parquet.write_table(arrow.Table.from_pandas(data), os.path.join(place, "points.parquet", "part.0.parquet"))
-    group.attrs.update({"encoding-type": "ngff:points", "axes": list(axes), "coordinateTransformations": _all_said(element, axes), "spatialdata_attrs": said})
+    group.attrs.update(
+        {
+            "encoding-type": "ngff:points",
+            "axes": list(axes),
+            "coordinateTransformations": _all_said(element, axes),
+            "spatialdata_attrs": said,
+        }
+    )
 
 
 def _read_shapes(group: Any, place: str, where: str) -> Element:
@@ -441,7 +504,9 @@ def _read_shapes(group: Any, place: str, where: str) -> Element:
     attributes = dict(group.attrs)
     file = os.path.join(place, "shapes.parquet")
     if not os.path.exists(file):
-        raise FormatError(f"{where}: expected shapes in Parquet (format 0.2 or later), found {', '.join(sorted(os.listdir(place)))}")
+        raise FormatError(
+            f"{where}: expected shapes in Parquet (format 0.2 or later), found {', '.join(sorted(os.listdir(place)))}"
+        )
     table = parquet.read_table(file)
     geo = json.loads((table.schema.metadata or {}).get(b"geo", b"{}"))
     column = geo.get("primary_column", "geometry")
@@ -460,7 +525,9 @@ def _write_shapes(group: Any, element: Element, where: str, place: str) -> None:
     arrow, parquet = need("pyarrow", "parquet"), need("pyarrow.parquet", "parquet")
     data = pd.DataFrame(element.data)
     if "geometry" not in data or not len(data):
-        raise DataError(f"{where}: expected a column `geometry` and at least one row, found columns {', '.join(map(str, data.columns))}, {len(data)} rows")
+        raise DataError(
+            f"{where}: expected a column `geometry` and at least one row, found columns {', '.join(map(str, data.columns))}, {len(data)} rows"
+        )
     kinds = sorted({kind_of(one) for one in data["geometry"]})
     if "Point" in kinds and (kinds != ["Point"] or "radius" not in data):
         raise DataError(f"{where}: expected circles with a column `radius`, or polygons, found {', '.join(kinds)}")
@@ -478,7 +545,10 @@ def _write_shapes(group: Any, element: Element, where: str, place: str) -> None:
         "version": "1.1.0",
         "creator": {"library": "zensaibo"},
     }
-    parquet.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b"geo": json.dumps(geo).encode()}), os.path.join(place, "shapes.parquet"))
+    parquet.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), b"geo": json.dumps(geo).encode()}),
+        os.path.join(place, "shapes.parquet"),
+    )
     group.attrs.update({
         "encoding-type": "ngff:shapes", "axes": list(axes), "coordinateTransformations": _all_said(element, axes),
         "spatialdata_attrs": {"version": _VERSIONS["shapes"]},
@@ -503,7 +573,9 @@ def _middles(element: Element) -> tuple[np.ndarray, np.ndarray]:
     places = places.ravel()
     counts = np.bincount(places)
     # Voxel i reaches from i to i + 1.
-    middles = [np.bincount(places, weights=(np.indices(labels.shape)[axis] + 0.5).ravel()) / counts for axis in range(labels.ndim)]
+    middles = [
+        np.bincount(places, weights=(np.indices(labels.shape)[axis] + 0.5).ravel()) / counts for axis in range(labels.ndim)
+    ]
     return index, np.column_stack(middles[::-1])
 
 
@@ -524,7 +596,11 @@ def _middle(geometry: Any) -> np.ndarray:
             sign = (1.0 if number == 0 else -1.0) * (1.0 if size >= 0 else -1.0)
             total += sign * (((a + b) * cross[:, None]).sum(axis=0) / 6 + start * size)
             area += sign * size
-    return total / area if area > 0 else np.mean(np.concatenate([np.asarray(ring)[:, :2] for polygon in polygons for ring in polygon]), axis=0)
+    return (
+        total / area
+        if area > 0
+        else np.mean(np.concatenate([np.asarray(ring)[:, :2] for polygon in polygons for ring in polygon]), axis=0)
+    )
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
@@ -540,7 +616,11 @@ def _read_table(group: Any, _: str, where: str) -> AnnData:
     if isinstance(said, Mapping):
         region = said.get("region")
         plain = region.tolist() if isinstance(region, np.ndarray) else region
-        adata.uns["spatialdata_attrs"] = {"region": plain, "region_key": str(said["region_key"]), "instance_key": str(said["instance_key"])}
+        adata.uns["spatialdata_attrs"] = {
+            "region": plain,
+            "region_key": str(said["region_key"]),
+            "instance_key": str(said["instance_key"]),
+        }
     return adata
 
 
@@ -554,7 +634,12 @@ def _write_table(parent: Any, name: str, table: AnnData) -> None:
         anndata.io.write_elem(parent, name, table)
     finally:
         anndata.settings.zarr_write_format = before
-    attributes: dict[str, Any] = {"spatialdata-encoding-type": "ngff:regions_table", "region": None, "region_key": None, "instance_key": None}
+    attributes: dict[str, Any] = {
+        "spatialdata-encoding-type": "ngff:regions_table",
+        "region": None,
+        "region_key": None,
+        "instance_key": None,
+    }
     if isinstance(said, Mapping):
         attributes |= {key: said[key] for key in ("region", "region_key", "instance_key")}
     parent[name].attrs.update({**attributes, "version": _VERSIONS["table"]})
@@ -565,34 +650,62 @@ def _write_table(parent: Any, name: str, table: AnnData) -> None:
 
 def _check(store: SpatialStore) -> None:
     """Refuses, before anything is written, what spatialdata would not open."""
-    groups = {"images": store.images, "labels": store.labels, "points": store.points, "shapes": store.shapes, "tables": store.tables}
+    groups = {
+        "images": store.images,
+        "labels": store.labels,
+        "points": store.points,
+        "shapes": store.shapes,
+        "tables": store.tables,
+    }
     seen: dict[str, str] = {}
     for group, elements in groups.items():
         for name, element in elements.items():
-            if not name or not all(letter.isalnum() or letter in "_-." for letter in name) or name.startswith("__") or name in (".", ".."):
+            if (
+                not name
+                or not all(letter.isalnum() or letter in "_-." for letter in name)
+                or name.startswith("__")
+                or name in (".", "..")
+            ):
                 raise ParameterError(f"{group}: expected a name of letters, digits, _, - and ., found {name!r}")
             if name.lower() in seen:
-                raise ParameterError(f"{group}: expected each name once in a store, found {name!r} also in {seen[name.lower()]}")
+                raise ParameterError(
+                    f"{group}: expected each name once in a store, found {name!r} also in {seen[name.lower()]}"
+                )
             seen[name.lower()] = group
             if isinstance(element, Element):
                 unit_of(element.unit, f"{group}/{name}: `unit`")
                 for space, matrix in element.transforms.items():
                     size = np.shape(matrix)
-                    if size not in ((3, 3), (4, 4)) or not np.isfinite(matrix).all() or not np.array_equal(np.asarray(matrix)[-1], np.eye(size[0])[-1]):
-                        raise DataError(f"{group}/{name}: expected a finite 3 x 3 or 4 x 4 matrix to {space!r} with a last row of 0 ... 1, found {np.asarray(matrix).tolist()}")
+                    if (
+                        size not in ((3, 3), (4, 4))
+                        or not np.isfinite(matrix).all()
+                        or not np.array_equal(np.asarray(matrix)[-1], np.eye(size[0])[-1])
+                    ):
+                        raise DataError(
+                            f"{group}/{name}: expected a finite 3 x 3 or 4 x 4 matrix to {space!r} with a last row of 0 ... 1, found {np.asarray(matrix).tolist()}"
+                        )
     for name, table in store.tables.items():
         said = table.uns.get("spatialdata_attrs")
         if said is None:
             continue
         if not isinstance(said, Mapping) or any(key not in said for key in ("region", "region_key", "instance_key")):
-            raise DataError(f"tables/{name}: expected region, region_key and instance_key in uns['spatialdata_attrs'], found {said!r}")
+            raise DataError(
+                f"tables/{name}: expected region, region_key and instance_key in uns['spatialdata_attrs'], found {said!r}"
+            )
         for key in (said["region_key"], said["instance_key"]):
             if key not in table.obs:
-                raise MissingKeyError(f"key `{key}` not found in obs of table {name!r}; present: {', '.join(map(str, table.obs.columns))}")
-        regions = {str(region) for region in (said["region"] if isinstance(said["region"], (list, tuple, np.ndarray)) else [said["region"]])}
+                raise MissingKeyError(
+                    f"key `{key}` not found in obs of table {name!r}; present: {', '.join(map(str, table.obs.columns))}"
+                )
+        regions = {
+            str(region)
+            for region in (said["region"] if isinstance(said["region"], (list, tuple, np.ndarray)) else [said["region"]])
+        }
         found = set(map(str, pd.unique(table.obs[said["region_key"]])))
         if regions != found:
-            raise DataError(f"tables/{name}: expected regions {sorted(regions)} in column {said['region_key']!r}, found {sorted(found)}")
+            raise DataError(
+                f"tables/{name}: expected regions {sorted(regions)} in column {said['region_key']!r}, found {sorted(found)}"
+            )
 
 
 def _of_adata(adata: AnnData, key: str, diameter: float | None) -> SpatialStore:
@@ -616,7 +729,9 @@ def _of_adata(adata: AnnData, key: str, diameter: float | None) -> SpatialStore:
     index = np.arange(adata.n_obs)
     if places.shape[1] == 2:
         rows = pd.Series(list(places), index=index, dtype=object)
-        store.shapes["cells"] = Element(pd.DataFrame({"geometry": rows, "radius": np.full(len(places), across / 2)}, index=index), unit=unit)
+        store.shapes["cells"] = Element(
+            pd.DataFrame({"geometry": rows, "radius": np.full(len(places), across / 2)}, index=index), unit=unit
+        )
     else:
         store.points["cells"] = Element(pd.DataFrame(places, columns=["x", "y", "z"], index=index), unit=unit)
     for name in names:

@@ -76,9 +76,15 @@ def read_visium(
     positions = _positions(spatial)
     missing = ~adata.obs_names.isin(positions.index)
     if missing.any():
-        raise FormatError(f"{spatial}: expected a position for each of {adata.n_obs} barcodes, found {missing.sum()} without ({adata.obs_names[missing][0]})")
+        raise FormatError(
+            f"{spatial}: expected a position for each of {adata.n_obs} barcodes, found {missing.sum()} without ({adata.obs_names[missing][0]})"
+        )
     factors = json.loads(_there(spatial / "scalefactors_json.json").read_text(encoding="utf-8"))
-    entry: dict[str, Any] = {"images": {}, "scalefactors": {key: float(value) for key, value in factors.items()}, "metadata": {}}
+    entry: dict[str, Any] = {
+        "images": {},
+        "scalefactors": {key: float(value) for key, value in factors.items()},
+        "metadata": {},
+    }
     if load_images:
         for kind in ("hires", "lowres"):
             file = spatial / f"tissue_{kind}_image.png"
@@ -103,9 +109,7 @@ def read_visium(
     return adata
 
 
-def read_xenium(
-    path: str | os.PathLike[str], *, library_id: str | None = None, gex_only: bool = True
-) -> AnnData:
+def read_xenium(path: str | os.PathLike[str], *, library_id: str | None = None, gex_only: bool = True) -> AnnData:
     """Read the output folder of Xenium Ranger: counts and cells.
 
     Parameters
@@ -137,7 +141,9 @@ def read_xenium(
     _need_columns(folder, cells, ["x_centroid", "y_centroid"])
     if not adata.obs_names.isin(cells.index).all():
         absent = int((~adata.obs_names.isin(cells.index)).sum())
-        raise FormatError(f"{folder}: expected each cell of the matrix among `cells`, found {absent} of {adata.n_obs} that are not")
+        raise FormatError(
+            f"{folder}: expected each cell of the matrix among `cells`, found {absent} of {adata.n_obs} that are not"
+        )
     cells = cells.loc[adata.obs_names]
     about: dict[str, Any] = {}
     if (folder / "experiment.xenium").exists():
@@ -264,7 +270,9 @@ def read_cosmx(
     cells.index = pd.Index(cells["cell_ID"].astype(str) + "_" + cells["fov"].astype(str))
     inside = ~np.char.startswith(names.astype(str), "0_")
     starts = ("NegPrb", "Negative", "SystemControl", "FalseCode")
-    adata = _joined(matrix[inside], names[inside], genes, cells, folder, lambda gene: gene.startswith(starts), "negative_probes")
+    adata = _joined(
+        matrix[inside], names[inside], genes, cells, folder, lambda gene: gene.startswith(starts), "negative_probes"
+    )
     scale = 1.0 if pixel_size is None else float(pixel_size)
     adata.obsm["spatial"] = adata.obs[["CenterX_global_px", "CenterY_global_px"]].to_numpy(dtype=np.float64) * scale
     local = ["CenterX_local_px", "CenterY_local_px"]
@@ -375,7 +383,9 @@ def _micrometers_per_pixel(factors: dict[str, float], positions: pd.DataFrame, s
     pixels = positions[["pxl_col_in_fullres", "pxl_row_in_fullres"]].to_numpy(np.float64)
     spread = float(np.linalg.norm(pixels - pixels.mean(axis=0)))
     if not spread > 0 or not np.linalg.norm(grid) > 0:
-        raise ParameterError(f"parameter `unit`: expected 'pixel', since the spots of {spatial} do not say how large a pixel is, found 'micrometer'")
+        raise ParameterError(
+            f"parameter `unit`: expected 'pixel', since the spots of {spatial} do not say how large a pixel is, found 'micrometer'"
+        )
     # Turned or mirrored, distances from the middle keep their ratio.
     return float(np.linalg.norm(grid) / spread)
 
@@ -424,20 +434,34 @@ def _counts(file: Path, key: tuple[str, str] | None) -> tuple[sparse.csr_matrix,
 
 
 def _joined(
-    matrix: sparse.csr_matrix, names: np.ndarray, genes: list[str], cells: pd.DataFrame, folder: Path, is_control: Any, control_key: str
+    matrix: sparse.csr_matrix,
+    names: np.ndarray,
+    genes: list[str],
+    cells: pd.DataFrame,
+    folder: Path,
+    is_control: Any,
+    control_key: str,
 ) -> AnnData:
     """Counts and cells by name, control probes apart."""
     from anndata import AnnData
 
     for what, index in (("counts", pd.Index(names)), ("cells", cells.index)):
         if not index.is_unique:
-            raise FormatError(f"{folder}: expected each cell once in the table of {what}, found {index[index.duplicated()][0]!r} twice")
+            raise FormatError(
+                f"{folder}: expected each cell once in the table of {what}, found {index[index.duplicated()][0]!r} twice"
+            )
     both = np.isin(names, cells.index.to_numpy(dtype=object))
     if not both.any():
-        raise FormatError(f"{folder}: expected cells that are in both tables, found none (counts: {names[0]}; cells: {cells.index[0]})")
+        raise FormatError(
+            f"{folder}: expected cells that are in both tables, found none (counts: {names[0]}; cells: {cells.index[0]})"
+        )
     lost = len(names) - int(both.sum()), len(cells) - int(both.sum())
     if any(lost):
-        warnings.warn(f"{folder}: left out {lost[0]} cells of the counts and {lost[1]} of the metadata that the other lacks", UserWarning, stacklevel=3)
+        warnings.warn(
+            f"{folder}: left out {lost[0]} cells of the counts and {lost[1]} of the metadata that the other lacks",
+            UserWarning,
+            stacklevel=3,
+        )
     matrix, names = matrix[both], names[both]
     control = np.array([bool(is_control(gene)) for gene in genes])
     index = pd.Index(names.astype(str))

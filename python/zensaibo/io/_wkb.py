@@ -13,7 +13,7 @@ _POINT, _POLYGON, _MULTI = 1, 3, 6
 
 
 def kind_of(geometry: Any) -> str:
-    """"Point" for numbers, "Polygon" for a list of rings, "MultiPolygon" for a list of such lists."""
+    """ "Point" for numbers, "Polygon" for a list of rings, "MultiPolygon" for a list of such lists."""
     if np.ndim(geometry[0]) == 0:
         return "Point"
     first = geometry[0][0]

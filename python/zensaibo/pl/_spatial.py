@@ -145,7 +145,11 @@ def spatial(
     if use_raw and adata.raw is None:
         raise MissingKeyError("key `raw` not found in adata: `use_raw=True` needs `adata.raw`")
     held = fetch(adata, [key for key in colors if key is not None], use_raw=use_raw, layer=layer, gene_symbols=gene_symbols)
-    options = {name: value for name, value in locals().items() if name not in {"adata", "color", "colors", "held", "use_raw", "layer", "gene_symbols"}}
+    options = {
+        name: value
+        for name, value in locals().items()
+        if name not in {"adata", "color", "colors", "held", "use_raw", "layer", "gene_symbols"}
+    }
     return draw(adata, [(key, None if key is None else held[key]) for key in colors], **options)
 
 
@@ -188,7 +192,9 @@ def draw(
     solid = len(axes_shown) == 3
     libraries = _libraries(adata, library_key, library_id, len(places))
     if solid and crop is not None:
-        raise ParameterError("parameter `crop`: expected None in three dimensions, found a rectangle (or name two `dimensions`)")
+        raise ParameterError(
+            "parameter `crop`: expected None in three dimensions, found a rectangle (or name two `dimensions`)"
+        )
     if solid and img:
         raise ParameterError("parameter `img`: expected False or None in three dimensions, found True")
     groups = [groups] if isinstance(groups, str) else groups
@@ -198,7 +204,10 @@ def draw(
     images = [_image(adata, name, img, img_key) if not solid and axes_shown == [0, 1] else None for name, _ in libraries]
     if img and not any(image is not None for image in images):
         raise MissingKeyError("key `images` not found in adata.uns['spatial'] of the libraries shown: `img=True` needs one")
-    frames = [_frame(scene, image, crop, 0.0 if scale_bar is False else 0.09, down) for scene, image in zip(scenes, images, strict=True)]
+    frames = [
+        _frame(scene, image, crop, 0.0 if scale_bar is False else 0.09, down)
+        for scene, image in zip(scenes, images, strict=True)
+    ]
     spots = [_diameter(adata, name, scene, size) for (name, _), scene in zip(libraries, scenes, strict=True)]
     # All panels to one scale.
     wide, tall = (max(frame[2 * at + 1] - frame[2 * at] for frame in frames) for at in (0, 1))
@@ -256,7 +265,9 @@ def draw(
             if groups is not None:
                 absent = [group for group in groups if group not in categories]
                 if absent:
-                    raise MissingKeyError(f"key `{absent[0]}` not found in adata.obs[{key!r}]; present: {', '.join(map(str, categories))}")
+                    raise MissingKeyError(
+                        f"key `{absent[0]}` not found in adata.obs[{key!r}]; present: {', '.join(map(str, categories))}"
+                    )
                 chosen = [categories.index(group) for group in groups]
                 codes = np.where(np.isin(codes, chosen), codes, -1)
             _points(panel, scene, spots[at], style, sort_order, colors=hues, codes=codes[cells])
@@ -264,16 +275,23 @@ def draw(
                 used = set(codes[shown_cells].tolist())
                 entries = [(i, str(categories[i]), hues[i]) for i in chosen if i in used]
                 missing = na_color if na_in_legend and -1 in used else None
-                _legend(panel, scene.points, codes[cells], entries, legend_loc, legend_fontsize, legend_fontweight, None, missing)
+                _legend(
+                    panel, scene.points, codes[cells], entries, legend_loc, legend_fontsize, legend_fontweight, None, missing
+                )
         else:
             if groups is not None and len(colors) == 1:
                 raise ParameterError(f"parameter `groups`: expected None for numbers, found {groups!r} with color {key!r}")
             numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-            limits = [_each(limit, len(colors), word)[number // len(libraries)] for limit, word in ((vmin, "vmin"), (vmax, "vmax"), (vcenter, "vcenter"))]
+            limits = [
+                _each(limit, len(colors), word)[number // len(libraries)]
+                for limit, word in ((vmin, "vmin"), (vmax, "vmax"), (vcenter, "vcenter"))
+            ]
             norm = norm_of(numbers[shown_cells], *limits)
             if colorbar_loc is not None and last:
                 bar = figure.colorbar(
-                    matplotlib.cm.ScalarMappable(norm=norm, cmap=table), cax=_beside(panel, colorbar_loc), orientation=_lies(colorbar_loc)
+                    matplotlib.cm.ScalarMappable(norm=norm, cmap=table),
+                    cax=_beside(panel, colorbar_loc),
+                    orientation=_lies(colorbar_loc),
                 )
                 bar.ax.yaxis.set_ticks_position("left") if colorbar_loc == "left" else None
                 clusters[number].append(bar.ax)
@@ -304,7 +322,11 @@ def _places(adata: AnnData, key: str) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(places).all(axis=1))
     if bad.size:
         flat = places.shape[1] == 3 and np.isfinite(places[:, :2]).all() and len(bad) < len(places)
-        hint = "; are cells of two and of three dimensions mixed? dimensions=(0, 1) needs a third coordinate for all, too" if flat else ""
+        hint = (
+            "; are cells of two and of three dimensions mixed? dimensions=(0, 1) needs a third coordinate for all, too"
+            if flat
+            else ""
+        )
         raise NonFiniteError(
             f"`obsm[{key!r}]`: expected finite coordinates, found {bad.size} cells without (the first in row {bad[0]}: {places[bad[0]].tolist()}){hint}"
         )
@@ -326,7 +348,9 @@ def _axes_of(dimensions: Any, available: int) -> list[int]:
         return list(range(available))
     chosen = [int(axis) for axis in dimensions]
     if len(chosen) not in (2, 3) or len(set(chosen)) != len(chosen) or not all(0 <= axis < available for axis in chosen):
-        raise ParameterError(f"parameter `dimensions`: expected two or three different axes below {available}, found {dimensions!r}")
+        raise ParameterError(
+            f"parameter `dimensions`: expected two or three different axes below {available}, found {dimensions!r}"
+        )
     return chosen
 
 
@@ -383,7 +407,9 @@ def _scene(places: np.ndarray, cells: np.ndarray, view: Any, axes: Sequence[int]
     return _Scene(cells, seen[:, :2], np.argsort(seen[:, 2], kind="stable"), box, labels)
 
 
-def _image(adata: AnnData, library: str | None, wanted: bool | None, key: str | None) -> tuple[np.ndarray, tuple[float, float, float, float]] | None:
+def _image(
+    adata: AnnData, library: str | None, wanted: bool | None, key: str | None
+) -> tuple[np.ndarray, tuple[float, float, float, float]] | None:
     """Pixels, and left, right, bottom and top in coordinates."""
     if wanted is False:
         return None
@@ -393,17 +419,23 @@ def _image(adata: AnnData, library: str | None, wanted: bool | None, key: str | 
     entry = stored[library]
     images = entry.get("images", {}) if isinstance(entry, Mapping) else {}
     if key is not None and key not in images:
-        raise MissingKeyError(f"key `{key}` not found in adata.uns['spatial'][{library!r}]['images']; present: {', '.join(images) or '(nothing)'}")
+        raise MissingKeyError(
+            f"key `{key}` not found in adata.uns['spatial'][{library!r}]['images']; present: {', '.join(images) or '(nothing)'}"
+        )
     if not len(images):
         return None
     name = key if key is not None else max(images, key=lambda k: np.asarray(images[k]).shape[0])
     pixels = np.asarray(images[name])
     if pixels.ndim not in (2, 3):
-        raise ShapeError(f"`uns['spatial'][{library!r}]['images'][{name!r}]`: expected rows x columns (x colours), found shape {pixels.shape}")
+        raise ShapeError(
+            f"`uns['spatial'][{library!r}]['images'][{name!r}]`: expected rows x columns (x colours), found shape {pixels.shape}"
+        )
     factors = entry.get("scalefactors", {})
     factor = factors.get(f"tissue_{name}_scalef")
     if factor is None or not float(factor) > 0:
-        raise MissingKeyError(f"key `tissue_{name}_scalef` not found in adata.uns['spatial'][{library!r}]['scalefactors']; present: {', '.join(factors)}")
+        raise MissingKeyError(
+            f"key `tissue_{name}_scalef` not found in adata.uns['spatial'][{library!r}]['scalefactors']; present: {', '.join(factors)}"
+        )
     across, down = pixels.shape[1] / float(factor), pixels.shape[0] / float(factor)
     half = 0.5 / float(factor)
     return pixels, (-half, across - half, down - half, -half)
@@ -421,7 +453,12 @@ def _frame(scene: _Scene, image: Any, crop: Any, room: float, down: bool) -> tup
     edge = 0.04 * max(*(high - low), 1e-12)
     if image is not None:
         _, (left, right, bottom, top) = image
-        return max(left, low[0] - 3 * edge), min(right, high[0] + 3 * edge), max(top, low[1] - 3 * edge), min(bottom, high[1] + 3 * edge)
+        return (
+            max(left, low[0] - 3 * edge),
+            min(right, high[0] + 3 * edge),
+            max(top, low[1] - 3 * edge),
+            min(bottom, high[1] + 3 * edge),
+        )
     room *= max(high - low)
     return low[0] - edge, high[0] + edge, low[1] - edge - (0.0 if down else room), high[1] + edge + (room if down else 0.0)
 
@@ -473,10 +510,17 @@ def _points(panel: Any, scene: _Scene, diameter: float, style: dict[str, Any], s
 
 def _beside(panel: Any, side: str) -> Any:
     """Axes for a colour bar next to a panel, outside of it."""
-    boxes = {"right": (1.03, 0.1, 0.04, 0.8), "left": (-0.07, 0.1, 0.04, 0.8), "top": (0.1, 1.03, 0.8, 0.04), "bottom": (0.1, -0.07, 0.8, 0.04)}
+    boxes = {
+        "right": (1.03, 0.1, 0.04, 0.8),
+        "left": (-0.07, 0.1, 0.04, 0.8),
+        "top": (0.1, 1.03, 0.8, 0.04),
+        "bottom": (0.1, -0.07, 0.8, 0.04),
+    }
     place = panel.get_position(original=True)
     x, y, width, height = boxes[side]
-    return panel.figure.add_axes([place.x0 + x * place.width, place.y0 + y * place.height, width * place.width, height * place.height])
+    return panel.figure.add_axes(
+        [place.x0 + x * place.width, place.y0 + y * place.height, width * place.width, height * place.height]
+    )
 
 
 def _lies(side: str) -> Any:
@@ -521,6 +565,12 @@ def _bar(panel: Any, unit: str, asked: bool | float, frame: Sequence[float], dow
     patch.set_path_effects(halo)
     panel.add_patch(patch)
     text = panel.text(
-        x + length / 2, y - 0.3 * gap if down else y + thick + 0.3 * gap, length_text(length, unit), ha="center", va="bottom", fontsize="small", zorder=5
+        x + length / 2,
+        y - 0.3 * gap if down else y + thick + 0.3 * gap,
+        length_text(length, unit),
+        ha="center",
+        va="bottom",
+        fontsize="small",
+        zorder=5,
     )
     text.set_path_effects(halo)

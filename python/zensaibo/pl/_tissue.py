@@ -172,7 +172,9 @@ def co_occurrence(
         if number % ncols == 0:
             panel.set_ylabel("times as often")
     columns = 1 if len(names) <= 14 else 2
-    axes[min(ncols, len(axes)) - 1].legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncol=columns, fontsize="small")
+    axes[min(ncols, len(axes)) - 1].legend(
+        frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncol=columns, fontsize="small"
+    )
     if len(axes) > 1:
         settle([[panel] for panel in axes], slots, min(ncols, len(axes)), 0.3, None)
     else:
@@ -285,8 +287,14 @@ def bivariate(
     known = inspect.signature(spatial).parameters
     unknown = [name for name in parameters if name not in known or name in ("color", "use_raw", "layer", "gene_symbols")]
     if unknown:
-        raise ParameterError(f"parameter `{unknown[0]}`: expected one of `pl.spatial`'s, but `color` and those of genes, found another")
-    options = {name: parameter.default for name, parameter in known.items() if name not in ("adata", "color", "use_raw", "layer", "gene_symbols")}
+        raise ParameterError(
+            f"parameter `{unknown[0]}`: expected one of `pl.spatial`'s, but `color` and those of genes, found another"
+        )
+    options = {
+        name: parameter.default
+        for name, parameter in known.items()
+        if name not in ("adata", "color", "use_raw", "layer", "gene_symbols")
+    }
     if value == "cats" and parameters.get("palette") is None:
         parameters["palette"] = ["#d9d9d9", "#6a51a3", "#d7301f"]
     return draw(adata if value != "cats" else adata[:], colors, **{**options, **parameters})
@@ -391,7 +399,10 @@ def compare_conditions(
     if list(table.columns[:2]) == ["label", "neighbor"] and "distance" not in table:
         # The order of the samples' columns is that of the labels.
         names = list(dict.fromkeys(column.split("|")[0] for column in samples.columns if column != "condition"))
-        wide = {name: table.pivot(index="label", columns="neighbor", values=name).reindex(index=names, columns=names) for name in ("difference", "pval_adj")}
+        wide = {
+            name: table.pivot(index="label", columns="neighbor", values=name).reindex(index=names, columns=names)
+            for name in ("difference", "pval_adj")
+        }
         starred = wide["pval_adj"].to_numpy() <= alpha
         return _table(
             wide["difference"].to_numpy(), names, names, signed=True, label=f"{conditions[1]} less {conditions[0]} (log2)", title=key, annotate=False,
@@ -414,8 +425,18 @@ def compare_conditions(
         shift = 0.16 - 0.32 * number
         for at, row in enumerate(rows):
             values = part[row].to_numpy(np.float64)
-            ax.plot(values, np.full(len(values), len(rows) - 1 - at + shift), "o", color=color, markersize=4, alpha=0.8, label=condition if at == 0 else None)
-            ax.plot([np.nanmean(values)] * 2, len(rows) - 1 - at + shift + np.array([-0.14, 0.14]), color=color, linewidth=2) if np.isfinite(values).any() else None
+            ax.plot(
+                values,
+                np.full(len(values), len(rows) - 1 - at + shift),
+                "o",
+                color=color,
+                markersize=4,
+                alpha=0.8,
+                label=condition if at == 0 else None,
+            )
+            ax.plot(
+                [np.nanmean(values)] * 2, len(rows) - 1 - at + shift + np.array([-0.14, 0.14]), color=color, linewidth=2
+            ) if np.isfinite(values).any() else None
     said = [f"{row}  (p {p:.2g})" for row, p in zip(rows, top["pval"], strict=True)]
     ax.set_yticks(np.arange(len(rows))[::-1], said, fontsize="small")
     ax.set_ylim(-0.6, len(rows) - 0.4)
@@ -444,15 +465,19 @@ def _table(
     import matplotlib.pyplot as plt
 
     if values.shape != (len(rows), len(columns)):
-        raise ParameterError(f"`uns`: expected {len(rows)} x {len(columns)} numbers for the labels in use, found shape {values.shape}; compute it anew")
+        raise ParameterError(
+            f"`uns`: expected {len(rows)} x {len(columns)} numbers for the labels in use, found shape {values.shape}; compute it anew"
+        )
     finite = values[np.isfinite(values)]
     if signed:
         most = float(np.abs(finite).max()) if finite.size else 1.0
         low, high = (-most if vmin is None else vmin), (most if vmax is None else vmax)
     else:
-        low = (0.0 if vmin is None else vmin)
+        low = 0.0 if vmin is None else vmin
         high = (float(finite.max()) if finite.size else 1.0) if vmax is None else vmax
-    table = matplotlib.colormaps.get_cmap(cmap if cmap is not None else ("RdBu_r" if signed else "viridis")).with_extremes(bad="#eeeeee")
+    table = matplotlib.colormaps.get_cmap(cmap if cmap is not None else ("RdBu_r" if signed else "viridis")).with_extremes(
+        bad="#eeeeee"
+    )
     inches = size_of(figsize, ax)
     own = ax is None
     if ax is None:
@@ -460,7 +485,14 @@ def _table(
         figure = plt.figure(figsize=tuple(inches * 2), layout="none")
         ax = figure.add_axes((0.3, 0.3, 0.5, 0.5))
     figure = ax.figure
-    picture = ax.imshow(np.ma.masked_invalid(values), cmap=table, vmin=low, vmax=high if high > low else low + 1, aspect="auto", interpolation="nearest")
+    picture = ax.imshow(
+        np.ma.masked_invalid(values),
+        cmap=table,
+        vmin=low,
+        vmax=high if high > low else low + 1,
+        aspect="auto",
+        interpolation="nearest",
+    )
     ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize="small")
     ax.set_yticks(range(len(rows)), rows, fontsize="small")
     ax.set_title(title)
@@ -470,7 +502,15 @@ def _table(
             text += "*"
         if text:
             red, green, blue, _ = table(picture.norm(values[row, column]))
-            ax.text(column, row, text, ha="center", va="center", fontsize="x-small", color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white")
+            ax.text(
+                column,
+                row,
+                text,
+                ha="center",
+                va="center",
+                fontsize="x-small",
+                color="black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white",
+            )
     place = ax.get_position(original=True)
     height = min(place.height, 1.6 / figure.get_size_inches()[1])
     bar = figure.add_axes((place.x1 + 0.15 / figure.get_size_inches()[0], place.y0, 0.12 / figure.get_size_inches()[0], height))

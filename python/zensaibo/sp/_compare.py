@@ -159,7 +159,9 @@ def compare_conditions(
     ordered.index = ordered.index.astype(str)
     adata.uns[key] = ordered
     columns = ["|".join(str(value) for value in row) for row in features.itertuples(index=False)]
-    adata.uns[f"{key}_samples"] = pd.DataFrame(table, index=[str(samples[s]) for s in chosen], columns=columns).assign(condition=groups)
+    adata.uns[f"{key}_samples"] = pd.DataFrame(table, index=[str(samples[s]) for s in chosen], columns=columns).assign(
+        condition=groups
+    )
     record(
         adata, "compare_conditions", condition_key=condition_key, sample_key=sample_key, statistic=statistic, cluster_key=cluster_key,
         layer=layer, interval=None if interval is None else [float(d) for d in interval], conditions=[first, second],
@@ -173,12 +175,18 @@ def _check_use(statistic: str, cluster_key: Any, genes: Any, layer: Any, interva
     if by_label and cluster_key is None:
         raise ParameterError(f"parameter `cluster_key`: expected a column of obs with statistic {statistic!r}, found None")
     if not by_label and cluster_key is not None:
-        raise ParameterError(f"parameter `cluster_key`: expected None with statistic {statistic!r}, which does not use it, found {cluster_key!r}")
+        raise ParameterError(
+            f"parameter `cluster_key`: expected None with statistic {statistic!r}, which does not use it, found {cluster_key!r}"
+        )
     for name, value in (("genes", genes), ("layer", layer)):
         if by_label and value is not None:
-            raise ParameterError(f"parameter `{name}`: expected None with statistic {statistic!r}, which does not use it, found {value!r}")
+            raise ParameterError(
+                f"parameter `{name}`: expected None with statistic {statistic!r}, which does not use it, found {value!r}"
+            )
     if (statistic == "co_occurrence") != (interval is not None):
-        raise ParameterError(f"parameter `interval`: expected distances with statistic 'co_occurrence' and None with others, found {interval!r}")
+        raise ParameterError(
+            f"parameter `interval`: expected distances with statistic 'co_occurrence' and None with others, found {interval!r}"
+        )
     if interval is not None and (not len(interval) or not all(0 < float(d) < np.inf for d in interval)):
         raise ParameterError(f"parameter `interval`: expected distances above 0, found {interval!r}")
 
@@ -187,7 +195,9 @@ def _two(conditions: Any, present: pd.Index, key: str) -> tuple[str, str]:
     names = [str(name) for name in present]
     wanted = names if conditions is None else [str(name) for name in conditions]
     if len(wanted) != 2 or wanted[0] == wanted[1]:
-        raise ParameterError(f"parameter `conditions`: expected two of {', '.join(names)} (column `{key}`), found {conditions!r}")
+        raise ParameterError(
+            f"parameter `conditions`: expected two of {', '.join(names)} (column `{key}`), found {conditions!r}"
+        )
     for name in wanted:
         if name not in names:
             raise ParameterError(f"parameter `conditions`: expected two of {', '.join(names)} (column `{key}`), found {name!r}")
@@ -203,14 +213,18 @@ def _conditions_of(
         its = np.unique(condition_codes[sample_codes == sample])
         if len(its) > 1:
             both = ", ".join(str(present[code]) for code in its)
-            raise DataError(f"`{key}`: expected one condition for all cells of a sample, found {both} in sample {samples[sample]!r}")
+            raise DataError(
+                f"`{key}`: expected one condition for all cells of a sample, found {both} in sample {samples[sample]!r}"
+            )
         name = str(present[its[0]])
         if name in two:
             chosen.append(sample)
             groups.append(name)
     for name in two:
         if groups.count(name) < 2:
-            raise TooFewError(f"`{key}`: expected at least two samples of each condition, found {groups.count(name)} of {name!r}")
+            raise TooFewError(
+                f"`{key}`: expected at least two samples of each condition, found {groups.count(name)} of {name!r}"
+            )
     return chosen, groups
 
 

@@ -96,14 +96,17 @@ def spatially_variable_genes(
     matrix, names = _values(adata, "X", genes, layer, use_raw)
     present = np.asarray((matrix != 0).sum(axis=0)).ravel() >= min_cells
     if not present.any():
-        raise EmptyDataError(f"`genes`: expected a gene that is not zero in at least {min_cells} cells, found none of {len(names)}")
+        raise EmptyDataError(
+            f"`genes`: expected a gene that is not zero in at least {min_cells} cells, found none of {len(names)}"
+        )
     if not present.all():
         matrix, names = matrix[:, np.flatnonzero(present)], names[present]
     found = arrays.spatially_variable_genes(coordinates, matrix, libraries=libraries, threads=threads, progress=progress)
     order = np.lexsort([found.ln_pval])
     order = np.concatenate([order[~np.isnan(found.ln_pval[order])], order[np.isnan(found.ln_pval[order])]])
     table = pd.DataFrame(
-        {"share": found.share, "pattern": found.pattern, "pval": found.pval, "pval_adj": _benjamini_hochberg(found.pval)}, index=names
+        {"share": found.share, "pattern": found.pattern, "pval": found.pval, "pval_adj": _benjamini_hochberg(found.pval)},
+        index=names,
     ).iloc[order]
     adata = start(adata, copy)
     adata.uns["spatially_variable_genes"] = table
@@ -221,7 +224,9 @@ def bivariate(
     table["x_props"], table["y_props"] = share[table["x"]].to_numpy(), share[table["y"]].to_numpy()
     enough = (table["x_props"] >= nz_prop) & (table["y_props"] >= nz_prop)
     if not enough.any():
-        raise EmptyDataError(f"`pairs`: expected a pair with both genes in at least {nz_prop:.0%} of the cells, found none of {len(table)}")
+        raise EmptyDataError(
+            f"`pairs`: expected a pair with both genes in at least {nz_prop:.0%} of the cells, found none of {len(table)}"
+        )
     table = table[enough].reset_index(drop=True)
     places = np.column_stack([used.get_indexer(table["x"]), used.get_indexer(table["y"])])
     found = arrays.bivariate(
@@ -260,7 +265,9 @@ def _pairs(pairs: Any) -> pd.DataFrame:
             raise ParameterError(f"parameter `pairs`: expected a table of two columns or more, found shape {pairs.shape}")
         table = pairs.iloc[:, :2].dropna().astype(str)
     else:
-        listed = [pairs] if isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(p, str) for p in pairs) else list(pairs)
+        listed = (
+            [pairs] if isinstance(pairs, tuple) and len(pairs) == 2 and all(isinstance(p, str) for p in pairs) else list(pairs)
+        )
         if not listed or not all(not isinstance(pair, str) and len(pair) == 2 for pair in listed):
             raise ParameterError(f"parameter `pairs`: expected pairs of names, found {pairs!r}")
         table = pd.DataFrame([[str(x), str(y)] for x, y in listed])

@@ -156,13 +156,19 @@ def calculate_niche(
     seed = _seed(seed)
     kept = _mask(mask, adata)
     graph = sparse.csr_matrix(get_obsp(adata, spatial_connectivities_key))
-    codes, names = libraries_of(None if library_key is None else get_obs(adata, library_key), adata.n_obs, library_key or "libraries")
+    codes, names = libraries_of(
+        None if library_key is None else get_obs(adata, library_key), adata.n_obs, library_key or "libraries"
+    )
     columns = _names(flavor, several)
     labels = {column: np.full(adata.n_obs, _NONE, dtype=object) for column in columns}
     run: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
     matrix: Any = None
     if flavor != "neighborhood":
-        matrix = get_matrix(adata, layer=layer) if use_rep is None else as_dense(get_obsm(adata, use_rep), f"obsm[{use_rep!r}]", np.float64)
+        matrix = (
+            get_matrix(adata, layer=layer)
+            if use_rep is None
+            else as_dense(get_obsm(adata, use_rep), f"obsm[{use_rep!r}]", np.float64)
+        )
     for library, name in enumerate(names):
         cells = np.flatnonzero(codes == library)
         if len(cells) < 3:
@@ -184,7 +190,11 @@ def calculate_niche(
             found = _leiden(_reduced(mean, **run), n_neighbors, several, **run)
         else:
             rows = arrays.aggregate_neighbors(
-                local, matrix[cells], distance=3 if distance is None else distance, aggregation=aggregation or "mean", threads=threads
+                local,
+                matrix[cells],
+                distance=3 if distance is None else distance,
+                aggregation=aggregation or "mean",
+                threads=threads,
             )
             many = 10 if n_components is None else _whole("n_components", n_components)
             if many > len(cells):
@@ -222,7 +232,9 @@ _USED = {
 def _refuse_unused(flavor: str, **given: tuple[Any, Any]) -> None:
     for name, (value, default) in given.items():
         if name not in _USED[flavor] and value is not default and value != default:
-            raise ParameterError(f"parameter `{name}`: expected its default with flavor {flavor!r}, which does not use it, found {value!r}")
+            raise ParameterError(
+                f"parameter `{name}`: expected its default with flavor {flavor!r}, which does not use it, found {value!r}"
+            )
 
 
 def _mask(mask: Any, adata: AnnData) -> np.ndarray:
@@ -230,7 +242,9 @@ def _mask(mask: Any, adata: AnnData) -> np.ndarray:
         return np.ones(adata.n_obs, dtype=bool)
     values = mask.reindex(adata.obs_names).to_numpy() if isinstance(mask, pd.Series) else np.asarray(mask)
     if values.shape != (adata.n_obs,) or not all(isinstance(value, (bool, np.bool_)) for value in values):
-        raise ShapeError(f"`mask`: expected one boolean for each of {adata.n_obs} cells, found shape {values.shape}, dtype {values.dtype}")
+        raise ShapeError(
+            f"`mask`: expected one boolean for each of {adata.n_obs} cells, found shape {values.shape}, dtype {values.dtype}"
+        )
     return values.astype(bool)
 
 
