@@ -162,6 +162,7 @@ def test_what_should_be_known_is_said(tmp_path):
         "unit of the coordinates is not known",
         "of one cell, of which little can be said: lone",
         "Library one has no cell of: c",
+        "about the mean over all libraries",
     ):
         assert text in done.stdout and text in page, text
     assert (

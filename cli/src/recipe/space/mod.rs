@@ -162,6 +162,13 @@ pub fn space(files: SpaceFiles<'_>, config: &SpaceConfig, hooks: &dyn Hooks, ctx
             notes.push("No gene is left to be tested (genes.min_cells, genes.highly_variable).".into());
         } else {
             if config.genes.autocorr && !graph.indices.is_empty() {
+                if cells.members.len() > 1 {
+                    notes.push(
+                        "Autocorrelation is about the mean over all libraries: a gene that differs between them is alike among \
+                         neighbours, too. Genes as functions of place are looked at within each library."
+                            .into(),
+                    );
+                }
                 autocorr = Some(stages.run("autocorrelation", |ctx| {
                     let found = statistics::autocorr(&graph, &genes, &config.autocorr, ctx)?;
                     let sure = found.corrected.iter().filter(|p| **p < 0.05).count();
