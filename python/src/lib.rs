@@ -50,6 +50,7 @@ mod stack;
 mod state;
 mod stitch;
 mod structure;
+mod surroundings;
 mod track;
 mod umap;
 mod velocity;
@@ -90,6 +91,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         simulate::register,
         sketch::register,
         spatial::register,
+        surroundings::register,
         recipe::register,
         stack::register,
         stitch::register,

@@ -97,7 +97,9 @@ described! {
     zensaibo_imaging::stitch::StitchOptions,
     zensaibo_imaging::track::TrackOptions,
     zensaibo_spatial::autocorr::AutocorrOptions,
+    zensaibo_spatial::bivariate::BivariateOptions,
     zensaibo_spatial::enrichment::NhoodOptions,
+    zensaibo_spatial::mixture::MixtureOptions,
     zensaibo_spatial::neighbors::SpatialKnnOptions,
 }
 

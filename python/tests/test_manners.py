@@ -132,6 +132,8 @@ CARRIERS = {
         zs.sp.spatial_neighbors_grid,
     ],
     "nhood_enrichment": [zs.arrays.nhood_enrichment, zs.sp.nhood_enrichment],
+    "gaussian_mixture": [zs.arrays.gaussian_mixture],
+    "bivariate": [zs.arrays.bivariate, zs.sp.bivariate],
     "spatial_autocorr": [zs.arrays.spatial_autocorr, zs.sp.spatial_autocorr],
 }
 

@@ -368,3 +368,31 @@ def test_made_tiles_are_stitched(made_here):
 def test_tiles_of_a_brain_are_stitched(real):
     found = run(notebook("06_stitch"))
     assert found["off"].max() < 0.3 and found["spread"] < 0.03
+
+
+def _tissues(found: dict) -> None:
+    bulb, cortex = found["bulb"], found["cortex"]
+    z = bulb.uns["layer_nhood_enrichment"]["zscore"]
+    apart = np.abs(np.subtract.outer(np.arange(5), np.arange(5)))
+    # The onion: each layer beside itself, the innermost far from the outermost.
+    assert (np.diag(z) > 1.5).all() and z[0, 4] < -3 and z[apart <= 1].mean() > 2 > 0 > z[apart >= 2].mean()
+    assert found["agreement"]["niches"] > found["agreement"]["kinds of cells"] + 0.1, found["agreement"]
+    assert cortex.obs["nhood_niche_res=0.3"].nunique() >= 4
+    # One of the two cancers has the gene almost everywhere.
+    assert min(found["difference"].values()) > 0.2 and max(found["difference"].values()) > 1 and found["rank"] <= 100
+
+
+def test_made_tissues_show_their_layers_and_regions(made_here):
+    found = run(notebook("01_tissue_statistics"))
+    _tissues(found)
+    assert all(gene.startswith("Layer") for gene in found["top"]) and (made_here / "bulb.zarr").exists()
+
+
+@pytest.mark.parametrize("real", ["olfactory_bulb"], indirect=True)
+def test_bulb_cortex_and_cancer_show_their_published_picture(real):
+    found = run(notebook("01_tissue_statistics"))
+    assert found["bulb"].n_obs == 260 and found["slides"].n_obs == 471 and found["cortex"].n_vars == 33, "all three sets are there"
+    _tissues(found)
+    # Genes that the study of the bulb and later ones name (Stahl 2016).
+    order = found["bulb"].uns["moranI"].index
+    assert np.median([order.get_loc(gene) for gene in ("Penk", "Doc2g", "Kctd12", "Fabp7", "Nrgn")]) < 200

@@ -521,6 +521,23 @@ def spatial_autocorr(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, float, float, tuple[Any, Any, Any] | None]: ...
+def gaussian_mixture(values: Any, options: str, threads: int | None = None, progress: Progress = None) -> dict[str, Any]: ...
+def spatially_variable(
+    places: Any,
+    libraries: Any,
+    n_libraries: int,
+    columns: tuple[Any, Any, Any],
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, Any, Any]: ...
+def bivariate(
+    graph: tuple[Any, Any, Any],
+    columns: tuple[Any, Any, Any],
+    pairs: list[list[int]],
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

@@ -5,7 +5,8 @@ use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
 use crate::recipe::{
-    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, StitchConfig, TrackConfig,
+    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, SpaceConfig, StitchConfig,
+    TrackConfig,
 };
 
 /// Prints every option of a step as TOML, with its meaning and its default.
@@ -19,6 +20,8 @@ pub(super) struct Args {
 enum Step {
     /// Options of `zensaibo cluster`.
     Cluster,
+    /// Options of `zensaibo space`.
+    Space,
     /// Options of `zensaibo detect`.
     Detect,
     /// Options of `zensaibo segment`.
@@ -38,6 +41,7 @@ enum Step {
 pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
     match args.step {
         Step::Cluster => super::print(&ClusterConfig::template()),
+        Step::Space => super::print(&SpaceConfig::template()),
         Step::Detect => super::print(&DetectConfig::template()),
         Step::Segment => super::print(&SegmentConfig::template()),
         Step::Stitch => super::print(&StitchConfig::template()),

@@ -18,6 +18,7 @@ mod options;
 mod register;
 mod run_blocks;
 mod segment;
+mod space;
 mod stitch;
 mod subset;
 mod track;
@@ -34,7 +35,7 @@ use zensaibo_core::{Error, Result};
 /// Exit code after an interruption.
 pub const INTERRUPTED: i32 = 130;
 
-/// Single-cell omics, from raw counts to annotated clusters; cells in volumes of cleared tissue, and in atlases.
+/// Single-cell omics, from raw counts to annotated clusters; cells in tissue; cells in volumes of cleared tissue, and in atlases.
 #[derive(Debug, Parser)]
 #[command(
     name = "zensaibo",
@@ -46,6 +47,7 @@ pub const INTERRUPTED: i32 = 130;
         zensaibo config cluster > cluster.toml\n  \
         zensaibo cluster counts.h5ad -o out.h5ad --config cluster.toml --set leiden.resolution=0.5\n  \
         zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
+        zensaibo space cells.h5ad -o out.h5ad --cluster cell_type --report space.html\n  \
         zensaibo concat first.h5ad second.h5ad -o all.h5ad\n  \
         zensaibo subset all.h5ad -o liver.h5ad --obs tissue=liver\n  \
         zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n  \
@@ -68,6 +70,7 @@ enum Command {
     Subset(subset::Args),
     Config(config::Args),
     Cluster(Box<cluster::Args>),
+    Space(Box<space::Args>),
     Detect(Box<detect::Args>),
     Segment(Box<segment::Args>),
     Stitch(Box<stitch::Args>),
@@ -99,6 +102,7 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         Command::Subset(args) => subset::run(args, cancel),
         Command::Config(args) => config::run(args, cancel),
         Command::Cluster(args) => cluster::run(args, cancel),
+        Command::Space(args) => space::run(args, cancel),
         Command::Detect(args) => detect::run(args, cancel),
         Command::Segment(args) => segment::run(args, cancel),
         Command::Stitch(args) => stitch::run(args, cancel),

@@ -1,7 +1,8 @@
 //! Recipes: files in, files out. The command line and Python run the same ones.
 //!
 //! [`cluster`] goes from raw counts to annotated clusters. Its options are the options structs of the stages, one
-//! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`]. [`detect`],
+//! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`]. [`space`](space()) adds the
+//! statistics of the tissue to cells with places. [`detect`],
 //! [`segment`], [`stitch`] and [`track`] do the same for volumes, [`register`] and [`count`] bring cells into an atlas, and
 //! [`cells`] goes the whole way.
 
@@ -22,6 +23,7 @@ mod report_data;
 mod sections;
 mod shared;
 mod slots;
+mod space;
 mod stages;
 mod summary;
 
@@ -41,6 +43,10 @@ pub use input::{About, Input, Inputs, Origin};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
 pub use shared::{Blocks, cluster_steps, count_steps, detect_steps, segment_steps};
+pub use space::{
+    CoOccurrenceOptions, Method, SpaceConfig, SpaceFiles, SpaceGenesOptions, SpaceInputOptions, SpaceNeighborsOptions,
+    SpaceOutputOptions, SpaceSummary, space,
+};
 pub use summary::{ClusterSummary, ClusterSummaryRow};
 
 /// Is told when the stages of a recipe begin and end.

@@ -281,7 +281,7 @@ fn provenance(done: &Clustered, config: &ClusterConfig) -> Value {
 }
 
 /// An option's value as h5ad holds it.
-fn stored(value: &toml::Value) -> Value {
+pub(super) fn stored(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::text(text.clone()),
         toml::Value::Integer(number) => Value::int(*number),

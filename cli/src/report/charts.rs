@@ -1,7 +1,9 @@
 //! The still plots, as SVG that takes its colours from the page's style sheet.
 
 use super::data::{Cluster, DotData, FeaturePlot, QcMetric};
+use super::page::colour;
 use super::scale::Scale;
+use super::space::Lines;
 use super::text::{escape, px, tick};
 use super::volume::{Bars, Curve, Distribution};
 use crate::measure::grouped;
@@ -333,6 +335,29 @@ pub(super) fn elbow(ratio: &[f64]) -> String {
         ));
     }
     frame("Variance of the principal components", &x, &y, "principal component", "% of the variance", &body)
+}
+
+/// Curves over distance, each in the colour of its label; 1 is a line of its own.
+pub(super) fn lines(data: &Lines) -> String {
+    let (x, y) = data.scales(ACROSS, UPWARD);
+    let at = px(y.at(1.0));
+    let mut body = format!("<line class=limit x1={} x2={} y1={at} y2={at} />", px(ACROSS.0), px(ACROSS.1));
+    for ((name, values), &number) in data.names.iter().zip(&data.values).zip(&data.colours) {
+        let points: Vec<String> = data
+            .x
+            .iter()
+            .zip(values)
+            .filter(|(_, value)| value.is_finite())
+            .map(|(far, value)| format!("{},{}", px(x.at(*far)), px(y.at(*value))))
+            .collect();
+        body.push_str(&format!(
+            "<polyline fill=none stroke=\"{}\" stroke-width=2 points=\"{}\"><title>{}</title></polyline>",
+            colour(number),
+            points.join(" "),
+            escape(name)
+        ));
+    }
+    frame("Labels by distance", &x, &y, &data.x_label, "times as often", &body)
 }
 
 /// Dot plot: colour is mean expression (each gene from its lowest to its highest cluster), size the share of

@@ -10,6 +10,7 @@ mod data;
 mod embedding;
 mod page;
 mod scale;
+mod space;
 mod text;
 mod volume;
 
@@ -18,6 +19,7 @@ mod tests;
 
 pub use data::{Cluster, DotData, Embedding, FeaturePlot, GeneValues, MarkerRow, QcMetric, ReportData};
 pub use page::page;
+pub use space::{GeneTable, Heatmap, Lines, Map, SpaceReport, space_page};
 pub use volume::{Bar, Bars, Curve, Distribution, Mark, Picture, Pixels, VolumeReport, volume_page};
 
 /// Cells drawn in the embedding at most; of more, every so-manieth of each cluster is drawn, and the page says so.

@@ -14,7 +14,7 @@ const COLOURS: [&str; 24] = [
 ];
 
 /// The colour of cluster `index`.
-fn colour(index: usize) -> String {
+pub(super) fn colour(index: usize) -> String {
     match COLOURS.get(index) {
         Some(colour) => (*colour).to_string(),
         // Beyond the list: turn the hue by the golden angle, in rising and falling lightness.

@@ -275,13 +275,13 @@ fn marks(all: &[Mark], scale: f64) -> String {
 }
 
 /// The largest of 1, 2, 5 times a power of ten that is not above `most`.
-fn round_length(most: f64) -> f64 {
+pub(super) fn round_length(most: f64) -> f64 {
     let power = 10f64.powf(most.max(1e-6).log10().floor());
     [5.0, 2.0, 1.0].into_iter().map(|m| m * power).find(|length| *length <= most).unwrap_or(power)
 }
 
 /// A picture as PNG.
-fn png(size: [usize; 2], pixels: &Pixels) -> Vec<u8> {
+pub(super) fn png(size: [usize; 2], pixels: &Pixels) -> Vec<u8> {
     let (bytes, depth, kind) = match pixels {
         Pixels::Grey(bytes) => (bytes, 1, 0u8),
         Pixels::Rgb(bytes) => (bytes, 3, 2u8),

@@ -4,17 +4,23 @@
 //! - [`enrichment`]: how often neighbours carry two labels, against labels dealt out at random.
 //! - [`cooccurrence`]: pairs of labels by distance.
 //! - [`autocorr`]: Moran's I and Geary's C of many values at once.
+//! - [`variable`]: genes that are a function of place.
+//! - [`bivariate`]: where in the tissue two values go together.
+//! - [`mixture`]: normal distributions that share cells out into kinds of surroundings.
 //!
 //! All search goes through one tree over the cells (`tree`). The promises of `zensaibo_core` hold: the same bits for any
 //! number of threads, and a parameter is used or refused.
 
 pub mod autocorr;
+pub mod bivariate;
 pub mod cooccurrence;
 pub mod enrichment;
 pub mod graph;
+pub mod mixture;
 pub mod neighbors;
 pub mod places;
 mod tree;
+pub mod variable;
 
 pub use graph::Edges;
 pub use places::Places;

@@ -282,8 +282,10 @@ def places_of(coordinates: Any, name: str = "coordinates") -> np.ndarray:
     bad = ~np.isfinite(array).all(axis=1)
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
+        flat = array.shape[1] == 3 and not bad.all() and bool(np.isfinite(array[:, :2]).all())
+        hint = "; are cells of two and of three dimensions mixed? Give those in the plane a third coordinate" if flat else ""
         raise NonFiniteError(
-            f"`{name}`: expected finite coordinates, found {int(bad.sum())} cells without (the first in row {row}: {array[row].tolist()})"
+            f"`{name}`: expected finite coordinates, found {int(bad.sum())} cells without (the first in row {row}: {array[row].tolist()}){hint}"
         )
     return array
 

@@ -18,12 +18,25 @@ from ._rank_genes_groups import (
     rank_genes_groups_violin,
 )
 from ._regions import atlas_slices, regions
+from ._spatial import spatial
+from ._tissue import (
+    bivariate,
+    co_occurrence,
+    compare_conditions,
+    interaction_matrix,
+    nhood_enrichment,
+    niches,
+    spatially_variable_genes,
+)
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 from ._volume import volume
 
 __all__ = [
     "atlas_slices",
+    "bivariate",
+    "co_occurrence",
+    "compare_conditions",
     "dendrogram",
     "diffmap",
     "dotplot",
@@ -33,7 +46,10 @@ __all__ = [
     "heatmap",
     "highest_expr_genes",
     "highly_variable_genes",
+    "interaction_matrix",
     "matrixplot",
+    "nhood_enrichment",
+    "niches",
     "paga",
     "pca",
     "pca_loadings",
@@ -47,6 +63,8 @@ __all__ = [
     "rank_genes_groups_violin",
     "regions",
     "scrublet_score_distribution",
+    "spatial",
+    "spatially_variable_genes",
     "stacked_violin",
     "tracksplot",
     "tsne",

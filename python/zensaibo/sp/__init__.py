@@ -2,6 +2,8 @@
 
 from ._autocorr import spatial_autocorr
 from ._co_occurrence import co_occurrence
+from ._compare import compare_conditions
+from ._in_space import bivariate, spatially_variable_genes
 from ._neighbors import (
     spatial_neighbors_delaunay,
     spatial_neighbors_grid,
@@ -9,9 +11,13 @@ from ._neighbors import (
     spatial_neighbors_radius,
 )
 from ._nhood import interaction_matrix, nhood_enrichment
+from ._niche import calculate_niche
 
 __all__ = [
+    "bivariate",
+    "calculate_niche",
     "co_occurrence",
+    "compare_conditions",
     "interaction_matrix",
     "nhood_enrichment",
     "spatial_autocorr",
@@ -19,4 +25,5 @@ __all__ = [
     "spatial_neighbors_grid",
     "spatial_neighbors_knn",
     "spatial_neighbors_radius",
+    "spatially_variable_genes",
 ]

@@ -50,7 +50,7 @@ fn peak(stages: &[StageRecord]) -> u64 {
 }
 
 /// The lines that end a summary: what each stage cost, the memory, notes, files.
-fn ending(stages: &[StageRecord], memory: Option<u64>, notes: &[String], files: &[(&str, &str)]) -> String {
+pub(super) fn ending(stages: &[StageRecord], memory: Option<u64>, notes: &[String], files: &[(&str, &str)]) -> String {
     let mut text = format!("\n{}\n", super::summary::stage_table(stages));
     let allowed = memory.map_or(String::new(), |memory| format!(" of {} allowed", bytes_text(memory)));
     text.push_str(&format!("memory: {} at most{allowed}\n", bytes_text(peak(stages))));

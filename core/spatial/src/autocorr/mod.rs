@@ -85,7 +85,7 @@ pub fn spatial_autocorr(
 ) -> Result<Autocorr> {
     options.validate()?;
     let weights = Weights::new(edges, options.transformation)?;
-    check(columns, edges.len())?;
+    check_columns(columns, edges.len())?;
     let n = edges.len();
     let count = columns.indptr.len() - 1;
     let expected = match options.mode {
@@ -113,7 +113,8 @@ pub fn spatial_autocorr(
     Ok(Autocorr { scores, expected, variance, permuted: permuted.transpose()? })
 }
 
-fn check(columns: &Columns<'_>, n: usize) -> Result<()> {
+/// Refuses columns that do not fit `n` cells or hold what is not finite.
+pub(crate) fn check_columns(columns: &Columns<'_>, n: usize) -> Result<()> {
     const WHAT: &str = "values of cells";
     let stored = columns.indices.len();
     if columns.indptr.first() != Some(&0)
