@@ -98,7 +98,9 @@ described! {
     zensaibo_imaging::track::TrackOptions,
     zensaibo_spatial::autocorr::AutocorrOptions,
     zensaibo_spatial::enrichment::NhoodOptions,
+    zensaibo_spatial::ligrec::LigrecOptions,
     zensaibo_spatial::neighbors::SpatialKnnOptions,
+    zensaibo_spatial::ripley::RipleyOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

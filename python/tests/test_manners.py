@@ -133,6 +133,8 @@ CARRIERS = {
     ],
     "nhood_enrichment": [zs.arrays.nhood_enrichment, zs.sp.nhood_enrichment],
     "spatial_autocorr": [zs.arrays.spatial_autocorr, zs.sp.spatial_autocorr],
+    "ripley": [zs.arrays.ripley, zs.sp.ripley],
+    "ligrec": [zs.arrays.ligrec, zs.sp.ligrec],
 }
 
 

@@ -521,6 +521,43 @@ def spatial_autocorr(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, float, float, tuple[Any, Any, Any] | None]: ...
+def centrality(
+    graph: tuple[Any, Any, Any], labels: Any, n_labels: int, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any, Any]: ...
+def ripley(
+    places: Any,
+    labels: Any,
+    n_labels: int,
+    planes: Any,
+    measure: float,
+    distances: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, Any, Any]: ...
+def group_means(
+    expression: tuple[Any, Any, Any],
+    genes: int,
+    labels: Any,
+    n_labels: int,
+    graph: tuple[Any, Any, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
+def ligrec(
+    expression: tuple[Any, Any, Any],
+    genes: int,
+    labels: Any,
+    n_labels: int,
+    libraries: Any,
+    n_libraries: int,
+    graph: tuple[Any, Any, Any] | None,
+    partners: tuple[Any, Any, Any, Any, Any],
+    score: str,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

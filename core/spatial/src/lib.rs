@@ -4,16 +4,22 @@
 //! - [`enrichment`]: how often neighbours carry two labels, against labels dealt out at random.
 //! - [`cooccurrence`]: pairs of labels by distance.
 //! - [`autocorr`]: Moran's I and Geary's C of many values at once.
+//! - [`centrality`]: how groups of cells lie in the graph.
+//! - [`ligrec`]: ligands of some cells and receptors of others.
+//! - [`ripley`]: patterns of cells against complete randomness.
 //!
 //! All search goes through one tree over the cells (`tree`). The promises of `zensaibo_core` hold: the same bits for any
 //! number of threads, and a parameter is used or refused.
 
 pub mod autocorr;
+pub mod centrality;
 pub mod cooccurrence;
 pub mod enrichment;
 pub mod graph;
+pub mod ligrec;
 pub mod neighbors;
 pub mod places;
+pub mod ripley;
 mod tree;
 
 pub use graph::Edges;

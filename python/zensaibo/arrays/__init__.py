@@ -39,6 +39,8 @@ from ._pearson import PearsonResiduals, pearson_residuals
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
 from ._sketch import GeometricSketch, leverage_scores, sample_weighted, sketch_geometric
+from ._ligrec import Ligrec, ligrec
+from ._rank_aggregate import rank_aggregate
 from ._spatial_neighbors import (
     SpatialGraph,
     spatial_neighbors_delaunay,
@@ -46,6 +48,7 @@ from ._spatial_neighbors import (
     spatial_neighbors_knn,
     spatial_neighbors_radius,
 )
+from ._spatial_patterns import Ripley, centrality_scores, ripley
 from ._spatial_statistics import (
     CoOccurrence,
     NhoodEnrichment,
@@ -89,6 +92,7 @@ __all__ = [
     "Hashsolo",
     "HighlyVariableGenes",
     "Leiden",
+    "Ligrec",
     "LogisticModel",
     "Nearest",
     "NeighborIndex",
@@ -104,6 +108,7 @@ __all__ = [
     "QcMetrics",
     "RankedGenes",
     "Regressed",
+    "Ripley",
     "Scaled",
     "Scrublet",
     "SizeFactors",
@@ -118,6 +123,7 @@ __all__ = [
     "aggregate",
     "bbknn",
     "build_index",
+    "centrality_scores",
     "check_counts",
     "clr",
     "co_occurrence",
@@ -142,6 +148,7 @@ __all__ = [
     "knn_query",
     "leiden",
     "leverage_scores",
+    "ligrec",
     "loess",
     "log1p",
     "logistic_regression",
@@ -163,9 +170,11 @@ __all__ = [
     "pseudobulk_test",
     "pseudotime",
     "qc_metrics",
+    "rank_aggregate",
     "rank_genes_groups",
     "raster_points",
     "regress_out",
+    "ripley",
     "sample_weighted",
     "scale",
     "score_genes",
