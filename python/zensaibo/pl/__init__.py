@@ -18,12 +18,23 @@ from ._rank_genes_groups import (
     rank_genes_groups_violin,
 )
 from ._regions import atlas_slices, regions
+from ._spatial_statistics import (
+    centrality_scores,
+    co_occurrence,
+    interaction_matrix,
+    ligrec,
+    nhood_enrichment,
+    ripley,
+    spatial_autocorr,
+)
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 from ._volume import volume
 
 __all__ = [
     "atlas_slices",
+    "centrality_scores",
+    "co_occurrence",
     "dendrogram",
     "diffmap",
     "dotplot",
@@ -33,7 +44,10 @@ __all__ = [
     "heatmap",
     "highest_expr_genes",
     "highly_variable_genes",
+    "interaction_matrix",
+    "ligrec",
     "matrixplot",
+    "nhood_enrichment",
     "paga",
     "pca",
     "pca_loadings",
@@ -46,7 +60,9 @@ __all__ = [
     "rank_genes_groups_tracksplot",
     "rank_genes_groups_violin",
     "regions",
+    "ripley",
     "scrublet_score_distribution",
+    "spatial_autocorr",
     "stacked_violin",
     "tracksplot",
     "tsne",
