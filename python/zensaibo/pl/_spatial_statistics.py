@@ -452,7 +452,7 @@ def ligrec(
     legend = frame.add(width + 0.25, height - 1.35, 1.0, 0.35)
     sizes = np.array([1.0, 0.1, 0.01, floor])
     legend.scatter(range(4), np.zeros(4), s=area(sizes), color="gray")
-    legend.set_xticks(range(4), ["1", "0.1", "0.01", "0.001"], fontsize=_SMALL - 1)
+    legend.set_xticks(range(4), ["1", ".1", ".01", ".001"], fontsize=_SMALL - 1)
     legend.set_yticks([])
     legend.tick_params(length=0, pad=2)
     legend.set_xlim(-0.6, 3.6)
