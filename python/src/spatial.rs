@@ -4,6 +4,7 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonl
 use pyo3::prelude::*;
 use zensaibo_core::options::Options;
 use zensaibo_spatial::autocorr::{AutocorrOptions, Columns};
+use zensaibo_spatial::cooccurrence::{self, Sample};
 use zensaibo_spatial::enrichment::{self, NhoodOptions};
 use zensaibo_spatial::neighbors::{self, SpatialKnnOptions};
 use zensaibo_spatial::ripley::{RipleyOptions, Window};
@@ -137,13 +138,14 @@ fn interaction_matrix<'py>(
 
 /// Ordered pairs of cells (u64): intervals x labels x labels.
 #[pyfunction]
-#[pyo3(signature = (places, labels, n_labels, distances, threads=None, progress=None))]
+#[pyo3(signature = (places, labels, n_labels, distances, sample=None, threads=None, progress=None))]
 fn pairs_by_distance<'py>(
     py: Python<'py>,
     places: PyReadonlyArray2<'py, f64>,
     labels: PyReadonlyArray1<'py, u32>,
     n_labels: usize,
     distances: PyReadonlyArray1<'py, f64>,
+    sample: Option<(usize, u64)>,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
@@ -151,7 +153,8 @@ fn pairs_by_distance<'py>(
     let (values, labels, distances) = (places.as_slice()?, labels.as_slice()?, distances.as_slice()?);
     let found = run(py, threads, progress, |ctx| {
         let places = Places::new(n, dimensions, values)?;
-        zensaibo_spatial::cooccurrence::pairs_by_distance(&places, labels, n_labels, distances, ctx)
+        let sample = sample.map(|(count, seed)| Sample { count, seed });
+        cooccurrence::pairs_by_distance(&places, labels, n_labels, distances, sample, ctx)
     })?;
     found.into_pyarray(py).reshape([distances.len(), n_labels, n_labels])
 }

@@ -512,7 +512,13 @@ def interaction_matrix(
     graph: tuple[Any, Any, Any], labels: Any, n_labels: int, threads: int | None = None
 ) -> tuple[Any, Any]: ...
 def pairs_by_distance(
-    places: Any, labels: Any, n_labels: int, distances: Any, threads: int | None = None, progress: Progress = None
+    places: Any,
+    labels: Any,
+    n_labels: int,
+    distances: Any,
+    sample: tuple[int, int] | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
 ) -> Any: ...
 def spatial_autocorr(
     graph: tuple[Any, Any, Any],

@@ -16,6 +16,7 @@ pub mod centrality;
 pub mod cooccurrence;
 pub mod enrichment;
 pub mod graph;
+mod intervals;
 pub mod ligrec;
 pub mod neighbors;
 pub mod places;

@@ -26,9 +26,12 @@ use zensaibo_core::{Ctx, Error, Result};
 
 use crate::Places;
 use crate::enrichment::check_labels;
-use crate::places::{largest_square, square};
+use crate::intervals::Intervals;
+use crate::places::square;
 use crate::tree::Tree;
 
+/// Cells up to which all pairs of a pattern are gone through; for more the tree leaves most of them out.
+const PLAIN: usize = 4096;
 /// Where the streams of simulations, of places looked from and of choices of cells begin.
 const SIMULATIONS: u64 = 0;
 const LOOKOUTS: u64 = 1 << 62;
@@ -49,8 +52,8 @@ pub struct Ripley {
 
 /// The statistic of each label, and of `n_simulations` random patterns for each number of cells that occurs.
 ///
-/// Cost: simulations x n_observations x log for F and G, x pairs of cells within the largest distance for L, for each number
-/// of cells that occurs. Memory: 4 bytes per cell, 60 per cell used, 8 x sizes x n_simulations x L. Simulation s of any size takes its
+/// Cost: simulations x n_observations x log for F and G, for each number of cells that occurs; for L simulations x pairs of cells, with
+/// more than 4,096 cells x pairs within the largest distance for each number of cells. Memory: 4 bytes per cell, 60 per cell used, 8 x sizes x n_simulations x L. Simulation s of any size takes its
 /// places from the stream (seed, s): a smaller one is the beginning of a larger. Threads change the time alone.
 ///
 /// # Errors
@@ -76,13 +79,13 @@ pub fn ripley(
         Mode::F => (0..options.n_observations).map(|_| window.draw(&mut stream)).collect::<Result<_>>()?,
         Mode::G | Mode::L => Vec::new(),
     };
-    let look = Look { window, distances, options, lookouts };
+    let look = Look { window, distances, intervals: Intervals::new(distances), options, lookouts };
     let patterns = patterns(places, labels, n_labels, options);
     let used: Vec<usize> = patterns.iter().map(Vec::len).collect();
     let mut sizes = used.clone();
     sizes.sort_unstable();
     sizes.dedup();
-    let stage = ctx.stage("Ripley", (n_labels + sizes.len() * options.n_simulations) as u64);
+    let stage = ctx.stage("Ripley", (n_labels + options.n_simulations) as u64);
     let observed: Vec<Vec<f64>> = patterns
         .into_par_iter()
         .map(|points| {
@@ -90,18 +93,24 @@ pub fn ripley(
             look.curve(points, ctx)
         })
         .collect::<Result<_>>()?;
-    let simulated: Vec<Vec<f64>> = (0..sizes.len() * options.n_simulations)
+    // A smaller pattern is the beginning of a larger one, so that one pass serves all sizes.
+    let drawn: Vec<Vec<Vec<f64>>> = (0..options.n_simulations)
         .into_par_iter()
         .with_max_len(1)
-        .map(|task| {
+        .map(|simulation| {
             stage.advance(1)?;
-            let (size, simulation) = (sizes[task / options.n_simulations], task % options.n_simulations);
             let mut stream = Stream::new(options.seed, SIMULATIONS + simulation as u64);
-            let points = (0..size).map(|_| window.draw(&mut stream)).collect::<Result<_>>()?;
-            look.curve(points, ctx)
+            let most = sizes.last().copied().unwrap_or(0);
+            let points: Vec<[f64; 3]> = (0..most).map(|_| window.draw(&mut stream)).collect::<Result<_>>()?;
+            if options.mode == Mode::L && most <= PLAIN {
+                return look.beginnings(&points, &sizes, ctx);
+            }
+            sizes.iter().map(|&size| look.curve(points[..size].to_vec(), ctx)).collect()
         })
         .collect::<Result<_>>()?;
-    Ok(Ripley { observed: observed.concat(), sizes, simulated: simulated.concat(), used })
+    let simulated: Vec<f64> =
+        (0..sizes.len()).flat_map(|size| drawn.iter().flat_map(move |curves| &curves[size])).copied().collect();
+    Ok(Ripley { observed: observed.concat(), sizes, simulated, used })
 }
 
 /// The places of each label, or a random choice of them.
@@ -127,6 +136,7 @@ fn patterns(places: &Places, labels: &[u32], n_labels: usize, options: &RipleyOp
 struct Look<'a> {
     window: &'a Window,
     distances: &'a [f64],
+    intervals: Intervals,
     options: &'a RipleyOptions,
     /// Places that F looks from.
     lookouts: Vec<[f64; 3]>,
@@ -164,7 +174,7 @@ impl Look<'_> {
     fn pairs(&self, places: &Places, tree: &Tree, ctx: &Ctx) -> Result<Vec<f64>> {
         let steps = self.distances.len();
         let (mut within, mut looked) = (vec![0u64; steps], vec![0u64; steps]);
-        let limits: Vec<f64> = self.distances.iter().map(|&distance| largest_square(distance)).collect();
+        let limits = self.intervals.limits();
         let (mut counts, mut stack) = (vec![0u64; steps + 1], Vec::new());
         for (at, point) in tree.points.iter().enumerate() {
             if at % 256 == 0 {
@@ -184,16 +194,60 @@ impl Look<'_> {
                 looked[step] += 1;
             }
         }
-        let scale = self.window.measure() / (places.len() as f64 - 1.0);
-        let length = |(&pairs, &cells): (&u64, &u64)| {
-            let k = scale * pairs as f64 / cells as f64;
-            if self.window.dimensions() == 2 {
-                (k / std::f64::consts::PI).sqrt()
-            } else {
-                (0.75 * k / std::f64::consts::PI).cbrt()
+        Ok(within.iter().zip(&looked).map(|(&pairs, &cells)| self.length(pairs, cells, places.len())).collect())
+    }
+
+    /// L of a pattern of `n` cells, `looked` of which have `pairs` others within.
+    fn length(&self, pairs: u64, looked: u64, n: usize) -> f64 {
+        let k = self.window.measure() / (n as f64 - 1.0) * pairs as f64 / looked as f64;
+        if self.window.dimensions() == 2 {
+            (k / std::f64::consts::PI).sqrt()
+        } else {
+            (0.75 * k / std::f64::consts::PI).cbrt()
+        }
+    }
+
+    /// L of the first cells of a pattern, for several numbers of them, rising.
+    fn beginnings(&self, points: &[[f64; 3]], sizes: &[usize], ctx: &Ctx) -> Result<Vec<Vec<f64>>> {
+        let steps = self.distances.len();
+        let ends: Vec<usize> = points.iter().map(|point| self.end(point)).collect();
+        // Differences along the distances, then their sums: a pair counts from its interval up to where its cell is looked from.
+        let (mut within, mut looked) = (vec![0i64; steps + 1], vec![0i64; steps + 1]);
+        let mut curves = Vec::with_capacity(sizes.len());
+        let mut done = 0;
+        for &size in sizes {
+            for cell in done..size {
+                if cell % 256 == 0 {
+                    ctx.check()?;
+                }
+                let end = ends[cell];
+                looked[0] += 1;
+                looked[end] -= 1;
+                for other in 0..cell {
+                    let at = self.intervals.of(square(&points[cell], &points[other]));
+                    if at < end {
+                        within[at] += 1;
+                        within[end] -= 1;
+                    }
+                    if at < ends[other] {
+                        within[at] += 1;
+                        within[ends[other]] -= 1;
+                    }
+                }
             }
-        };
-        Ok(within.iter().zip(&looked).map(length).collect())
+            done = size;
+            let (mut pairs, mut cells) = (0, 0);
+            curves.push(
+                (0..steps)
+                    .map(|step| {
+                        pairs += within[step];
+                        cells += looked[step];
+                        if size < 2 { f64::NAN } else { self.length(pairs as u64, cells as u64, size) }
+                    })
+                    .collect(),
+            );
+        }
+        Ok(curves)
     }
 
     /// The first distance that reaches as far.

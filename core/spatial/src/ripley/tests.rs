@@ -120,3 +120,23 @@ fn threads_choices_and_small_labels() {
     let error = ripley(&places, &labels, 2, &thin, &steps(), &RipleyOptions::default(), &Ctx::quiet()).unwrap_err();
     assert!(error.to_string().contains("millionth"), "{error}");
 }
+
+#[test]
+fn beginnings_of_a_pattern_are_patterns() {
+    for (dimensions, edge_correction) in [(2, Correction::Border), (3, Correction::Border), (2, Correction::None)] {
+        let (places, _) = cells(200, dimensions);
+        let window = window(&places, dimensions);
+        let options = RipleyOptions { mode: Mode::L, edge_correction, ..Default::default() };
+        let distances = steps();
+        let intervals = super::Intervals::new(&distances);
+        let look =
+            super::Look { window: &window, distances: &distances, intervals, options: &options, lookouts: Vec::new() };
+        let found = look.beginnings(places.points(), &[1, 2, 37, 200], &Ctx::quiet()).unwrap();
+        for (curve, size) in found.iter().zip([1, 2, 37, 200]) {
+            let alone = look.curve(places.points()[..size].to_vec(), &Ctx::quiet()).unwrap();
+            let bits =
+                |values: &[f64]| values.iter().map(|x| if x.is_nan() { 0 } else { x.to_bits() }).collect::<Vec<_>>();
+            assert_eq!(bits(curve), bits(&alone));
+        }
+    }
+}
