@@ -28,7 +28,7 @@ impl Window {
     pub fn new(places: &Places, planes: &[f64], measure: f64) -> Result<Self> {
         const WHAT: &str = "region of cells";
         let dimensions = places.dimensions();
-        if planes.is_empty() || planes.len() % (dimensions + 1) != 0 {
+        if planes.is_empty() || !planes.len().is_multiple_of(dimensions + 1) {
             let found = format!("{} numbers in {dimensions} dimensions", planes.len());
             return Err(Error::data(DataFault::Shape, WHAT, "planes of a normal and an offset each", found));
         }
