@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use zensaibo_core::parallel::ordered_reduce;
 use zensaibo_core::random::Stream;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
@@ -146,8 +148,8 @@ struct Work {
     whole: Vec<u32>,
     /// Of one cell.
     own: Vec<u32>,
-    /// Leaves to be looked at cell by cell, with the interval of the nearest cell.
-    near: Vec<(u32, u32)>,
+    /// Leaves to be looked at cell by cell, with the first and the last interval of their cells.
+    near: Vec<(u32, u32, u32)>,
     stack: Vec<u32>,
 }
 
@@ -186,14 +188,15 @@ impl Counter<'_> {
                 if near == used {
                     continue;
                 }
-                if near == self.intervals.of(most) {
+                let far = self.intervals.of(most);
+                if near == far {
                     for &(label, many) in &self.kinds[other as usize] {
                         work.whole[near * self.k + label as usize] += many;
                     }
                     continue;
                 }
                 if next.is_leaf() {
-                    work.near.push((other, near as u32));
+                    work.near.push((other, near as u32, far as u32));
                     continue;
                 }
             }
@@ -202,13 +205,15 @@ impl Counter<'_> {
         for cell in looked {
             work.own.copy_from_slice(&work.whole);
             let point = &self.tree.points[cell];
-            for &(other, near) in &work.near {
-                self.cell(point, self.tree.nodes[other as usize].range(), near as usize, &mut work.own);
+            for &(other, near, far) in &work.near {
+                let others = self.tree.nodes[other as usize].range();
+                self.cells(point, others, near as usize, far as usize, &mut work.own);
             }
+            let far = self.intervals.of(node.furthest(point));
             if self.looks.is_some() {
-                self.cell(point, node.start as usize..cell, 0, &mut work.own);
+                self.cells(point, node.start as usize..cell, 0, far, &mut work.own);
             }
-            self.cell(point, cell + 1..node.end as usize, 0, &mut work.own);
+            self.cells(point, cell + 1..node.end as usize, 0, far, &mut work.own);
             let row = self.labels[cell] as usize * self.k;
             let layers = work.own.chunks_exact(self.k).zip(counts.chunks_exact_mut(self.k * self.k));
             for (found, layer) in layers {
@@ -217,18 +222,40 @@ impl Counter<'_> {
         }
     }
 
-    /// A place with some cells, none of them in an interval before `near`.
+    /// A place with some cells, all of them in the intervals `near..=far`.
     #[inline]
-    fn cell(&self, point: &[f64; 3], others: std::ops::Range<usize>, near: usize, table: &mut [u32]) {
-        let limits = self.intervals.limits();
-        let limit = limits[near];
-        // Mostly there is one interval more, and then none.
-        let next = limits.get(near + 1).copied().unwrap_or(f64::INFINITY);
-        for (other, &label) in self.tree.points[others.clone()].iter().zip(&self.labels[others]) {
-            let squared = square(point, other);
-            let interval =
-                if squared <= next { near + usize::from(squared > limit) } else { self.intervals.of(squared) };
-            table[interval * self.k + label as usize] += 1;
+    fn cells(&self, point: &[f64; 3], others: Range<usize>, near: usize, far: usize, table: &mut [u32]) {
+        let (points, labels) = (&self.tree.points[others.clone()], &self.labels[others]);
+        let table = &mut table[near * self.k..(far + 1) * self.k];
+        let limits = &self.intervals.limits()[near..far];
+        match *limits {
+            [] => labels.iter().for_each(|&label| table[label as usize] += 1),
+            [one] => {
+                for (other, &label) in points.iter().zip(labels) {
+                    table[usize::from(square(point, other) > one) * self.k + label as usize] += 1;
+                }
+            }
+            [one, two] => {
+                for (other, &label) in points.iter().zip(labels) {
+                    let squared = square(point, other);
+                    let interval = usize::from(squared > one) + usize::from(squared > two);
+                    table[interval * self.k + label as usize] += 1;
+                }
+            }
+            [one, two, three] => {
+                for (other, &label) in points.iter().zip(labels) {
+                    let squared = square(point, other);
+                    let first = usize::from(squared > one) + usize::from(squared > two);
+                    table[(first + usize::from(squared > three)) * self.k + label as usize] += 1;
+                }
+            }
+            _ => {
+                for (other, &label) in points.iter().zip(labels) {
+                    let squared = square(point, other);
+                    let interval: usize = limits.iter().map(|&limit| usize::from(limit < squared)).sum();
+                    table[interval * self.k + label as usize] += 1;
+                }
+            }
         }
     }
 }
