@@ -22,6 +22,7 @@ mod integrate;
 mod io;
 mod layouts;
 mod leiden;
+mod ligrec;
 mod logistic;
 mod mapping;
 mod markers;
@@ -79,6 +80,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         neighbors::register,
         index::register,
         leiden::register,
+        ligrec::register,
         umap::register,
         mapping::register,
         markers::register,

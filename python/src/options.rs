@@ -99,8 +99,10 @@ described! {
     zensaibo_spatial::autocorr::AutocorrOptions,
     zensaibo_spatial::bivariate::BivariateOptions,
     zensaibo_spatial::enrichment::NhoodOptions,
+    zensaibo_spatial::ligrec::LigrecOptions,
     zensaibo_spatial::mixture::MixtureOptions,
     zensaibo_spatial::neighbors::SpatialKnnOptions,
+    zensaibo_spatial::ripley::RipleyOptions,
 }
 
 /// All options structs as JSON text: {name: {"defaults": {...}, "doc": {...}}}.

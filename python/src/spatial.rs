@@ -4,8 +4,10 @@ use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonl
 use pyo3::prelude::*;
 use zensaibo_core::options::Options;
 use zensaibo_spatial::autocorr::{AutocorrOptions, Columns};
+use zensaibo_spatial::cooccurrence::{self, Sample};
 use zensaibo_spatial::enrichment::{self, NhoodOptions};
 use zensaibo_spatial::neighbors::{self, SpatialKnnOptions};
+use zensaibo_spatial::ripley::{RipleyOptions, Window};
 use zensaibo_spatial::{Edges, Places};
 
 use crate::errors::to_python;
@@ -22,6 +24,10 @@ type Table<'py> = (Bound<'py, PyArray2<u64>>, Bound<'py, PyArray2<f64>>, Bound<'
 
 /// Numbers of permuted scores at least as large, their means and variances.
 type PermutedScores<'py> = (Bound<'py, PyArray1<u64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+
+/// Curves of labels, numbers of cells, curves of simulations, cells used of each label.
+type Curves<'py> =
+    (Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<usize>>, Bound<'py, PyArray3<f64>>, Bound<'py, PyArray1<usize>>);
 
 /// indices (n x k, u32), distances (n x k, f64).
 #[pyfunction]
@@ -132,13 +138,14 @@ fn interaction_matrix<'py>(
 
 /// Ordered pairs of cells (u64): intervals x labels x labels.
 #[pyfunction]
-#[pyo3(signature = (places, labels, n_labels, distances, threads=None, progress=None))]
+#[pyo3(signature = (places, labels, n_labels, distances, sample=None, threads=None, progress=None))]
 fn pairs_by_distance<'py>(
     py: Python<'py>,
     places: PyReadonlyArray2<'py, f64>,
     labels: PyReadonlyArray1<'py, u32>,
     n_labels: usize,
     distances: PyReadonlyArray1<'py, f64>,
+    sample: Option<(usize, u64)>,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray3<u64>>> {
@@ -146,7 +153,8 @@ fn pairs_by_distance<'py>(
     let (values, labels, distances) = (places.as_slice()?, labels.as_slice()?, distances.as_slice()?);
     let found = run(py, threads, progress, |ctx| {
         let places = Places::new(n, dimensions, values)?;
-        zensaibo_spatial::cooccurrence::pairs_by_distance(&places, labels, n_labels, distances, ctx)
+        let sample = sample.map(|(count, seed)| Sample { count, seed });
+        cooccurrence::pairs_by_distance(&places, labels, n_labels, distances, sample, ctx)
     })?;
     found.into_pyarray(py).reshape([distances.len(), n_labels, n_labels])
 }
@@ -176,6 +184,58 @@ fn spatial_autocorr<'py>(
     Ok((found.scores.into_pyarray(py), found.expected, found.variance, permuted))
 }
 
+/// degree, clustering, closeness, reached (f64, one per label).
+#[pyfunction]
+#[pyo3(signature = (graph, labels, n_labels, threads=None, progress=None))]
+fn centrality<'py>(
+    py: Python<'py>,
+    graph: Graph<'py>,
+    labels: PyReadonlyArray1<'py, u32>,
+    n_labels: usize,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<[Bound<'py, PyArray1<f64>>; 4]> {
+    let (indptr, indices, weights) = (graph.0.as_slice()?, graph.1.as_slice()?, graph.2.as_slice()?);
+    let labels = labels.as_slice()?;
+    let found = run(py, threads, progress, |ctx| {
+        zensaibo_spatial::centrality::centrality(&Edges::new(indptr, indices, weights)?, labels, n_labels, ctx)
+    })?;
+    Ok([found.degree, found.clustering, found.closeness, found.reached].map(|column| column.into_pyarray(py)))
+}
+
+/// observed (labels x distances), sizes, simulated (sizes x simulations x distances), used.
+#[pyfunction]
+#[pyo3(signature = (places, labels, n_labels, planes, measure, distances, options, threads=None, progress=None))]
+fn ripley<'py>(
+    py: Python<'py>,
+    places: PyReadonlyArray2<'py, f64>,
+    labels: PyReadonlyArray1<'py, u32>,
+    n_labels: usize,
+    planes: PyReadonlyArray2<'py, f64>,
+    measure: f64,
+    distances: PyReadonlyArray1<'py, f64>,
+    options: &str,
+    threads: Option<usize>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<Curves<'py>> {
+    let options = RipleyOptions::from_json(options).map_err(|error| to_python(py, error))?;
+    let (n, dimensions) = places.as_array().dim();
+    let (values, labels, planes) = (places.as_slice()?, labels.as_slice()?, planes.as_slice()?);
+    let distances = distances.as_slice()?;
+    let found = run(py, threads, progress, |ctx| {
+        let places = Places::new(n, dimensions, values)?;
+        let window = Window::new(&places, planes, measure)?;
+        zensaibo_spatial::ripley::ripley(&places, labels, n_labels, &window, distances, &options, ctx)
+    })?;
+    let shape = [found.sizes.len(), options.n_simulations, distances.len()];
+    Ok((
+        found.observed.into_pyarray(py).reshape([n_labels, distances.len()])?,
+        found.sizes.into_pyarray(py),
+        found.simulated.into_pyarray(py).reshape(shape)?,
+        found.used.into_pyarray(py),
+    ))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(spatial_nearest, module)?)?;
     module.add_function(wrap_pyfunction!(spatial_within, module)?)?;
@@ -183,5 +243,7 @@ pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(nhood_enrichment, module)?)?;
     module.add_function(wrap_pyfunction!(interaction_matrix, module)?)?;
     module.add_function(wrap_pyfunction!(pairs_by_distance, module)?)?;
-    module.add_function(wrap_pyfunction!(spatial_autocorr, module)?)
+    module.add_function(wrap_pyfunction!(spatial_autocorr, module)?)?;
+    module.add_function(wrap_pyfunction!(centrality, module)?)?;
+    module.add_function(wrap_pyfunction!(ripley, module)?)
 }

@@ -135,6 +135,8 @@ CARRIERS = {
     "gaussian_mixture": [zs.arrays.gaussian_mixture],
     "bivariate": [zs.arrays.bivariate, zs.sp.bivariate],
     "spatial_autocorr": [zs.arrays.spatial_autocorr, zs.sp.spatial_autocorr],
+    "ripley": [zs.arrays.ripley, zs.sp.ripley],
+    "ligrec": [zs.arrays.ligrec, zs.sp.ligrec],
 }
 
 

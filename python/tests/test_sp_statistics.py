@@ -141,6 +141,26 @@ def test_co_occurrence_is_that_of_all_pairs(annular, dimensions):
     assert list(stored["interval"]) == [5, 10, 30] and stored["occ"].shape == (4, 4, 2)
 
 
+def test_looking_from_some_cells_comes_close_to_all():
+    adata = tissue(3000)
+    adata.obs["label"] = pd.Categorical(np.where(adata.obsm["spatial"][:, 0] < 40, "left", adata.obs["label"].astype(str)))
+    places, labels = adata.obsm["spatial"], adata.obs["label"]
+    whole = zs.arrays.co_occurrence(places, labels, interval=10)
+    some = zs.arrays.co_occurrence(places, labels, interval=10, n_observations=600, seed=5)
+    assert np.abs(some.occ[..., 2:] / whole.occ[..., 2:] - 1).max() < 0.3 and not np.array_equal(some.occ, whole.occ)
+    assert np.corrcoef(some.occ.ravel(), whole.occ.ravel())[0, 1] > 0.97
+    for threads in (1, 4):
+        again = zs.arrays.co_occurrence(places, labels, interval=10, n_observations=600, seed=5, threads=threads)
+        assert np.array_equal(again.counts, some.counts)
+    # By the definition over what was looked at.
+    counts = some.counts.astype(float)
+    expected = counts / counts.sum(2, keepdims=True) / (counts.sum(1, keepdims=True) / counts.sum((1, 2), keepdims=True))
+    np.testing.assert_allclose(some.occ, expected.transpose(2, 1, 0), rtol=1e-12)
+    assert np.array_equal(zs.arrays.co_occurrence(places, labels, interval=10, n_observations=3000).occ, whole.occ)
+    with pytest.raises(ParameterError, match="n_observations"):
+        zs.arrays.co_occurrence(places, labels, n_observations=0)
+
+
 def test_rings_add_up_to_discs():
     adata = tissue()
     rings, discs = (

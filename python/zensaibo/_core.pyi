@@ -512,7 +512,13 @@ def interaction_matrix(
     graph: tuple[Any, Any, Any], labels: Any, n_labels: int, threads: int | None = None
 ) -> tuple[Any, Any]: ...
 def pairs_by_distance(
-    places: Any, labels: Any, n_labels: int, distances: Any, threads: int | None = None, progress: Progress = None
+    places: Any,
+    labels: Any,
+    n_labels: int,
+    distances: Any,
+    sample: tuple[int, int] | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
 ) -> Any: ...
 def spatial_autocorr(
     graph: tuple[Any, Any, Any],
@@ -538,6 +544,43 @@ def bivariate(
     threads: int | None = None,
     progress: Progress = None,
 ) -> dict[str, Any]: ...
+def centrality(
+    graph: tuple[Any, Any, Any], labels: Any, n_labels: int, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any, Any]: ...
+def ripley(
+    places: Any,
+    labels: Any,
+    n_labels: int,
+    planes: Any,
+    measure: float,
+    distances: Any,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any, Any, Any]: ...
+def group_means(
+    expression: tuple[Any, Any, Any],
+    genes: int,
+    labels: Any,
+    n_labels: int,
+    graph: tuple[Any, Any, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
+def ligrec(
+    expression: tuple[Any, Any, Any],
+    genes: int,
+    labels: Any,
+    n_labels: int,
+    libraries: Any,
+    n_libraries: int,
+    graph: tuple[Any, Any, Any] | None,
+    partners: tuple[Any, Any, Any, Any, Any],
+    score: str,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

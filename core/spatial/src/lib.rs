@@ -4,21 +4,28 @@
 //! - [`enrichment`]: how often neighbours carry two labels, against labels dealt out at random.
 //! - [`cooccurrence`]: pairs of labels by distance.
 //! - [`autocorr`]: Moran's I and Geary's C of many values at once.
-//! - [`variable`]: genes that are a function of place.
 //! - [`bivariate`]: where in the tissue two values go together.
+//! - [`centrality`]: how groups of cells lie in the graph.
+//! - [`ligrec`]: ligands of some cells and receptors of others.
 //! - [`mixture`]: normal distributions that share cells out into kinds of surroundings.
+//! - [`ripley`]: patterns of cells against complete randomness.
+//! - [`variable`]: genes that are a function of place.
 //!
 //! All search goes through one tree over the cells (`tree`). The promises of `zensaibo_core` hold: the same bits for any
 //! number of threads, and a parameter is used or refused.
 
 pub mod autocorr;
 pub mod bivariate;
+pub mod centrality;
 pub mod cooccurrence;
 pub mod enrichment;
 pub mod graph;
+mod intervals;
+pub mod ligrec;
 pub mod mixture;
 pub mod neighbors;
 pub mod places;
+pub mod ripley;
 mod tree;
 pub mod variable;
 

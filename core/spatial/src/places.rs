@@ -40,6 +40,17 @@ impl Places {
         Ok(Self { dimensions, points: points.collect() })
     }
 
+    /// From points known to be finite; the third coordinate is 0 in the plane.
+    ///
+    /// # Errors
+    /// [`Error::Data`] (`Empty`) without points.
+    pub(crate) fn of(dimensions: usize, points: Vec<[f64; 3]>) -> Result<Self> {
+        if points.is_empty() {
+            return Err(Error::data(DataFault::Empty, "positions of cells", "at least one cell", "none"));
+        }
+        Ok(Self { dimensions, points })
+    }
+
     /// Number of cells.
     pub fn len(&self) -> usize {
         self.points.len()

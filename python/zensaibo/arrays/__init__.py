@@ -39,6 +39,8 @@ from ._pearson import PearsonResiduals, pearson_residuals
 from ._raster import Picture, raster_points
 from ._scrublet import Scrublet, scrublet
 from ._sketch import GeometricSketch, leverage_scores, sample_weighted, sketch_geometric
+from ._ligrec import Ligrec, ligrec
+from ._rank_aggregate import rank_aggregate
 from ._spatial_neighbors import (
     SpatialGraph,
     spatial_neighbors_delaunay,
@@ -46,6 +48,7 @@ from ._spatial_neighbors import (
     spatial_neighbors_knn,
     spatial_neighbors_radius,
 )
+from ._spatial_patterns import Ripley, centrality_scores, ripley
 from ._spatial_statistics import (
     CoOccurrence,
     NhoodEnrichment,
@@ -103,6 +106,7 @@ __all__ = [
     "Hashsolo",
     "HighlyVariableGenes",
     "Leiden",
+    "Ligrec",
     "LogisticModel",
     "Nearest",
     "NeighborIndex",
@@ -118,6 +122,7 @@ __all__ = [
     "QcMetrics",
     "RankedGenes",
     "Regressed",
+    "Ripley",
     "SampleComparison",
     "Scaled",
     "Scrublet",
@@ -136,6 +141,7 @@ __all__ = [
     "bbknn",
     "bivariate",
     "build_index",
+    "centrality_scores",
     "check_counts",
     "clr",
     "co_occurrence",
@@ -162,6 +168,7 @@ __all__ = [
     "knn_query",
     "leiden",
     "leverage_scores",
+    "ligrec",
     "loess",
     "log1p",
     "logistic_regression",
@@ -184,9 +191,11 @@ __all__ = [
     "pseudobulk_test",
     "pseudotime",
     "qc_metrics",
+    "rank_aggregate",
     "rank_genes_groups",
     "raster_points",
     "regress_out",
+    "ripley",
     "sample_weighted",
     "scale",
     "score_genes",

@@ -44,7 +44,7 @@ class CoOccurrence(NamedTuple):
     interval: np.ndarray
     """(L,) float64: the distances; layer r belongs to ``interval[r + 1]``."""
     counts: np.ndarray
-    """(L - 1, k, k) uint64: ordered pairs of cells behind each layer."""
+    """(L - 1, k, k) uint64: ordered pairs of cells behind each layer: row the label looked from, column that of the other."""
     categories: pd.Index
     """The labels, in order."""
 
@@ -212,10 +212,12 @@ def co_occurrence(
     interval: int | Sequence[float] = 50,
     libraries: Any = None,
     annular: bool = False,
+    n_observations: int | None = None,
+    seed: int = 0,
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> CoOccurrence:
-    """How much more often a label is found near another than near any cell, by distance. All pairs of cells count.
+    """How much more often a label is found near another than near any cell, by distance.
 
     Parameters
     ----------
@@ -232,6 +234,10 @@ def co_occurrence(
     annular
         ``False``: all pairs up to each distance. ``True``: those between a distance and the one before. Either way the first
         distance has no layer of its own.
+    n_observations
+        Look from at most this many cells of each library, a random choice, at all cells. ``None``: all pairs of cells count.
+    seed
+        Seed of the choice.
     threads
         Number of threads; ``None`` for all cores. The result is the same to the last bit for any number.
     progress
@@ -251,9 +257,9 @@ def co_occurrence(
 
     Notes
     -----
-    Exact, in double precision, nothing is random. At most cells^2 / 2 distances; boxes of cells whose pairs all fall between two
-    of the distances are counted as a whole. Memory: about 80 bytes per cell, and 8 k^2 L bytes for some four counts per
-    thread.
+    Exact, in double precision; random is only which cells are looked from. At most cells^2 / 2 distances (`n_observations` x cells);
+    boxes of cells that all fall between two of the distances are counted as a whole. Memory: about 100 bytes per cell, and 8 k^2 L
+    bytes for some four counts per thread.
 
     References
     ----------
@@ -264,18 +270,20 @@ def co_occurrence(
     sections, names = libraries_of(libraries, len(places))
     members = [np.flatnonzero(sections == library) for library in range(len(names))]
     distances = _distances(interval, places, members)
+    chosen = _seed(seed)
+    sample = None if n_observations is None else (_whole("n_observations", n_observations), chosen)
     k = len(categories)
     counts = np.zeros((len(distances), k, k), np.uint64)
     for cells in members:
         with reporting(progress) as callback:
             counts += _core.pairs_by_distance(
-                np.ascontiguousarray(places[cells]), np.ascontiguousarray(codes[cells]), k, distances, threads, callback
+                np.ascontiguousarray(places[cells]), np.ascontiguousarray(codes[cells]), k, distances, sample, threads, callback
             )
     layers = counts[1:] if annular else np.cumsum(counts, axis=0)[1:]
     near = layers.sum(axis=2).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = near / near.sum(axis=1, keepdims=True)
-        # Counts are symmetric: row c holds the labels near label c.
+        # Labels of what is near any cell; of all pairs both sides are the same.
+        share = layers.sum(axis=1) / near.sum(axis=1, keepdims=True)
         ratio = layers / near[:, :, None] / share[:, None, :]
     ratio[~np.isfinite(ratio)] = np.nan
     return CoOccurrence(np.ascontiguousarray(ratio.transpose(2, 1, 0)), distances, layers, categories)

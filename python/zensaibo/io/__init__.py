@@ -11,6 +11,7 @@ renames, so that a file is whole or not there.
 
 from ._index import open_index
 from ._inspect import convert, detect, inspect
+from ._interactions import Interactions, read_interactions
 from ._matrix import FileMatrix, open_matrix
 from ._on_disk import concat_on_disk, subset_on_disk
 from ._read import read, read_10x_h5, read_10x_mtx, read_h5ad, read_mtx
@@ -23,6 +24,7 @@ from ._write import write, write_h5ad
 __all__ = [
     "Element",
     "FileMatrix",
+    "Interactions",
     "SpatialStore",
     "concat_on_disk",
     "convert",
@@ -37,6 +39,7 @@ __all__ = [
     "read_csv",
     "read_h5ad",
     "read_h5mu",
+    "read_interactions",
     "read_loom",
     "read_merscope",
     "read_mtx",

@@ -19,15 +19,16 @@ from ._rank_genes_groups import (
 )
 from ._regions import atlas_slices, regions
 from ._spatial import spatial
-from ._tissue import (
-    bivariate,
+from ._spatial_statistics import (
+    centrality_scores,
     co_occurrence,
-    compare_conditions,
     interaction_matrix,
+    ligrec,
     nhood_enrichment,
-    niches,
-    spatially_variable_genes,
+    ripley,
+    spatial_autocorr,
 )
+from ._tissue import bivariate, compare_conditions, niches, spatially_variable_genes
 from ._velocity import velocity_embedding, velocity_embedding_grid, velocity_embedding_stream
 from ._violin import stacked_violin, violin
 from ._volume import volume
@@ -35,6 +36,7 @@ from ._volume import volume
 __all__ = [
     "atlas_slices",
     "bivariate",
+    "centrality_scores",
     "co_occurrence",
     "compare_conditions",
     "dendrogram",
@@ -47,6 +49,7 @@ __all__ = [
     "highest_expr_genes",
     "highly_variable_genes",
     "interaction_matrix",
+    "ligrec",
     "matrixplot",
     "nhood_enrichment",
     "niches",
@@ -62,8 +65,10 @@ __all__ = [
     "rank_genes_groups_tracksplot",
     "rank_genes_groups_violin",
     "regions",
+    "ripley",
     "scrublet_score_distribution",
     "spatial",
+    "spatial_autocorr",
     "spatially_variable_genes",
     "stacked_violin",
     "tracksplot",

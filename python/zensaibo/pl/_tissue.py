@@ -14,9 +14,8 @@ from .._anndata import check_adata, get_obs, get_obsp, get_uns
 from .._labels import codes_of
 from ..errors import MissingKeyError, ParameterError
 from ..sp._in_space import pair_names
-from ._colors import category_colors
 from ._panels import fit, size_of
-from ._spatial import _length_of, draw, spatial
+from ._spatial import draw, spatial
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -25,161 +24,6 @@ if TYPE_CHECKING:
 
 #: Inches of one cell of a table.
 _CELL = 0.32
-
-
-def nhood_enrichment(
-    adata: AnnData,
-    cluster_key: str,
-    *,
-    mode: str = "zscore",
-    annotate: bool = False,
-    cmap: Any = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    title: str | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | os.PathLike | None = None,
-    return_fig: bool = False,
-) -> Axes | Figure | None:
-    """Table of `sp.nhood_enrichment`: rows the label of a cell, columns that of its neighbour.
-
-    Parameters
-    ----------
-    adata
-        Annotated data with ``uns[cluster_key + "_nhood_enrichment"]``.
-    cluster_key
-        Column of obs that was looked at.
-    mode
-        ``"zscore"`` (blue seldom, red often, white by chance) or ``"count"``.
-    annotate
-        Write the numbers into the table.
-    cmap, vmin, vmax
-        Colours and their range; by default the range of scores is as wide above 0 as below.
-    title, figsize, ax, show, save, return_fig
-        As in `dotplot`.
-
-    Returns
-    -------
-    The axes.
-    """
-    found = get_uns(check_adata(adata), f"{cluster_key}_nhood_enrichment")
-    if mode not in ("zscore", "count"):
-        raise ParameterError(f"parameter `mode`: expected 'zscore' or 'count', found {mode!r}")
-    values = np.asarray(found[mode], dtype=np.float64)
-    names = _names(found, adata, cluster_key)
-    return _table(
-        values, names, names, signed=mode == "zscore", label="z" if mode == "zscore" else "edges", title=title or f"Neighbours · {cluster_key}",
-        annotate=annotate, cmap=cmap, vmin=vmin, vmax=vmax, figsize=figsize, ax=ax, show=show, save=save, return_fig=return_fig,
-    )  # fmt: skip
-
-
-def interaction_matrix(
-    adata: AnnData,
-    cluster_key: str,
-    *,
-    annotate: bool = False,
-    cmap: Any = None,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    title: str | None = None,
-    figsize: tuple[float, float] | None = None,
-    ax: Axes | None = None,
-    show: bool | None = None,
-    save: str | os.PathLike | None = None,
-    return_fig: bool = False,
-) -> Axes | Figure | None:
-    """Table of `sp.interaction_matrix`: edges from one label to another.
-
-    Parameters
-    ----------
-    adata
-        Annotated data with ``uns[cluster_key + "_interactions"]``.
-    cluster_key
-        Column of obs that was looked at.
-    annotate, cmap, vmin, vmax, title, figsize, ax, show, save, return_fig
-        As in `nhood_enrichment`.
-
-    Returns
-    -------
-    The axes.
-    """
-    values = np.asarray(get_uns(check_adata(adata), f"{cluster_key}_interactions"), dtype=np.float64)
-    names = _names({}, adata, cluster_key)
-    return _table(
-        values, names, names, signed=False, label="edges", title=title or f"Edges · {cluster_key}", annotate=annotate, cmap=cmap, vmin=vmin,
-        vmax=vmax, figsize=figsize, ax=ax, show=show, save=save, return_fig=return_fig,
-    )  # fmt: skip
-
-
-def co_occurrence(
-    adata: AnnData,
-    cluster_key: str,
-    *,
-    clusters: str | Sequence[str] | None = None,
-    palette: Any = None,
-    ncols: int = 4,
-    figsize: tuple[float, float] | None = None,
-    show: bool | None = None,
-    save: str | os.PathLike | None = None,
-    return_fig: bool = False,
-) -> Axes | list[Axes] | Figure | None:
-    """Curves of `sp.co_occurrence`: how many times as often each label is found within a distance of one label as of any cell.
-
-    Parameters
-    ----------
-    adata
-        Annotated data with ``uns[cluster_key + "_co_occurrence"]``.
-    cluster_key
-        Column of obs that was looked at.
-    clusters
-        Labels to look from, one panel each; all by default.
-    palette
-        Colours of the labels, as in `embedding`.
-    ncols
-        Panels in a row.
-    figsize
-        Inches of one panel.
-    show, save, return_fig
-        As in `dotplot`.
-
-    Returns
-    -------
-    The axes, or a list of them for several panels.
-    """
-    from ._panels import grid_of, settle, slot_of
-
-    found = get_uns(check_adata(adata), f"{cluster_key}_co_occurrence")
-    names = _names(found, adata, cluster_key)
-    chosen = names if clusters is None else [clusters] if isinstance(clusters, str) else [str(name) for name in clusters]
-    for name in chosen:
-        if name not in names:
-            raise MissingKeyError(f"key `{name}` not found in the labels; present: {', '.join(names)}")
-    occ, distances = np.asarray(found["occ"]), np.asarray(found["interval"])[1:]
-    colors = category_colors(adata, cluster_key, names, palette)
-    unit = _length_of(adata, None)
-    width, height = (2.6, 2.2) if figsize is None else figsize
-    figure, axes = grid_of(len(chosen), ncols, width, height)
-    slots = [slot_of(panel) for panel in axes]
-    for number, (panel, name) in enumerate(zip(axes, chosen, strict=True)):
-        at = names.index(name)
-        for other, color in enumerate(colors):
-            panel.plot(distances, occ[other, at], color=color, linewidth=1.4, label=names[other])
-        panel.axhline(1.0, color="#888888", linewidth=0.7, linestyle="--")
-        panel.set_title(f"near {name}")
-        panel.set_xlabel(f"distance ({unit})" if unit else "distance")
-        if number % ncols == 0:
-            panel.set_ylabel("times as often")
-    columns = 1 if len(names) <= 14 else 2
-    axes[min(ncols, len(axes)) - 1].legend(
-        frameon=False, loc="center left", bbox_to_anchor=(1, 0.5), ncol=columns, fontsize="small"
-    )
-    if len(axes) > 1:
-        settle([[panel] for panel in axes], slots, min(ncols, len(axes)), 0.3, None)
-    else:
-        fit(figure)
-    return _end(figure, axes if len(axes) > 1 else axes[0], show, save, return_fig)
 
 
 def niches(
@@ -446,14 +290,6 @@ def compare_conditions(
     if own:
         fit(ax.figure)
     return _end(ax.figure, ax, show, save, return_fig)
-
-
-def _names(found: Any, adata: AnnData, key: str) -> list[str]:
-    """Labels of rows and columns: as they were stored, else those in use."""
-    if "categories" in found:
-        return [str(name) for name in found["categories"]]
-    column = pd.Series(get_obs(adata, key))
-    return [str(name) for name in codes_of(column[column.notna().to_numpy()], key)[1]]
 
 
 def _table(

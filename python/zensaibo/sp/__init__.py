@@ -1,9 +1,11 @@
 """Cells in tissue: neighbours in space and statistics over them, under squidpy's names and keys."""
 
 from ._autocorr import spatial_autocorr
+from ._centrality import centrality_scores
 from ._co_occurrence import co_occurrence
 from ._compare import compare_conditions
 from ._in_space import bivariate, spatially_variable_genes
+from ._ligrec import ligrec, rank_aggregate
 from ._neighbors import (
     spatial_neighbors_delaunay,
     spatial_neighbors_grid,
@@ -12,14 +14,19 @@ from ._neighbors import (
 )
 from ._nhood import interaction_matrix, nhood_enrichment
 from ._niche import calculate_niche
+from ._ripley import ripley
 
 __all__ = [
     "bivariate",
     "calculate_niche",
+    "centrality_scores",
     "co_occurrence",
     "compare_conditions",
     "interaction_matrix",
+    "ligrec",
     "nhood_enrichment",
+    "rank_aggregate",
+    "ripley",
     "spatial_autocorr",
     "spatial_neighbors_delaunay",
     "spatial_neighbors_grid",

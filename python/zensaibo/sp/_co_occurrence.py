@@ -28,11 +28,13 @@ def co_occurrence(
     interval: int | Sequence[float] = 50,
     library_key: str | None = None,
     annular: bool = False,
+    n_observations: int | None = None,
+    seed: int = 0,
     copy: bool = False,
     threads: int | None = None,
     progress: bool | Progress | None = None,
 ) -> AnnData | None:
-    """How much more often a label is found near another than near any cell, by distance. All pairs of cells count.
+    """How much more often a label is found near another than near any cell, by distance.
 
     Parameters
     ----------
@@ -48,6 +50,10 @@ def co_occurrence(
         Column of ``obs``: only pairs within a library count.
     annular
         ``False``: all pairs up to each distance. ``True``: those between a distance and the one before.
+    n_observations
+        Look from at most this many cells of each library, a random choice, at all cells. ``None``: all pairs of cells count.
+    seed
+        Seed of the choice.
     copy
         Return a changed copy instead of changing ``adata``.
     threads
@@ -78,13 +84,13 @@ def co_occurrence(
 
     Notes
     -----
-    Exact, in double precision, nothing is random. At most cells^2 / 2 distances; memory about 80 bytes per cell, and 8 k^2 L
-    bytes for some four counts per thread.
+    Exact, in double precision; random is only which cells are looked from. At most cells^2 / 2 distances (`n_observations` x
+    cells); memory about 100 bytes per cell, and 8 k^2 L bytes for some four counts per thread.
     """
     coordinates, libraries = _columns(adata, spatial_key, library_key)
     found = arrays.co_occurrence(
-        coordinates, get_obs(adata, cluster_key), interval=interval, libraries=libraries, annular=annular, threads=threads,
-        progress=progress,
+        coordinates, get_obs(adata, cluster_key), interval=interval, libraries=libraries, annular=annular,
+        n_observations=n_observations, seed=seed, threads=threads, progress=progress,
     )  # fmt: skip
     adata = start_adata(adata, copy)
     adata.uns[f"{cluster_key}_co_occurrence"] = {
@@ -95,6 +101,6 @@ def co_occurrence(
     record(
         adata, "co_occurrence", cluster_key=cluster_key, spatial_key=spatial_key,
         interval=int(interval) if isinstance(interval, (int, np.integer)) else found.interval.tolist(),
-        library_key=library_key, annular=annular,
+        library_key=library_key, annular=annular, n_observations=n_observations, seed=seed,
     )  # fmt: skip
     return adata if copy else None

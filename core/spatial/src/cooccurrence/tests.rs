@@ -2,7 +2,7 @@ use zensaibo_core::Ctx;
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
-use super::pairs_by_distance;
+use super::{Sample, pairs_by_distance};
 use crate::Places;
 use crate::places::square;
 
@@ -27,17 +27,46 @@ fn counts_are_those_of_all_pairs() {
         }
         for threads in [1, 2, 8] {
             let found =
-                with_threads(Some(threads), || pairs_by_distance(&places, &labels, k, &distances, &Ctx::quiet()));
+                with_threads(Some(threads), || pairs_by_distance(&places, &labels, k, &distances, None, &Ctx::quiet()));
             assert_eq!(found.unwrap(), expected);
         }
     }
 }
 
 #[test]
+fn a_sample_is_looked_from_at_all_others() {
+    let n = 500;
+    let mut stream = Stream::new(6, 0);
+    let values: Vec<f64> = (0..2 * n).map(|_| stream.uniform()).collect();
+    let places = Places::new(n, 2, &values).unwrap();
+    // A label of its own for each cell: counts tell who was looked from.
+    let labels: Vec<u32> = (0..n as u32).collect();
+    let run = |threads, count| {
+        let sample = Some(Sample { count, seed: 3 });
+        with_threads(Some(threads), || pairs_by_distance(&places, &labels, n, &[0.3, 9.0], sample, &Ctx::quiet()))
+            .unwrap()
+    };
+    let found = run(1, 40);
+    assert_eq!(found, run(4, 40));
+    let all = run(1, 500);
+    let of = |counts: &[u64], cell: usize| -> Vec<u64> {
+        (0..2).flat_map(|layer| counts[(layer * n + cell) * n..][..n].to_vec()).collect()
+    };
+    let looked = (0..n).filter(|&cell| of(&found, cell).iter().any(|&count| count > 0)).collect::<Vec<_>>();
+    assert_eq!(looked.len(), 40);
+    assert!(looked.iter().all(|&cell| of(&found, cell) == of(&all, cell)));
+    assert!(looked.iter().any(|&cell| cell > 250) && looked.iter().any(|&cell| cell < 250));
+    assert_eq!(all, pairs_by_distance(&places, &labels, n, &[0.3, 9.0], None, &Ctx::quiet()).unwrap());
+    let none = Some(Sample { count: 0, seed: 0 });
+    let error = pairs_by_distance(&places, &labels, n, &[1.0], none, &Ctx::quiet()).unwrap_err();
+    assert!(error.to_string().contains("n_observations"));
+}
+
+#[test]
 fn faults_are_named() {
     let places = Places::new(2, 2, &[0.0, 0.0, 1.0, 1.0]).unwrap();
     let run = |labels: &[u32], distances: &[f64]| {
-        pairs_by_distance(&places, labels, 2, distances, &Ctx::quiet()).unwrap_err().to_string()
+        pairs_by_distance(&places, labels, 2, distances, None, &Ctx::quiet()).unwrap_err().to_string()
     };
     assert!(run(&[0, 1], &[]).contains("interval"));
     assert!(run(&[0, 1], &[2.0, 1.0]).contains("rise"));

@@ -34,6 +34,12 @@ impl Node {
         square(point, &clamped)
     }
 
+    /// No cell of this box is further from `point`; squared.
+    pub(crate) fn furthest(&self, point: &[f64; 3]) -> f64 {
+        let side = |axis: usize| (point[axis] - self.low[axis]).abs().max((self.high[axis] - point[axis]).abs());
+        square(&std::array::from_fn(side), &[0.0; 3])
+    }
+
     /// Bounds of the distances between cells of two boxes; squared.
     pub(crate) fn bounds(&self, other: &Node) -> (f64, f64) {
         let (mut near, mut far) = ([0.0; 3], [0.0; 3]);
