@@ -151,7 +151,7 @@ pub(super) fn co_occurrence(cells: &Cells, labels: &Labels, config: &SpaceConfig
     for members in &cells.members {
         let places = Places::new(members.len(), cells.dimensions, &cells.of(members))?;
         let of: Vec<u32> = members.iter().map(|&cell| labels.codes[cell]).collect();
-        let found = pairs_by_distance(&places, &of, k, &distances, ctx)?;
+        let found = pairs_by_distance(&places, &of, k, &distances, None, ctx)?;
         counts.iter_mut().zip(found).for_each(|(sum, count)| *sum += count);
     }
     if !options.annular {
