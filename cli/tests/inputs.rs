@@ -189,7 +189,7 @@ fn inputs_that_do_not_go_together_are_named() {
     let volume =
         ["run-blocks", "local-noise", "a.tif", "b.tif", "--recipe", "detect", "--work", "w", "--blocks", "1/2"];
     let run = zensaibo(volume);
-    assert!(run.status.code() == Some(2) && errors(&run).contains("one volume"), "{}", errors(&run));
+    assert!(run.status.code() == Some(2) && errors(&run).contains("one, for detect"), "{}", errors(&run));
     // Text is parsed whole by whoever reads it.
     let work = at("work");
     let run = zensaibo(["run-blocks", "read", text.to_str().unwrap(), "--work", work.to_str().unwrap(), "-b", "1/2"]);
