@@ -12,7 +12,8 @@ use crate::options::AlignOptions;
 use crate::pairs::{Matches, Rules, pair_up};
 use crate::refine::{Schedule, Shape, refine};
 use crate::scene::{Likeness, Scene};
-use crate::seeds::{Freedom, search};
+use crate::grow::{Neighbors, grow};
+use crate::seeds::{Freedom, hit_distance, search};
 use crate::smooth::Basis;
 
 /// Within this many spacings of a fixed cell a moving one counts as lying among them.
@@ -21,6 +22,11 @@ const AMONG: f64 = 3.0;
 const BETA: f64 = 8.0;
 /// Landmarks that fit this much better another way than the one asked for are refused.
 const MUCH_BETTER: f64 = 0.5;
+
+/// How often the drift is repeated at most, from which width in spacings, and by how much pairs must have spread for it.
+const ROUNDS: usize = 4;
+const AGAIN: f64 = 0.6;
+const MORE: f64 = 1.03;
 
 /// How the two sides are brought together before anything is refined.
 #[derive(Clone, Debug)]
@@ -120,14 +126,30 @@ pub fn align(
         }
     };
     let pairs = known.as_ref().map(|known| &known.pairs[..]);
-    let refined = refine(&places, &scene, &shape, &schedule, pairs, likeness.as_ref(), ctx)?;
+    let mut refined = refine(&places, &scene, &shape, &schedule, pairs, likeness.as_ref(), ctx)?;
     let rules = Rules {
         gate: options.gate * scene.spacing,
         min_probability: options.min_probability,
         decoys: options.decoys,
         seed: options.seed,
     };
-    let matches = pair_up(&refined.placed, &scene, &rules, likeness.as_ref(), ctx)?;
+    let mut matches = pair_up(&refined.placed, &scene, &rules, likeness.as_ref(), ctx)?;
+    // Where the drift was caught by wrong neighbours, pairs spread in from where it was not; then it runs once more.
+    let again = Schedule { from: schedule.from.min(AGAIN * scene.spacing).max(schedule.to), ..schedule };
+    for _ in 0..if options.deform == "nonrigid" { ROUNDS } else { 0 } {
+        let mut pairs = vec![None; places.len()];
+        matches.pairs.iter().for_each(|pair| pairs[pair.moving as usize] = Some(pair.fixed));
+        let grown = grow(&places, &Neighbors::new(&places), &scene, pairs, hit_distance(&scene), ctx)?;
+        if (grown.count() as f64) < MORE * matches.pairs.len() as f64 {
+            break;
+        }
+        let next = refine(&places, &scene, &shape, &again, Some(&grown.pairs), likeness.as_ref(), ctx)?;
+        let found = pair_up(&next.placed, &scene, &rules, likeness.as_ref(), ctx)?;
+        if found.pairs.len() <= matches.pairs.len() {
+            break;
+        }
+        (refined, matches) = (next, found);
+    }
     let mut faults = Vec::new();
     if matches.pairs.len() < options.min_matches {
         faults.push(format!(

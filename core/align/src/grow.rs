@@ -13,8 +13,8 @@ use crate::scene::Scene;
 use crate::tree::Tree;
 
 /// Neighbours by which a cell is placed, and how many of them must have partners.
-const NEAR: usize = 24;
-const NEEDED: usize = 7;
+const NEAR: usize = 32;
+const NEEDED: usize = 6;
 /// Rounds at most, and rounds in which a young pair is looked at again.
 const ROUNDS: usize = 1000;
 const YOUNG: u32 = 3;
@@ -70,34 +70,45 @@ impl Grown {
     }
 }
 
-/// Pairs that spread from the moving cell `seed` and its neighbours, which `start` takes to their places.
-pub(crate) fn grow(
+/// Pairs of the moving cell `seed` and its neighbours, which `start` takes to their places.
+pub(crate) fn sow(
     moving: &[Point],
     neighbors: &Neighbors,
     scene: &Scene<'_>,
     start: &Linear,
     seed: usize,
     tolerance: f64,
+) -> Vec<Option<u32>> {
+    let mut pairs: Vec<Option<u32>> = vec![None; moving.len()];
+    let mut taken = Vec::new();
+    for &own in std::iter::once(&(seed as u32)).chain(neighbors.of(seed)) {
+        if let Some((_, fixed)) = scene.tree.first(&start.apply(&moving[own as usize]), tolerance * tolerance)
+            && !taken.contains(&fixed)
+        {
+            pairs[own as usize] = Some(fixed);
+            taken.push(fixed);
+        }
+    }
+    pairs
+}
+
+/// Pairs that spread from those given.
+pub(crate) fn grow(
+    moving: &[Point],
+    neighbors: &Neighbors,
+    scene: &Scene<'_>,
+    mut pairs: Vec<Option<u32>>,
+    tolerance: f64,
     ctx: &Ctx,
 ) -> Result<Grown> {
     let limit = tolerance * tolerance;
     let n = moving.len();
-    let mut pairs: Vec<Option<u32>> = vec![None; n];
     let mut taken = vec![false; scene.points.len()];
+    pairs.iter().flatten().for_each(|&fixed| taken[fixed as usize] = true);
     let mut age = vec![0u32; n];
     // With how many partners about it a cell was tried last, in vain.
     let mut vain = vec![0u32; n];
-    let mut first: Vec<u32> = vec![seed as u32];
-    first.extend(neighbors.of(seed));
-    let mut active: Vec<u32> = Vec::new();
-    for &own in &first {
-        if let Some((_, fixed)) = scene.tree.first(&start.apply(&moving[own as usize]), limit)
-            && !taken[fixed as usize]
-        {
-            (pairs[own as usize], taken[fixed as usize]) = (Some(fixed), true);
-            active.push(own);
-        }
-    }
+    let mut active: Vec<u32> = (0..n as u32).filter(|&own| pairs[own as usize].is_some()).collect();
     let (mut tried, mut hits) = (0, 0);
     let mut young = active.clone();
     for _ in 0..ROUNDS {
@@ -108,7 +119,7 @@ pub(crate) fn grow(
         edge.dedup();
         edge.retain(|&own| pairs[own as usize].is_none());
         let placed: Vec<Option<(Point, u32)>> =
-            edge.par_iter().with_min_len(64).map(|&own| place(own, moving, neighbors, scene, &pairs, start)).collect();
+            edge.par_iter().with_min_len(64).map(|&own| place(own, moving, neighbors, scene, &pairs)).collect();
         let mut wanted: Vec<(f64, u32, u32)> = Vec::new();
         for (&own, placed) in edge.iter().zip(&placed) {
             let Some((there, about)) = placed else { continue };
@@ -139,7 +150,7 @@ pub(crate) fn grow(
             .with_min_len(64)
             .map(|&own| {
                 let (Some(fixed), Some((there, _))) =
-                    (pairs[own as usize], place(own, moving, neighbors, scene, &pairs, start))
+                    (pairs[own as usize], place(own, moving, neighbors, scene, &pairs))
                 else {
                     return false;
                 };
@@ -168,7 +179,6 @@ fn place(
     neighbors: &Neighbors,
     scene: &Scene<'_>,
     pairs: &[Option<u32>],
-    start: &Linear,
 ) -> Option<(Point, u32)> {
     let here = &moving[own as usize];
     let near = neighbors.of(own as usize);
@@ -186,8 +196,8 @@ fn place(
         return None;
     }
     // Drawn to the similarity of the same pairs, so that a few of them do not shear it.
-    let stiff = sums.similarity(scene.dimensions, true, false).unwrap_or(*start);
-    let map = sums.affine(scene.dimensions, 0.3 * width, &stiff)?;
+    let stiff = sums.similarity(scene.dimensions, true, false)?;
+    let map = sums.affine(scene.dimensions, 2.0 * width, &stiff)?;
     Some((map.apply(here), about))
 }
 

@@ -13,7 +13,7 @@ use zensaibo_core::random::Stream;
 use zensaibo_core::{Ctx, Result};
 
 use crate::cloud::{Point, ball, median, minus, square};
-use crate::grow::{Grown, Neighbors, grow};
+use crate::grow::{Grown, Neighbors, grow, sow};
 use crate::linear::{Linear, Pairs};
 use crate::scene::Scene;
 
@@ -124,7 +124,8 @@ pub(crate) fn search(
         guesses.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.fixed.cmp(&b.fixed)));
         guesses.retain(|guess| guess.score > CERTAIN + finds.max(1.0).ln());
         for guess in guesses.iter().take(BEST) {
-            let grown = grow(moving, &neighbors, scene, &guess.map, own as usize, tolerance, ctx)?;
+            let sown = sow(moving, &neighbors, scene, &guess.map, own as usize, tolerance);
+            let grown = grow(moving, &neighbors, scene, sown, tolerance, ctx)?;
             if grown.holds() {
                 let map = if freedom.mirror { guess.map.after(&Linear::MIRROR) } else { guess.map };
                 return Ok(Some(Found { map, grown, tries: tried + 1 }));
