@@ -45,6 +45,7 @@ impl Cloud {
     }
 
     /// From places that are known to be finite.
+    #[cfg(test)]
     pub(crate) fn of(dimensions: usize, points: Vec<Point>) -> Self {
         Self { dimensions, points }
     }

@@ -4,7 +4,6 @@ use zensaibo_core::random::Stream;
 
 use crate::cloud::{Cloud, Point, square};
 use crate::linear::{Linear, Pairs};
-use crate::tree::Tree;
 
 /// A cloud and a part of it that was seen elsewhere: turned, swollen, warped, jittered, with some cells that are not there.
 pub(super) struct Case {
@@ -130,15 +129,4 @@ impl Case {
         let right = pairs.iter().filter(|pair| self.truth[pair.0 as usize] == Some(pair.1)).count() as f64;
         (right / pairs.len().max(1) as f64, right / self.truth.iter().flatten().count() as f64)
     }
-}
-
-/// What the nearest fixed cell of each place would give.
-pub(super) fn nearest(case: &Case, placed: &[Point]) -> f64 {
-    let tree = Tree::new(&case.fixed);
-    let hits = placed
-        .iter()
-        .zip(&case.truth)
-        .filter(|(place, truth)| truth.is_some_and(|truth| tree.first(place, f64::INFINITY).unwrap().1 == truth))
-        .count();
-    hits as f64 / case.truth.iter().flatten().count() as f64
 }
