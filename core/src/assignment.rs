@@ -198,8 +198,8 @@ fn solve(component: &[(u32, usize)], edges: &[Edge]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
     use crate::parallel::with_threads;
+    use proptest::prelude::*;
 
     use super::*;
 

@@ -3,9 +3,7 @@
 use numpy::{IntoPyArray, PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use zensaibo_align::{
-    AlignOptions, Cloud, DriftOptions, LandmarkOptions, Linear, Matches, Point, PointMap, Start,
-};
+use zensaibo_align::{AlignOptions, Cloud, DriftOptions, LandmarkOptions, Linear, Matches, Point, PointMap, Start};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Error, Result};
 
@@ -92,8 +90,7 @@ fn align_points<'py>(
     };
     let (from, to, start) = start().map_err(|error| to_python(py, error))?;
     let features = features.as_ref().map(|(a, b)| (a.as_array(), b.as_array()));
-    let found =
-        run(py, threads, progress, |ctx| zensaibo_align::align(&from, &to, &start, features, &options, ctx))?;
+    let found = run(py, threads, progress, |ctx| zensaibo_align::align(&from, &to, &start, features, &options, ctx))?;
     let out = PyDict::new(py);
     store(py, &out, &found.matches)?;
     out.set_item("map", json(&found.map)?)?;
@@ -189,7 +186,11 @@ fn map_through<'py>(
         }
         let dimensions = points.as_array().ncols();
         if dimensions != map.dimensions {
-            return Err(Error::parameter("points", format!("{} coordinates, as the map has", map.dimensions), dimensions));
+            return Err(Error::parameter(
+                "points",
+                format!("{} coordinates, as the map has", map.dimensions),
+                dimensions,
+            ));
         }
         let rows = points.as_array();
         let rows = rows.rows().into_iter().map(|row| [row[0], row[1], row.get(2).copied().unwrap_or(0.0)]).collect();

@@ -5,6 +5,7 @@ use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use crate::cloud::{Cloud, Point, square};
+use crate::grow::{Neighbors, grow};
 use crate::landmarks::{LandmarkOptions, landmark_map};
 use crate::linear::Linear;
 use crate::map::PointMap;
@@ -12,7 +13,6 @@ use crate::options::AlignOptions;
 use crate::pairs::{Matches, Rules, pair_up};
 use crate::refine::{Schedule, Shape, refine};
 use crate::scene::{Likeness, Scene};
-use crate::grow::{Neighbors, grow};
 use crate::seeds::{Freedom, hit_distance, search};
 use crate::smooth::Basis;
 
@@ -219,10 +219,17 @@ fn likeness_of<'a>(
 ) -> Result<Likeness<'a>> {
     let (a, b) = features;
     let width = b.ncols();
-    for (name, array, cells) in [("features of moving cells", a, moving.len()), ("features of fixed cells", b, fixed.len())] {
+    for (name, array, cells) in
+        [("features of moving cells", a, moving.len()), ("features of fixed cells", b, fixed.len())]
+    {
         if array.dim() != (cells, width) || width == 0 {
             let expected = format!("{cells} cells x {} values, the same on both sides", width.max(1));
-            return Err(Error::data(DataFault::Shape, name, expected, format!("{} x {}", array.nrows(), array.ncols())));
+            return Err(Error::data(
+                DataFault::Shape,
+                name,
+                expected,
+                format!("{} x {}", array.nrows(), array.ncols()),
+            ));
         }
         if let Some(((row, column), value)) = array.indexed_iter().find(|(_, value)| !value.is_finite()) {
             let found = format!("{value} for cell {row}, value {column}");
@@ -245,9 +252,8 @@ fn from_landmarks(
     dimensions: usize,
     options: &AlignOptions,
 ) -> Result<(Linear, Vec<f64>)> {
-    let fit = |kind: &str, mirror: bool| {
-        landmark_map(from, to, weights, &LandmarkOptions { kind: kind.to_string(), mirror })
-    };
+    let fit =
+        |kind: &str, mirror: bool| landmark_map(from, to, weights, &LandmarkOptions { kind: kind.to_string(), mirror });
     let rms = |left: &[f64]| (left.iter().map(|value| value * value).sum::<f64>() / left.len().max(1) as f64).sqrt();
     let kind = if options.scale { "similarity" } else { "rigid" };
     // The best map of the other hand may have no scale above 0, or none at all.
@@ -260,29 +266,38 @@ fn from_landmarks(
             && from.len() > dimensions
         {
             let (how, value) = if options.mirror { ("without mirroring", "False") } else { ("mirrored", "True") };
-            return Err(refuse(WHAT, format!(
-                "the landmarks fit {how} (to {} instead of {}, root mean square); if that is right, pass mirror={value}",
-                short(rms(&other)),
-                short(reached)
-            )));
+            return Err(refuse(
+                WHAT,
+                format!(
+                    "the landmarks fit {how} (to {} instead of {}, root mean square); if that is right, pass mirror={value}",
+                    short(rms(&other)),
+                    short(reached)
+                ),
+            ));
         }
         if !options.scale
             && let Ok((scaled, other)) = fit("similarity", options.mirror)
             && rms(&other) < MUCH_BETTER * reached
         {
-            return Err(refuse(WHAT, format!(
-                "the landmarks fit at a scale of {}; pass scale=True if one side has grown or shrunk, or bring both to one unit",
-                short(scaled.scale(dimensions))
-            )));
+            return Err(refuse(
+                WHAT,
+                format!(
+                    "the landmarks fit at a scale of {}; pass scale=True if one side has grown or shrunk, or bring both to one unit",
+                    short(scaled.scale(dimensions))
+                ),
+            ));
         }
     }
     let scale = map.scale(dimensions);
     if options.scale && !(1.0 / options.max_scale..=options.max_scale).contains(&scale) {
-        return Err(refuse(WHAT, format!(
-            "the landmarks have a scale of {} between the sides, beyond `max_scale` = {}; are both in one unit?",
-            short(scale),
-            options.max_scale
-        )));
+        return Err(refuse(
+            WHAT,
+            format!(
+                "the landmarks have a scale of {} between the sides, beyond `max_scale` = {}; are both in one unit?",
+                short(scale),
+                options.max_scale
+            ),
+        ));
     }
     Ok((map, left))
 }
@@ -334,7 +349,8 @@ fn from_geometry(moving: &[Point], scene: &Scene<'_>, options: &AlignOptions, ct
                 short(found.map.scale(scene.dimensions))
             )),
             None => reasons.push(
-                "the sides may not overlap, share too few cells or be too noisy; landmarks or an initial map need less".into(),
+                "the sides may not overlap, share too few cells or be too noisy; landmarks or an initial map need less"
+                    .into(),
             ),
         }
     }

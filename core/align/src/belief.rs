@@ -77,7 +77,15 @@ mod tests {
 
     /// Marginals by listing every set of pairs that shares no cell.
     fn listed(links: &Links, odds: &[f64], n_fixed: usize) -> Vec<f64> {
-        fn go(links: &Links, odds: &[f64], row: usize, used: &mut Vec<bool>, chosen: &mut Vec<usize>, weight: f64, out: &mut Vec<f64>) -> f64 {
+        fn go(
+            links: &Links,
+            odds: &[f64],
+            row: usize,
+            used: &mut Vec<bool>,
+            chosen: &mut Vec<usize>,
+            weight: f64,
+            out: &mut Vec<f64>,
+        ) -> f64 {
             if row == links.rows() {
                 chosen.iter().for_each(|&at| out[at] += weight);
                 return weight;

@@ -21,7 +21,11 @@ impl LandmarkOptions {
             return Err(Error::parameter("kind", "rigid, similarity or affine", &self.kind));
         }
         if self.mirror && self.kind == "affine" {
-            return Err(Error::parameter("mirror", "false for an affine map, which mirrors where that fits better", true));
+            return Err(Error::parameter(
+                "mirror",
+                "false for an affine map, which mirrors where that fits better",
+                true,
+            ));
         }
         Ok(())
     }
@@ -61,7 +65,8 @@ pub fn landmark_map(
     let needed = if options.kind == "affine" { dimensions } else { dimensions - 1 };
     let rank = sums.rank(dimensions);
     if rank < needed {
-        let expected = format!("at least {} that span {needed} directions for a map of kind {}", needed + 1, options.kind);
+        let expected =
+            format!("at least {} that span {needed} directions for a map of kind {}", needed + 1, options.kind);
         let found = format!("{} that span {rank}", rows().filter(|row| *row.1 > 0.0).count());
         return Err(Error::data(DataFault::TooFew, "landmarks", expected, found));
     }

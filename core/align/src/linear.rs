@@ -292,7 +292,8 @@ mod tests {
                 let x = points(&mut stream, dimensions);
                 // Any turn: the one nearest to a random matrix.
                 let random: [[f64; 3]; 3] = std::array::from_fn(|_| std::array::from_fn(|_| stream.normal()));
-                let turn = if dimensions == 3 { best_turn(&random) } else { [[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], UNIT[2]] };
+                let turn =
+                    if dimensions == 3 { best_turn(&random) } else { [[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], UNIT[2]] };
                 let mut matrix = turn.map(|row| row.map(|value| 1.8 * value));
                 if dimensions == 2 {
                     matrix[2] = UNIT[2];

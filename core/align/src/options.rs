@@ -49,7 +49,11 @@ zensaibo_core::options! {
 impl AlignOptions {
     fn check(&self) -> Result<()> {
         let above = |name: &str, value: f64| {
-            if value > 0.0 && value.is_finite() { Ok(()) } else { Err(Error::parameter(name, "a finite number above 0", value)) }
+            if value > 0.0 && value.is_finite() {
+                Ok(())
+            } else {
+                Err(Error::parameter(name, "a finite number above 0", value))
+            }
         };
         let share = |name: &str, value: f64| {
             if value > 0.0 && value < 1.0 { Ok(()) } else { Err(Error::parameter(name, "above 0 and below 1", value)) }

@@ -63,10 +63,8 @@ pub(crate) fn refine(
         Shape::Stiff { .. } => 0,
         Shape::Smooth(basis) => basis.controls.len(),
     };
-    let mut now = Refined {
-        moves: Moves { affine: Linear::IDENTITY, weights: vec![[0.0; 3]; none] },
-        placed: places.to_vec(),
-    };
+    let mut now =
+        Refined { moves: Moves { affine: Linear::IDENTITY, weights: vec![[0.0; 3]; none] }, placed: places.to_vec() };
     if let Some(known) = known {
         let weights: Vec<f64> = known.iter().map(|pair| f64::from(u8::from(pair.is_some()))).collect();
         let targets: Vec<Point> =
@@ -154,7 +152,8 @@ pub(crate) fn pair_odds(
     likeness: Option<&Likeness<'_>>,
 ) -> Vec<f64> {
     let factor = -0.5 / (width * width);
-    let peak = (2.0 * std::f64::consts::PI * width * width).powf(-0.5 * scene.dimensions as f64) * share / (1.0 - share);
+    let peak =
+        (2.0 * std::f64::consts::PI * width * width).powf(-0.5 * scene.dimensions as f64) * share / (1.0 - share);
     let mut odds: Vec<f64> = links
         .fixed
         .par_iter()

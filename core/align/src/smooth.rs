@@ -49,7 +49,8 @@ impl Basis {
                 return Ok(Self::at(controls, places, dimensions, width));
             }
             if kept {
-                let found = format!("{beta}: kernels of this width take more than `max_controls` = {most} control points");
+                let found =
+                    format!("{beta}: kernels of this width take more than `max_controls` = {most} control points");
                 return Err(Error::parameter("beta", "a wider kernel, or more control points", found));
             }
             width *= 1.1;
@@ -133,7 +134,13 @@ impl Basis {
     }
 
     /// What one piece of places adds to the normal equations.
-    fn piece(&self, piece: &[u32], places: &[Point], weights: &[f64], targets: &[Point]) -> zensaibo_linalg::Result<Part> {
+    fn piece(
+        &self,
+        piece: &[u32],
+        places: &[Point],
+        weights: &[f64],
+        targets: &[Point],
+    ) -> zensaibo_linalg::Result<Part> {
         let used: Vec<u32> = piece.iter().copied().filter(|&at| weights[at as usize] > 0.0).collect();
         let limit = (REACH * self.beta) * (REACH * self.beta);
         let here: Vec<Point> = used.iter().map(|&at| places[at as usize]).collect();
@@ -216,7 +223,11 @@ fn grid(places: &[Point], dimensions: usize, beta: f64, most: usize) -> Option<V
     let step = GRID * beta;
     let margin = 1.5 * beta;
     let counts: [usize; 3] = std::array::from_fn(|axis| {
-        if axis >= dimensions { 1 } else { ((high[axis] - low[axis] + 2.0 * margin) / step).ceil().min(1e9) as usize + 1 }
+        if axis >= dimensions {
+            1
+        } else {
+            ((high[axis] - low[axis] + 2.0 * margin) / step).ceil().min(1e9) as usize + 1
+        }
     });
     if counts.iter().map(|&count| count as f64).product::<f64>() > 1000.0 * most as f64 {
         return None;
@@ -240,7 +251,12 @@ fn grid(places: &[Point], dimensions: usize, beta: f64, most: usize) -> Option<V
 }
 
 /// `(diag(weights) G + stiffness) w = goals` for a full kernel matrix `g`: the exact form, one control point per place.
-pub(crate) fn solve_full(g: ArrayView2<'_, f64>, weights: &[f64], goals: &Array2<f64>, stiffness: f64) -> Result<Array2<f64>> {
+pub(crate) fn solve_full(
+    g: ArrayView2<'_, f64>,
+    weights: &[f64],
+    goals: &Array2<f64>,
+    stiffness: f64,
+) -> Result<Array2<f64>> {
     let n = weights.len();
     let mut a = g.to_owned();
     for (row, &weight) in weights.iter().enumerate() {

@@ -97,8 +97,7 @@ impl Tree {
                 continue;
             }
             let (left, right) = (at + 1, node.right);
-            let bounds =
-                (self.nodes[left as usize].nearest(point), self.nodes[right as usize].nearest(point));
+            let bounds = (self.nodes[left as usize].nearest(point), self.nodes[right as usize].nearest(point));
             // The nearer one is looked at first.
             if bounds.0 <= bounds.1 {
                 stack.push((bounds.1, right));
@@ -129,8 +128,7 @@ impl Tree {
                 continue;
             }
             let (left, right) = (at + 1, node.right);
-            let bounds =
-                (self.nodes[left as usize].nearest(point), self.nodes[right as usize].nearest(point));
+            let bounds = (self.nodes[left as usize].nearest(point), self.nodes[right as usize].nearest(point));
             if bounds.0 <= bounds.1 {
                 stack.push((bounds.1, right));
                 stack.push((bounds.0, left));
@@ -214,7 +212,8 @@ mod tests {
         let mut best = Vec::new();
         for point in points.iter().step_by(7) {
             let point = [point[0] + 0.25, point[1], point[2]];
-            let mut all: Vec<(f64, u32)> = points.iter().zip(0..).map(|(other, at)| (square(&point, other), at)).collect();
+            let mut all: Vec<(f64, u32)> =
+                points.iter().zip(0..).map(|(other, at)| (square(&point, other), at)).collect();
             all.sort_by(|a, b| a.partial_cmp(b).unwrap());
             tree.nearest(&point, 9, f64::INFINITY, &mut best);
             assert_eq!(best, all[..9]);

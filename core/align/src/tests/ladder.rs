@@ -61,7 +61,9 @@ impl Case {
             }
         }
         let jitter = |place: &Point, stream: &mut Stream| -> Point {
-            std::array::from_fn(|axis| if axis < dimensions { place[axis] + rung.jitter * stream.normal() } else { 0.0 })
+            std::array::from_fn(
+                |axis| if axis < dimensions { place[axis] + rung.jitter * stream.normal() } else { 0.0 },
+            )
         };
         let fixed: Vec<Point> = base.iter().map(|place| jitter(place, &mut stream)).collect();
         let mut order: Vec<u32> = (0..n as u32).collect();

@@ -91,7 +91,12 @@ fn the_decoys_see_that_nothing_is_shared() {
     let moving = Cloud::of(3, a.fixed.clone());
     let fixed = Cloud::of(3, b.fixed);
     let found = match_points(&moving, &fixed, None, &AlignOptions::default(), &Ctx::quiet()).unwrap();
-    assert!(found.false_match_rate > 0.9 || found.pairs.len() < 5, "{} of {}", found.false_match_rate, found.pairs.len());
+    assert!(
+        found.false_match_rate > 0.9 || found.pairs.len() < 5,
+        "{} of {}",
+        found.false_match_rate,
+        found.pairs.len()
+    );
     let options = AlignOptions { deform: "none".into(), ..AlignOptions::default() };
     let found = align(&moving, &fixed, &Start::Map(Linear::IDENTITY), None, &options, &Ctx::quiet()).unwrap();
     assert!(!found.faults.is_empty());
@@ -124,7 +129,10 @@ fn what_does_not_fit_is_refused_with_the_reason() {
     assert!(say(&small(&moving), &Start::Landmarks(small(&from), to, None), &with_scale()).contains("one unit"));
     assert!(say(&small(&moving), &Start::Geometry, &few).contains("one unit"));
     // Far apart; unlike.
-    assert!(say(&small(&moving), &Start::Map(Linear { shift: [1e4; 3], ..Linear::IDENTITY }), &rigid).contains("no overlap"));
+    assert!(
+        say(&small(&moving), &Start::Map(Linear { shift: [1e4; 3], ..Linear::IDENTITY }), &rigid)
+            .contains("no overlap")
+    );
     let other = Case::new(600, 3, RUNGS[0], 9);
     assert!(say(&Cloud::of(3, other.moving), &Start::Geometry, &few).contains("may not overlap"));
 }
@@ -138,10 +146,15 @@ fn likeness_helps_where_places_do_not() {
     let mut stream = Stream::new(11, 0);
     let of_fixed: Vec<usize> = case.fixed.iter().map(|_| stream.below(kinds) as usize).collect();
     let one_hot = |kinds_of: Vec<usize>| {
-        Array2::from_shape_fn((kinds_of.len(), kinds as usize), |(cell, kind)| f64::from(u8::from(kinds_of[cell] == kind)))
+        Array2::from_shape_fn((kinds_of.len(), kinds as usize), |(cell, kind)| {
+            f64::from(u8::from(kinds_of[cell] == kind))
+        })
     };
-    let of_moving: Vec<usize> =
-        case.truth.iter().map(|truth| truth.map_or_else(|| stream.below(kinds) as usize, |at| of_fixed[at as usize])).collect();
+    let of_moving: Vec<usize> = case
+        .truth
+        .iter()
+        .map(|truth| truth.map_or_else(|| stream.below(kinds) as usize, |at| of_fixed[at as usize]))
+        .collect();
     let (a, b) = (one_hot(of_moving), one_hot(of_fixed));
     let options = AlignOptions { feature_width: Some(0.5), ..with_scale() };
     let start = from_marks(&case, 3);
@@ -166,7 +179,12 @@ fn drift_finds_what_was_planted() {
         ("nonrigid", Some(6.0), true),
     ] {
         let options = DriftOptions {
-            kind: kind.into(), truncate, low_rank, tolerance: 1e-8, max_iterations: 300, ..DriftOptions::default()
+            kind: kind.into(),
+            truncate,
+            low_rank,
+            tolerance: 1e-8,
+            max_iterations: 300,
+            ..DriftOptions::default()
         };
         let found = drift(&from, &to, &options, &Ctx::quiet()).unwrap();
         let worst = found.placed.iter().zip(&fixed).map(|(a, b)| square(a, b).sqrt()).fold(0.0, f64::max);
