@@ -54,7 +54,7 @@ impl PointMap {
     }
 
     /// Where a place of the frame goes, and with `slopes` how the map changes there.
-    fn from_frame(&self, u: &Point, slopes: Option<&mut [[f64; 3]; 3]>) -> Point {
+    fn onward(&self, u: &Point, slopes: Option<&mut [[f64; 3]; 3]>) -> Point {
         let mut y = self.affine.apply(u);
         let (factor, limit) = (-0.5 / (self.beta * self.beta), self.reach * self.reach);
         let mut m = self.affine.matrix;
@@ -83,7 +83,7 @@ impl PointMap {
 
     /// Where a place of the moving space goes.
     pub fn apply(&self, x: &Point) -> Point {
-        self.from_frame(&self.start.apply(x), None)
+        self.onward(&self.start.apply(x), None)
     }
 
     /// The place that goes to `y`, by Newton's steps from where the linear part alone would have it, each halved until it
@@ -97,7 +97,7 @@ impl PointMap {
         }
         let small = 1e-18 * self.beta * self.beta * self.affine.scale(self.dimensions).powi(2);
         let mut slopes = [[0.0; 3]; 3];
-        let mut there = self.from_frame(&u, Some(&mut slopes));
+        let mut there = self.onward(&u, Some(&mut slopes));
         for _ in 0..STEPS {
             let off = square(&there, y);
             if off <= small {
@@ -108,7 +108,7 @@ impl PointMap {
             loop {
                 let next = plus(&u, &step.map(|value| value * share));
                 let mut turned = [[0.0; 3]; 3];
-                let reached = self.from_frame(&next, Some(&mut turned));
+                let reached = self.onward(&next, Some(&mut turned));
                 if square(&reached, y) < off {
                     (u, there, slopes) = (next, reached, turned);
                     break;
