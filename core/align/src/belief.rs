@@ -40,9 +40,8 @@ impl Links {
 /// Odds beyond which nothing changes; they keep sums exact enough to take one part out again.
 const MOST: f64 = 1e9;
 
-/// The probability of each pair, and for each fixed cell how much it is wanted by all (0: by none): what a further cell
-/// would have to compete with.
-pub(crate) fn marginals(links: &Links, odds: &[f64], n_fixed: usize, rounds: usize) -> (Vec<f64>, Vec<f64>) {
+/// The probability of each pair.
+pub(crate) fn marginals(links: &Links, odds: &[f64], n_fixed: usize, rounds: usize) -> Vec<f64> {
     let odds: Vec<f64> = odds.iter().map(|&value| value.min(MOST)).collect();
     // What a pair hears from its fixed cell, and what the fixed cells hear.
     let mut answers = vec![1.0; odds.len()];
@@ -68,7 +67,7 @@ pub(crate) fn marginals(links: &Links, odds: &[f64], n_fixed: usize, rounds: usi
         let sum: f64 = row.clone().map(|at| odds[at] * answers[at]).sum();
         row.for_each(|at| out[at] = odds[at] * answers[at] / (1.0 + sum));
     }
-    (out, wanted)
+    out
 }
 
 #[cfg(test)]
@@ -113,7 +112,7 @@ mod tests {
         // Cells 0 and 1 both want 1; 1 also wants 2.
         let links = Links::of(vec![vec![(0.0, 0), (0.0, 1)], vec![(0.0, 1), (0.0, 2)], vec![]]);
         let odds = [3.0, 5.0, 20.0, 0.5];
-        let (found, _) = marginals(&links, &odds, 3, 30);
+        let found = marginals(&links, &odds, 3, 30);
         for (a, b) in found.iter().zip(listed(&links, &odds, 3)) {
             assert!((a - b).abs() < 1e-9, "{found:?}");
         }
@@ -123,7 +122,7 @@ mod tests {
     fn near_where_they_form_a_ring() {
         let links = Links::of(vec![vec![(0.0, 0), (0.0, 1)], vec![(0.0, 0), (0.0, 1)]]);
         let odds = [8.0, 1.0, 1.0, 8.0];
-        let (found, _) = marginals(&links, &odds, 2, 50);
+        let found = marginals(&links, &odds, 2, 50);
         for (a, b) in found.iter().zip(listed(&links, &odds, 2)) {
             assert!((a - b).abs() < 0.03, "{found:?}");
         }

@@ -31,7 +31,7 @@ zensaibo_core::options! {
         pub gate: f64 = 0.7,
         /// Pairs less probable than this are left out, above 0 and below 1.
         pub min_probability: f64 = 0.5,
-        /// Displaced copies of the moving cells by which false matches are counted, at least 1.
+        /// Displaced copies of each moving cell by which false matches are counted, at least 1.
         pub decoys: usize = 8,
         /// Moving cells tried as seeds where there are no landmarks, at least 1.
         pub tries: usize = 200,

@@ -6,7 +6,8 @@ use zensaibo_core::random::Stream;
 use zensaibo_core::{Ctx, Result};
 
 use crate::belief::{Links, marginals};
-use crate::cloud::{Point, plus, square};
+use crate::cloud::{Point, minus, plus, square};
+use crate::grow::Neighbors;
 use crate::refine::{near, pair_odds};
 use crate::scene::{Likeness, Scene};
 
@@ -15,9 +16,13 @@ const CANDIDATES: usize = 12;
 /// Rounds in which scatter and share are learned, and rounds of messages in each.
 const LEARN: usize = 15;
 const ROUNDS: usize = 12;
-/// Displaced copies lie this many spacings beyond the gate, at least and at most.
-const AWAY: (f64, f64) = (2.0, 4.0);
-/// Within this many spacings a place must have half of the fixed cells that the undisplaced one has.
+/// Displaced cells lie this many spacings beyond the gate, at least and at most, at one of so many fixed cells.
+const AWAY: (f64, f64) = (0.2, 3.0);
+const PLACES: usize = 64;
+/// Neighbours that are displaced together, and how often they slide to where they fit better.
+const COMPANY: usize = 12;
+const SLIDES: usize = 3;
+/// Within this many spacings of a fixed cell a moving one lies in the tissue.
 const ABOUT: f64 = 3.0;
 
 /// A moving cell and its partner.
@@ -78,11 +83,11 @@ pub(crate) fn pair_up(
     let n_fixed = scene.points.len();
     // Scatter and share are learned in turn with the probabilities, from a wide and even start.
     let (mut scatter, mut share) = (rules.gate / 3.0, 0.5);
-    let (mut odds, mut shares, mut wanted) = (Vec::new(), Vec::new(), vec![0.0; n_fixed]);
+    let (mut odds, mut shares) = (Vec::new(), Vec::new());
     for _ in 0..LEARN {
         ctx.check()?;
         odds = pair_odds(&links, scene, scatter, share, likeness);
-        (shares, wanted) = marginals(&links, &odds, n_fixed, ROUNDS);
+        shares = marginals(&links, &odds, n_fixed, ROUNDS);
         let total: f64 = shares.iter().sum();
         if !(total > 0.0) {
             break;
@@ -105,28 +110,26 @@ pub(crate) fn pair_up(
         })
         .collect();
 
-    // Where displaced cells would have been among as many fixed cells as their own, those stand for false matches.
+    // Cells of the tissue, and the partners so far.
     let about = (ABOUT * scene.spacing) * (ABOUT * scene.spacing);
-    let counts: Vec<usize> = placed.par_iter().with_min_len(256).map(|place| scene.tree.count(place, about)).collect();
-    let inside = counts.iter().filter(|&&count| count > 0).count();
+    let inside = placed.par_iter().with_min_len(256).filter(|place| scene.tree.first(place, about).is_some()).count();
+    let mut partner = vec![None; placed.len()];
+    pairs.iter().for_each(|pair| partner[pair.moving as usize] = Some(pair.fixed));
+    let neighbors = Neighbors::new(placed);
     let (mut tried, mut found) = (0usize, Vec::new());
     for copy in 0..rules.decoys {
-        let shift = displacement(scene, rules, copy as u64);
-        let best: Vec<Option<f64>> = placed
-            .par_iter()
+        let best: Vec<Option<f64>> = (0..placed.len())
+            .into_par_iter()
             .with_min_len(256)
-            .enumerate()
-            .map_init(Vec::new, |best, (moving, place)| {
-                let place = plus(place, &shift);
-                if counts[moving] == 0 || 2 * scene.tree.count(&place, about) < counts[moving] {
-                    return None;
-                }
-                scene.tree.nearest(&place, CANDIDATES, rules.gate * rules.gate, best);
+            .map_init(Vec::new, |best, moving| {
+                let item = (copy * placed.len() + moving) as u64;
+                let mut stream = Stream::new(rules.seed, item);
+                let shift = displacement(moving, placed, &partner, &neighbors, scene, rules, &mut stream, best)?;
+                scene.tree.nearest(&plus(&placed[moving], &shift), CANDIDATES, rules.gate * rules.gate, best);
                 let row = Links::of(vec![std::mem::take(best)]);
                 let mut odds = pair_odds(&row, scene, scatter, share, None);
                 for (odds, &fixed) in odds.iter_mut().zip(&row.fixed) {
                     *odds *= likeness.map_or(1.0, |likeness| likeness.ratio(moving, fixed as usize));
-                    *odds = odds.min(1e9) / (1.0 + wanted[fixed as usize]);
                 }
                 let total: f64 = 1.0 + odds.iter().sum::<f64>();
                 Some(odds.iter().fold(0.0, |most: f64, &odds| most.max(odds / total)))
@@ -161,18 +164,50 @@ fn choose(links: &Links, odds: &[f64], n_fixed: usize, min_probability: f64) -> 
     chosen.into_iter().enumerate().filter_map(|(moving, at)| Some((moving as u32, at?))).collect()
 }
 
-/// A shift of all moving cells, of random direction, longer than the gate.
-fn displacement(scene: &Scene<'_>, rules: &Rules, copy: u64) -> Point {
-    let mut stream = Stream::new(rules.seed, copy);
-    let mut direction = [0.0; 3];
-    loop {
-        (0..scene.dimensions).for_each(|axis| direction[axis] = stream.normal());
-        let length = square(&direction, &[0.0; 3]).sqrt();
-        if length > 1e-3 {
-            let wanted = rules.gate + scene.spacing * (AWAY.0 + (AWAY.1 - AWAY.0) * stream.uniform());
-            return direction.map(|value| value / length * wanted);
+/// A shift of a moving cell to where it does not belong: with the cells about it, to another part of the tissue, and there to
+/// where these fit best. The cell itself has no say, so that it meets a fixed one by chance in loose tissue, and for sure in a
+/// lattice, where a whole neighbourhood may be one cell off and fit as well.
+#[allow(clippy::too_many_arguments)]
+fn displacement(
+    moving: usize,
+    placed: &[Point],
+    partner: &[Option<u32>],
+    neighbors: &Neighbors,
+    scene: &Scene<'_>,
+    rules: &Rules,
+    stream: &mut Stream,
+    best: &mut Vec<(f64, u32)>,
+) -> Option<Point> {
+    let near = neighbors.of(moving);
+    let near = &near[..near.len().min(COMPANY)];
+    let paired: Vec<u32> = near.iter().filter_map(|&other| partner[other as usize]).collect();
+    if paired.is_empty() {
+        return None;
+    }
+    let from = &scene.points[paired[stream.below(paired.len() as u64) as usize] as usize];
+    let (least, most) = (rules.gate + AWAY.0 * scene.spacing, rules.gate + AWAY.1 * scene.spacing);
+    scene.tree.nearest(from, PLACES, most * most, best);
+    best.retain(|found| found.0 > least * least);
+    if best.is_empty() {
+        return None;
+    }
+    let to = best[stream.below(best.len() as u64) as usize].1;
+    let mut shift = minus(&scene.points[to as usize], from);
+    for _ in 0..SLIDES {
+        let (mut off, mut count) = ([0.0; 3], 0.0);
+        for &other in near {
+            let there = plus(&placed[other as usize], &shift);
+            if let Some((_, fixed)) = scene.tree.first(&there, rules.gate * rules.gate) {
+                off = plus(&off, &minus(&scene.points[fixed as usize], &there));
+                count += 1.0;
+            }
+        }
+        if count > 0.0 {
+            shift = plus(&shift, &off.map(|value| value / count));
         }
     }
+    // Those that slid back home say nothing.
+    (square(&shift, &[0.0; 3]) > rules.gate * rules.gate).then_some(shift)
 }
 
 /// Fills in the false match rate of each pair, and returns that of all.

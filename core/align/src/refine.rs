@@ -78,7 +78,7 @@ pub(crate) fn refine(
     for _ in 0..rounds {
         let links = near(&now.placed, scene, CUT * width, CANDIDATES, ctx)?;
         let odds = pair_odds(&links, scene, width, 1.0 - schedule.outliers, likeness);
-        let (shares, _) = marginals(&links, &odds, scene.points.len(), ROUNDS);
+        let shares = marginals(&links, &odds, scene.points.len(), ROUNDS);
         let (mut weights, mut targets) = (vec![0.0; places.len()], places.to_vec());
         for moving in 0..places.len() {
             // About the place itself, so that sums of small shares stay exact.

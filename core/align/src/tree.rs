@@ -140,13 +140,6 @@ impl Tree {
         best
     }
 
-    /// How many places lie within the squared distance `limit`.
-    pub(crate) fn count(&self, point: &Point, limit: f64) -> usize {
-        let mut count = 0;
-        self.within(point, limit, |_, _| count += 1);
-        count
-    }
-
     /// Hands over every place within the squared distance `limit` (squared distance, place), in the order of the tree.
     pub(crate) fn within(&self, point: &Point, limit: f64, mut take: impl FnMut(f64, u32)) {
         let mut stack = Stack::new(self.nodes[0].nearest(point));
@@ -221,7 +214,9 @@ mod tests {
             tree.nearest(&point, 500, 4.1, &mut best);
             assert_eq!(best, near);
             assert_eq!(tree.first(&point, 4.1), near.first().copied());
-            assert_eq!(tree.count(&point, 4.1), near.len());
+            let mut seen = 0;
+            tree.within(&point, 4.1, |_, _| seen += 1);
+            assert_eq!(seen, near.len());
         }
     }
 }

@@ -457,7 +457,8 @@ def align_points(
     A rough fit first: from landmarks, from a given map, or, without either, by finding neighbourhoods of moving cells again
     among the fixed ones by their geometry. Then coherent point drift whose width is lowered from a neighbourhood to a cell, with at
     most one partner for every cell. Then the likeliest pairs within a gate, the probability of each, and how many are false:
-    copies of the moving cells, displaced beyond the gate, find partners by chance alone.
+    copies of the moving cells, displaced beyond the gate with the cells about them to where these fit best, find partners by chance, or
+    because the tissue is as regular as a lattice, where a whole neighbourhood may be one cell off.
 
     Options that are lengths are in spacings, the median distance of a fixed cell to its nearest one.
 
@@ -534,8 +535,8 @@ def align_points(
     Time: some 35 rounds of (moving cells x control points about them, squared) and control points cubed; without landmarks
     beside that fixed cells x seeds tried. Memory: 16 bytes per control point squared and some hundred bytes per cell.
 
-    The displaced copies stand for moving cells without a true partner; pairs of a cell with the neighbour of its true partner
-    count in `expected_false` alone.
+    The displaced copies stand for moving cells without a true partner. In tissue as regular as a lattice they find partners nearly
+    always; then only cells that all have one can be told to be right, and few landmarks may not be enough.
 
     References
     ----------

@@ -194,3 +194,17 @@ fn drift_finds_what_was_planted() {
         assert!(again.iter().zip(&found.placed).all(|(a, b)| square(a, b) < 1e-18), "{kind}");
     }
 }
+
+#[test]
+fn the_decoys_see_a_lattice() {
+    // A regular sheet taken one cell aside fits as well as the right way.
+    let mut stream = Stream::new(4, 0);
+    let fixed: Vec<Point> = (0..900)
+        .map(|at| [f64::from(at / 30), f64::from(at % 30), 0.0].map(|v| 10.0 * v))
+        .map(|place| [place[0] + 0.4 * stream.normal(), place[1] + 0.4 * stream.normal(), 0.0])
+        .collect();
+    let moving = fixed.iter().map(|place| [place[0] + 10.0, place[1] + 0.3, 0.0]).collect();
+    let (from, to) = (Cloud::of(2, moving), Cloud::of(2, fixed));
+    let found = match_points(&from, &to, None, &AlignOptions::default(), &Ctx::quiet()).unwrap();
+    assert!(found.pairs.len() > 800 && found.false_match_rate > 0.5, "{}", found.false_match_rate);
+}

@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, sys.argv[1])
-from pycpd import AffineRegistration, DeformableRegistration, RigidRegistration
-
 
 def clouds(dimensions: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
@@ -21,6 +18,9 @@ def clouds(dimensions: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, sys.argv[1])
+    from pycpd import AffineRegistration, DeformableRegistration, RigidRegistration
+
     out = []
     for dimensions in (2, 3):
         moving, fixed = clouds(dimensions)
