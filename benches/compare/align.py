@@ -1,4 +1,4 @@
-"""Clouds of cells side by side: `align.py [--pycpd FOLDER] [--cases 1k 10k 100k "rung 1" ...] [--threads 2] [--out FOLDER]`.
+"""Clouds of cells side by side: `align.py [--pycpd FOLDER] [--most 50e6] [--cases 1k 10k 100k "rung 1" ...] [--threads 2] [--out FOLDER]`.
 
 A box of cells at least 7 um apart (3,000 in 300 x 300 x 150 um, larger boxes as dense) is seen a second time: 35 % of the
 cells (of 100,000: 20 %), and a tenth as many that are not there, turned, swollen by 1.8, warped by bumps (80 um wide) and jittered on
@@ -29,9 +29,6 @@ CASES = {
     "rung 3": (3_000, 0.15, 12.0, 1.5),
     "rung 4": (3_000, 0.35, 25.0, 2.0),
 }
-#: Fixed x moving cells beyond which pycpd's dense matrices are not tried.
-DENSE = 50e6
-
 
 def make(n: int, share: float, warp: float, jitter: float, seed: int = 0) -> dict:
     import numpy as np
@@ -142,6 +139,7 @@ def table(rows: list[dict], threads: int) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pycpd", help="folder with pycpd; without it only zensaibo runs")
+    parser.add_argument("--most", type=float, default=50e6, help="fixed x moving cells beyond which pycpd is not tried")
     parser.add_argument("--cases", nargs="*", default=list(CASES))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=HERE.parent / "results")
@@ -161,7 +159,7 @@ def main() -> None:
             data, saved = Path(scratch) / f"{case}.npz", Path(scratch) / "row.json"
             np.savez(data, **make(n, share, warp, jitter))
             peers = ["zensaibo", "zensaibo-free"]
-            if args.pycpd and n * n * share * 1.1 <= DENSE:
+            if args.pycpd and n * n * share * 1.1 <= args.most:
                 peers.append("pycpd")
             for peer in peers:
                 command = [sys.executable, __file__, "--peer", peer, "--data", data, "--save", saved, "--threads", str(args.threads)]
