@@ -3,8 +3,8 @@
 A box of cells at least 7 um apart (3,000 in 300 x 300 x 150 um, larger boxes as dense) is seen a second time: 35 % of the
 cells (of 100,000: 20 %), and a tenth as many that are not there, turned, swollen by 1.8, warped by bumps (80 um wide) and jittered on
 both sides; `rung 1` to `rung 4` are 3,000 cells, ever fewer of them seen, ever more bent and shaken. Each peer aligns the second cloud with the first in a process of its own; precision and recall are of
-the pairs against the truth. pycpd (2.0.0; `pip install --no-deps --target FOLDER pycpd`) starts from the same six landmarks as we do:
-rigid with scale, then deformable (beta 60 um, alpha 3, w 0.3) where its dense matrices fit; it gives no pairs, so the nearest fixed cell
+the pairs against the truth. pycpd (2.0.0; `pip install --no-deps --target FOLDER pycpd`) starts from the similarity of the same six
+landmarks: deformable (beta 60 um, alpha 3, w 0.3) where its dense matrices fit; it gives no pairs, so the nearest fixed cell
 within 6 um is taken.
 """
 
@@ -77,7 +77,7 @@ def work(args: argparse.Namespace) -> None:
     if args.peer == "pycpd":
         sys.path.insert(0, args.pycpd)
         import scipy
-        from pycpd import DeformableRegistration, RigidRegistration
+        from pycpd import DeformableRegistration
         from scipy.spatial import cKDTree
 
         recorder = Recorder("pycpd", "2.0.0", args.threads)
@@ -86,8 +86,6 @@ def work(args: argparse.Namespace) -> None:
         start, _ = zs.arrays.landmark_transform(moving[pairs[:, 0]], fixed[pairs[:, 1]])
         placed = start.transform_points(moving)
         assert scipy is not None
-        with recorder.stage("rigid"):
-            placed = RigidRegistration(X=fixed, Y=placed, w=0.3).register()[0]
         with recorder.stage("deform"):
             placed = DeformableRegistration(X=fixed, Y=placed, beta=60, alpha=3, w=0.3).register()[0]
         with recorder.stage("pairs"):
@@ -130,7 +128,8 @@ def table(rows: list[dict], threads: int) -> str:
         )
     text += [
         "",
-        "`zensaibo-free`: without landmarks; where it stands in no row it refused, for lack of a neighbourhood found again. pycpd: rigid with scale, then deformable, from the same landmarks; the nearest fixed cell",
+        "`zensaibo-free`: without landmarks; where it stands in no row it refused, for lack of a",
+        "neighbourhood found again. pycpd: deformable, from the similarity of the same landmarks; the nearest fixed cell",
         "within 6 um is its pair.",
     ]
     return "\n".join(text) + "\n"
