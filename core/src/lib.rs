@@ -8,6 +8,7 @@
 //! result itself needs; and a parameter that is either used or refused.
 
 pub mod aggregate;
+pub mod assignment;
 pub mod bbknn;
 pub mod chromatin;
 pub mod combat;

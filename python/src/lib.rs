@@ -4,6 +4,7 @@
 //! [`matrix`] (scipy and numpy matrices as sources), [`file_matrix`] (those in files), [`errors`] (one Python class per fault).
 
 mod aggregate;
+mod align;
 mod atlas_files;
 mod chromatin;
 mod columns;
@@ -94,6 +95,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         sketch::register,
         spatial::register,
         surroundings::register,
+        align::register,
         recipe::register,
         stack::register,
         stitch::register,

@@ -22,6 +22,9 @@ macro_rules! described {
 
 // One line per options struct; keep sorted.
 described! {
+    zensaibo_align::AlignOptions,
+    zensaibo_align::DriftOptions,
+    zensaibo_align::LandmarkOptions,
     zensaibo_core::aggregate::AggregateOptions,
     zensaibo_core::bbknn::BbknnOptions,
     zensaibo_core::chromatin::TfidfOptions,

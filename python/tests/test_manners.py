@@ -125,6 +125,9 @@ CARRIERS = {
     "logistic": [zs.arrays.logistic_regression, zs.tl.train_classifier],
     "pseudobulk_test": [zs.arrays.pseudobulk_test, zs.tl.pseudobulk_test],
     "scale": [zs.arrays.scale, zs.pp.scale],
+    "align": [zs.arrays.align_points, zs.arrays.match_points, zs.sp.align],
+    "coherent_point_drift": [zs.arrays.coherent_point_drift],
+    "landmark_transform": [zs.arrays.landmark_transform],
     "spatial_neighbors_knn": [
         zs.arrays.spatial_neighbors_knn,
         zs.arrays.spatial_neighbors_grid,

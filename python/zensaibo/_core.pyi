@@ -581,6 +581,31 @@ def ligrec(
     threads: int | None = None,
     progress: Progress = None,
 ) -> tuple[Any, Any]: ...
+def align_points(
+    moving: Any,
+    fixed: Any,
+    options: str,
+    landmarks: tuple[Any, Any, Any] | None = None,
+    initial: Any = None,
+    features: tuple[Any, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def match_points(
+    moving: Any,
+    fixed: Any,
+    options: str,
+    features: tuple[Any, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def landmark_transform(moving: Any, fixed: Any, options: str, weights: Any = None) -> tuple[str, Any]: ...
+def coherent_point_drift(
+    moving: Any, fixed: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[str, Any, float, int, bool]: ...
+def map_through(
+    map: str, points: Any, inverse: bool = False, threads: int | None = None, progress: Progress = None
+) -> Any: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

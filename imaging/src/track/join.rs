@@ -3,9 +3,9 @@
 //! Ends of tracks (which may go on after a gap) and detections that go on (which may be mothers of a second daughter)
 //! compete for the beginnings in one optimal assignment. Before it, mothers that lost both daughters get them back.
 
+use zensaibo_core::assignment::{Edge, assign};
 use zensaibo_core::{Ctx, Result};
 
-use super::assign::{Edge, assign};
 use super::link::{Linked, size_cost};
 use super::motion::{Beside, tail};
 use super::reverse::{Backwards, limit};

@@ -1,9 +1,9 @@
 //! Links from each time point to the next: learned motion and optimal assignment in turn.
 
 use rayon::prelude::*;
+use zensaibo_core::assignment::{Edge, assign};
 use zensaibo_core::{Ctx, Result};
 
-use super::assign::{Edge, assign};
 use super::motion::{Beside, Motion, drift_between, flow, mutual, scale, share, tail};
 use super::{Detections, NONE, TrackOptions};
 use crate::space::near::{Cells, median, minus, plus, quantile, squared};

@@ -6,7 +6,7 @@
 
 use zensaibo_core::{DataFault, Error, Result};
 
-use super::assign::NONE;
+use super::NONE;
 use crate::matching::{check_points, check_radius, pairs_within};
 
 const SPLIT: f64 = 5.0;

@@ -10,7 +10,6 @@
 //! (Jonker and Volgenant 1987), with scales and costs from the data instead of from the user. Nothing is random, and the
 //! result has the same bits for any number of threads.
 
-mod assign;
 mod join;
 mod labels;
 mod lineage;
@@ -22,15 +21,16 @@ mod reverse;
 #[cfg(test)]
 mod tests;
 
-pub use assign::{Edge, assign};
 pub use labels::{LabelCentres, LabelMatches, label_centres, label_overlaps, match_labels};
 pub use lineage::Tracks;
 pub use metrics::{Ctc, Graph, ctc_scores, match_points};
 pub use options::TrackOptions;
 
-use assign::NONE;
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
+
+/// No partner.
+const NONE: u32 = u32::MAX;
 
 /// Detections over time, ordered by time.
 #[derive(Clone, Copy, Debug)]

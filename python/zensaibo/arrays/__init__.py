@@ -1,6 +1,16 @@
 """Pure functions: numpy and scipy in, arrays out. No AnnData."""
 
 from ._aggregate import Aggregated, aggregate
+from ._align import (
+    Alignment,
+    Drift,
+    Matches,
+    PointTransform,
+    align_points,
+    coherent_point_drift,
+    landmark_transform,
+    match_points,
+)
 from ._chromatin import GeneActivity, gene_activity, tfidf
 from ._bbknn import bbknn
 from ._combat import Combat, combat
@@ -90,11 +100,13 @@ from ._wnn import Wnn, wnn
 __all__ = [
     "Aggregated",
     "Agreement",
+    "Alignment",
     "Bivariate",
     "Branchings",
     "CoOccurrence",
     "Combat",
     "Diffmap",
+    "Drift",
     "Dsb",
     "Fates",
     "Filtered",
@@ -108,6 +120,7 @@ __all__ = [
     "Leiden",
     "Ligrec",
     "LogisticModel",
+    "Matches",
     "Nearest",
     "NeighborIndex",
     "Neighbors",
@@ -117,6 +130,7 @@ __all__ = [
     "PcaResult",
     "PearsonResiduals",
     "Picture",
+    "PointTransform",
     "PooledSizeFactors",
     "PseudobulkTest",
     "QcMetrics",
@@ -138,6 +152,7 @@ __all__ = [
     "Wnn",
     "aggregate",
     "aggregate_neighbors",
+    "align_points",
     "bbknn",
     "bivariate",
     "build_index",
@@ -145,6 +160,7 @@ __all__ = [
     "check_counts",
     "clr",
     "co_occurrence",
+    "coherent_point_drift",
     "combat",
     "compare_samples",
     "connectivities",
@@ -166,6 +182,7 @@ __all__ = [
     "interaction_matrix",
     "knn",
     "knn_query",
+    "landmark_transform",
     "leiden",
     "leverage_scores",
     "ligrec",
@@ -174,6 +191,7 @@ __all__ = [
     "logistic_regression",
     "louvain",
     "lowess",
+    "match_points",
     "modularity",
     "moments",
     "neighborhood_profile",

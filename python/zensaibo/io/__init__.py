@@ -19,6 +19,7 @@ from ._spatialdata import Element, SpatialStore, read_spatialdata, write_spatial
 from ._stores import read_h5mu, read_loom, read_zarr, write_h5mu, write_zarr
 from ._tables import read_csv, read_parquet, write_csv, write_parquet
 from ._tissue import read_cosmx, read_merscope, read_visium, read_xenium
+from ._traces import read_traces
 from ._write import write, write_h5ad
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "read_mtx",
     "read_parquet",
     "read_spatialdata",
+    "read_traces",
     "read_visium",
     "read_xenium",
     "read_zarr",

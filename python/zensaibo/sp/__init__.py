@@ -1,5 +1,7 @@
-"""Cells in tissue: neighbours in space and statistics over them, under squidpy's names and keys."""
+"""Cells in tissue: neighbours in space and statistics over them, under squidpy's names and keys; clouds of cells aligned and
+paired."""
 
+from ._align import align, attach_traces
 from ._autocorr import spatial_autocorr
 from ._centrality import centrality_scores
 from ._co_occurrence import co_occurrence
@@ -17,6 +19,8 @@ from ._niche import calculate_niche
 from ._ripley import ripley
 
 __all__ = [
+    "align",
+    "attach_traces",
     "bivariate",
     "calculate_niche",
     "centrality_scores",

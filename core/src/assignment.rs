@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use rayon::prelude::*;
 
 /// No partner.
-pub(super) const NONE: u32 = u32::MAX;
+const NONE: u32 = u32::MAX;
 
 /// One possible link.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -198,8 +198,8 @@ fn solve(component: &[(u32, usize)], edges: &[Edge]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use crate::parallel::with_threads;
     use proptest::prelude::*;
-    use zensaibo_core::parallel::with_threads;
 
     use super::*;
 
