@@ -491,8 +491,10 @@ def test_every_public_function_has_a_case():
     }
     # Volumes, cells and tracks have edges of their own: test_pl_volume.py, test_pl_regions.py, test_im_*.py.
     imaging = {"pl.volume", "pl.regions", "pl.atlas_slices", *(f"metrics.{name}_scores" for name in ("detection", "segmentation", "ctc"))}
-    # Those of cells in tissue are in test_sp_*.py and test_pl_sp_statistics.py.
-    tissue = {f"{short}.{name}" for short in ("arrays", "pl") for name in zs.sp.__all__}
+    # Those of cells in tissue are in test_sp_*.py, test_pl_spatial.py and test_pl_sp_statistics.py.
+    tissue = {f"{short}.{name}" for short in ("arrays", "pl") for name in zs.sp.__all__} | {"pl.spatial", "pl.niches"}
+    tissue |= {f"arrays.{name}" for name in ("aggregate_neighbors", "compare_samples", "gaussian_mixture", "neighborhood_profile")}
+    tissue |= {f"arrays.{name}" for name in ("align_points", "coherent_point_drift", "landmark_transform", "match_points")}
     assert public - imaging - tissue == {name.split()[0] for name in CASES}
     assert {name for name, _ in NOT_A_NUMBER} <= set(CASES)
 

@@ -107,7 +107,7 @@ def test_the_command_finds_the_same_cells(place: Path, cells: ad.AnnData, ending
     same_cells(read, cells)
     if ending == "csv":
         return
-    assert {key: int(value) for key, value in read.uns["detection"].items()} == cells.uns["detection"]
+    assert {key: float(value) for key, value in read.uns["detection"].items()} == cells.uns["detection"]
     ours, theirs = (x.uns["zensaibo"]["detect_cells"] for x in (cells, read))
     assert ours["version"] == theirs["version"] and set(ours["options"]) == set(theirs["options"])
     for name, value in ours["options"].items():

@@ -50,7 +50,7 @@ pub struct DetectionReport {
     /// Others that stand out from the noise around them but not from the least noise that is believed, as outside of tissue.
     pub dark: u64,
     /// The least noise that is believed, in units of the signal.
-    pub least_noise: f32,
+    pub least_noise: f64,
     /// Cells dropped since one that stands out more lies too near.
     pub too_near: u64,
     /// Cells in the edge zone.
@@ -69,7 +69,7 @@ impl Cells {
                 voxels: info.space().iter().map(|&n| n as u64).product(),
                 saturated,
                 constant: search.local.constant,
-                least_noise: search.local.floor[0],
+                least_noise: f64::from(search.local.floor[0]),
                 classified,
                 ..Default::default()
             },
