@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn the_same_for_any_threads() {
-        let mut stream = zensaibo_core::random::Stream::new(1, 0);
+        let mut stream = crate::random::Stream::new(1, 0);
         let edges: Vec<Edge> = (0..4000)
             .map(|_| Edge {
                 row: stream.next_u32() % 700,
