@@ -37,6 +37,7 @@ pub mod paga;
 pub mod parallel;
 pub mod pca;
 pub mod pearson;
+pub mod places;
 pub mod pooled;
 pub mod progress;
 pub mod protein;

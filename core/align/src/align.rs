@@ -360,7 +360,7 @@ fn from_geometry(moving: &[Point], scene: &Scene<'_>, options: &AlignOptions, ct
 /// Refuses sides that lie apart.
 fn overlap(places: &[Point], scene: &Scene<'_>, options: &AlignOptions) -> Result<()> {
     let limit = (AMONG * scene.spacing) * (AMONG * scene.spacing);
-    let among = places.iter().filter(|place| scene.tree.first(place, limit).is_some()).count();
+    let among = places.iter().filter(|place| scene.tree.first(place, limit, None).is_some()).count();
     if among >= options.min_matches.max(1) {
         return Ok(());
     }

@@ -1,12 +1,19 @@
 //! Where the cells of one side lie.
 
 use rayon::prelude::*;
-use zensaibo_core::{DataFault, Error, Result};
+use zensaibo_core::Result;
+use zensaibo_core::places::Tree;
+pub(crate) use zensaibo_core::places::square;
 
-use crate::tree::Tree;
+pub use zensaibo_core::places::Point;
 
-/// A place; the third coordinate is 0 in the plane.
-pub type Point = [f64; 3];
+/// Places of a leaf at most.
+const LEAF: usize = 12;
+
+/// The tree over some places.
+pub(crate) fn tree(points: &[Point]) -> Tree {
+    Tree::new(points, LEAF)
+}
 
 /// Cells of one side, two or three coordinates each, in any unit that both sides share.
 #[derive(Clone, Debug)]
@@ -19,29 +26,10 @@ impl Cloud {
     /// From `values`, cell by cell; `name` stands in errors.
     ///
     /// # Errors
-    /// [`Error::Data`] (`Shape`) unless there are 2 or 3 coordinates per cell and `values` holds whole cells, (`Empty`) without
+    /// [`zensaibo_core::Error::Data`] (`Shape`) unless there are 2 or 3 coordinates per cell and `values` holds whole cells, (`Empty`) without
     /// cells, (`NotFinite`) for NaN or infinity, (`Invalid`) for coordinates so far out that squares of distances overflow.
     pub fn new(name: &str, dimensions: usize, values: &[f64]) -> Result<Self> {
-        if !(2..=3).contains(&dimensions) || !values.len().is_multiple_of(dimensions) {
-            let found = format!("{} numbers in {dimensions} dimensions", values.len());
-            return Err(Error::data(DataFault::Shape, name, "2 or 3 coordinates per cell", found));
-        }
-        if values.is_empty() {
-            return Err(Error::data(DataFault::Empty, name, "at least one cell", "none"));
-        }
-        if values.len() / dimensions > i32::MAX as usize {
-            return Err(Error::data(DataFault::Shape, name, "at most 2147483647 cells", values.len() / dimensions));
-        }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let found = format!("{} for cell {} (counted from 0)", values[at], at / dimensions);
-            return Err(Error::data(DataFault::NotFinite, name, "finite coordinates", found));
-        }
-        if let Some(at) = values.iter().position(|value| value.abs() > 1e100) {
-            let found = format!("{} for cell {}", values[at], at / dimensions);
-            return Err(Error::data(DataFault::Invalid, name, "coordinates within 1e100", found));
-        }
-        let points = values.chunks_exact(dimensions).map(|row| [row[0], row[1], row.get(2).copied().unwrap_or(0.0)]);
-        Ok(Self { dimensions, points: points.collect() })
+        Ok(Self { dimensions, points: zensaibo_core::places::points(name, dimensions, values, 1e100)? })
     }
 
     /// From places that are known to be finite.
@@ -81,7 +69,7 @@ pub(crate) fn spacing(points: &[Point], tree: &Tree) -> Option<f64> {
         .filter_map(|point| {
             // Beyond the cells at the very place, up to a few of which are passed over.
             let mut best = Vec::new();
-            tree.nearest(point, 4, f64::INFINITY, &mut best);
+            tree.nearest(point, 4, f64::INFINITY, None, &mut best);
             best.iter().map(|&(squared, _)| squared).find(|&squared| squared > 0.0).map(f64::sqrt)
         })
         .collect();
@@ -95,13 +83,6 @@ pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
     }
     let middle = values.len() / 2;
     Some(*values.select_nth_unstable_by(middle, f64::total_cmp).1)
-}
-
-/// The square of the distance.
-#[inline]
-pub(crate) fn square(a: &Point, b: &Point) -> f64 {
-    let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
-    x * x + y * y + z * z
 }
 
 #[inline]

@@ -10,7 +10,6 @@ use crate::cloud::{Cloud, Point, minus, plus, square};
 use crate::linear::{Linear, Pairs};
 use crate::map::PointMap;
 use crate::smooth::{Basis, solve_full};
-use crate::tree::Tree;
 
 /// Moving cells beyond which the exact kernel matrix is refused.
 const FULL: usize = 6000;
@@ -129,7 +128,7 @@ pub fn drift(moving: &Cloud, fixed: &Cloud, options: &DriftOptions, ctx: &Ctx) -
         (true, true) => Some(Basis::over(x, dimensions, options.beta, 4000, true)?),
         _ => None,
     };
-    let order = Tree::new(x).order;
+    let order = crate::cloud::tree(x).order;
     let mut map = PointMap::linear(dimensions, Linear::IDENTITY);
     let mut placed = x.to_vec();
     let mut sigma2 = spread(x, y, dimensions);
@@ -228,7 +227,7 @@ fn expect(
         * m as f64
         / n as f64;
     let origin = fixed[0];
-    let tree = options.truncate.map(|widths| (Tree::new(placed), widths * widths * sigma2));
+    let tree = options.truncate.map(|widths| (crate::cloud::tree(placed), widths * widths * sigma2));
     let mut drawn = Drawn { weights: vec![0.0; m], sums: vec![[0.0; 3]; m], squares: 0.0 };
     let pieces: Vec<&[Point]> = fixed.chunks(PIECE).collect();
     let mut add = |at: usize, share: f64, away: &Point| {

@@ -10,7 +10,6 @@ use zensaibo_core::{Ctx, Result};
 use crate::cloud::{Point, square};
 use crate::linear::{Linear, Pairs};
 use crate::scene::Scene;
-use crate::tree::Tree;
 
 /// Neighbours by which a cell is placed, and how many of them must have partners.
 const NEAR: usize = 32;
@@ -31,14 +30,14 @@ pub(crate) struct Neighbors {
 
 impl Neighbors {
     pub(crate) fn new(points: &[Point]) -> Self {
-        let tree = Tree::new(points);
+        let tree = crate::cloud::tree(points);
         let k = NEAR.min(points.len() - 1);
         let lists = points
             .par_iter()
             .with_min_len(256)
             .enumerate()
             .map_init(Vec::new, |best, (own, place)| {
-                tree.nearest(place, k + 1, f64::INFINITY, best);
+                tree.nearest(place, k + 1, f64::INFINITY, None, best);
                 best.iter().map(|found| found.1).filter(|&at| at as usize != own).take(k).collect()
             })
             .collect();
@@ -82,7 +81,7 @@ pub(crate) fn sow(
     let mut pairs: Vec<Option<u32>> = vec![None; moving.len()];
     let mut taken = Vec::new();
     for &own in std::iter::once(&(seed as u32)).chain(neighbors.of(seed)) {
-        if let Some((_, fixed)) = scene.tree.first(&start.apply(&moving[own as usize]), tolerance * tolerance)
+        if let Some((_, fixed)) = scene.tree.first(&start.apply(&moving[own as usize]), tolerance * tolerance, None)
             && !taken.contains(&fixed)
         {
             pairs[own as usize] = Some(fixed);
@@ -204,7 +203,7 @@ fn place(
 /// The fixed cell at a place, unless another is nearly as near.
 fn clear(scene: &Scene<'_>, place: &Point, limit: f64) -> Option<(f64, u32)> {
     let mut best = Vec::with_capacity(3);
-    scene.tree.nearest(place, 2, CLEAR * CLEAR * limit, &mut best);
+    scene.tree.nearest(place, 2, CLEAR * CLEAR * limit, None, &mut best);
     let first = *best.first()?;
     let alone = best.get(1).is_none_or(|second| second.0 > CLEAR * CLEAR * first.0);
     (first.0 <= limit && alone).then_some(first)

@@ -25,7 +25,6 @@ mod seeds;
 mod smooth;
 #[cfg(test)]
 mod tests;
-mod tree;
 
 pub use align::{Alignment, Features, Start, align, match_points};
 pub use cloud::{Cloud, Point};

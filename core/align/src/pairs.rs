@@ -112,7 +112,8 @@ pub(crate) fn pair_up(
 
     // Cells of the tissue, and the partners so far.
     let about = (ABOUT * scene.spacing) * (ABOUT * scene.spacing);
-    let inside = placed.par_iter().with_min_len(256).filter(|place| scene.tree.first(place, about).is_some()).count();
+    let inside =
+        placed.par_iter().with_min_len(256).filter(|place| scene.tree.first(place, about, None).is_some()).count();
     let mut partner = vec![None; placed.len()];
     pairs.iter().for_each(|pair| partner[pair.moving as usize] = Some(pair.fixed));
     let neighbors = Neighbors::new(placed);
@@ -125,7 +126,7 @@ pub(crate) fn pair_up(
                 let item = (copy * placed.len() + moving) as u64;
                 let mut stream = Stream::new(rules.seed, item);
                 let shift = displacement(moving, placed, &partner, &neighbors, scene, rules, &mut stream, best)?;
-                scene.tree.nearest(&plus(&placed[moving], &shift), CANDIDATES, rules.gate * rules.gate, best);
+                scene.tree.nearest(&plus(&placed[moving], &shift), CANDIDATES, rules.gate * rules.gate, None, best);
                 let row = Links::of(vec![std::mem::take(best)]);
                 let mut odds = pair_odds(&row, scene, scatter, share, None);
                 for (odds, &fixed) in odds.iter_mut().zip(&row.fixed) {
@@ -186,7 +187,7 @@ fn displacement(
     }
     let from = &scene.points[paired[stream.below(paired.len() as u64) as usize] as usize];
     let (least, most) = (rules.gate + AWAY.0 * scene.spacing, rules.gate + AWAY.1 * scene.spacing);
-    scene.tree.nearest(from, PLACES, most * most, best);
+    scene.tree.nearest(from, PLACES, most * most, None, best);
     best.retain(|found| found.0 > least * least);
     if best.is_empty() {
         return None;
@@ -197,7 +198,7 @@ fn displacement(
         let (mut off, mut count) = ([0.0; 3], 0.0);
         for &other in near {
             let there = plus(&placed[other as usize], &shift);
-            if let Some((_, fixed)) = scene.tree.first(&there, rules.gate * rules.gate) {
+            if let Some((_, fixed)) = scene.tree.first(&there, rules.gate * rules.gate, None) {
                 off = plus(&off, &minus(&scene.points[fixed as usize], &there));
                 count += 1.0;
             }

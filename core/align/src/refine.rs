@@ -58,7 +58,7 @@ pub(crate) fn refine(
     likeness: Option<&Likeness<'_>>,
     ctx: &Ctx,
 ) -> Result<Refined> {
-    let order = crate::tree::Tree::new(places).order;
+    let order = crate::cloud::tree(places).order;
     let none = match shape {
         Shape::Stiff { .. } => 0,
         Shape::Smooth(basis) => basis.controls.len(),
@@ -133,7 +133,7 @@ pub(crate) fn near(placed: &[Point], scene: &Scene<'_>, distance: f64, most: usi
             ctx.check()?;
             let mut best = Vec::new();
             let mut one = |place: &Point| {
-                scene.tree.nearest(place, most, distance * distance, &mut best);
+                scene.tree.nearest(place, most, distance * distance, None, &mut best);
                 best.clone()
             };
             Ok(piece.iter().map(&mut one).collect())

@@ -6,7 +6,7 @@ use zensaibo_core::random::Stream;
 use zensaibo_core::{DataFault, Error, Result};
 
 use crate::cloud::{Cloud, Point, ball, median, spacing};
-use crate::tree::Tree;
+use zensaibo_core::places::Tree;
 
 /// Neighbours by which the density about a cell is told.
 const NEAR: usize = 16;
@@ -25,7 +25,7 @@ pub(crate) struct Scene<'a> {
 impl<'a> Scene<'a> {
     pub(crate) fn new(name: &str, cloud: &'a Cloud) -> Result<Self> {
         let (points, dimensions) = (cloud.points(), cloud.dimensions());
-        let tree = Tree::new(points);
+        let tree = crate::cloud::tree(points);
         let spacing = spacing(points, &tree)
             .ok_or_else(|| Error::data(DataFault::TooFew, name, "cells at two places at least", "one place"))?;
         let k = NEAR.min(points.len() - 1).max(1);
@@ -33,7 +33,7 @@ impl<'a> Scene<'a> {
         let density = points
             .par_iter()
             .map_init(Vec::new, |best, point| {
-                tree.nearest(point, k + 1, f64::INFINITY, best);
+                tree.nearest(point, k + 1, f64::INFINITY, None, best);
                 let farthest = best.last().map_or(0.0, |found| found.0.sqrt());
                 k as f64 / ball(dimensions, farthest).max(floor)
             })

@@ -91,7 +91,7 @@ pub(crate) fn search(
         .with_min_len(256)
         .enumerate()
         .map_init(Vec::new, |best, (own, place)| {
-            scene.tree.nearest(place, k + 1, f64::INFINITY, best);
+            scene.tree.nearest(place, k + 1, f64::INFINITY, None, best);
             best.iter().map(|found| found.1).filter(|&at| at as usize != own).take(k).collect()
         })
         .collect();
@@ -291,7 +291,7 @@ impl<'a> Star<'a> {
         let mut odds = 0.0;
         for &witness in self.witnesses.iter().filter(|&&witness| !self.chosen.contains(&(witness as usize))) {
             let there = map.apply(&self.moving[witness as usize]);
-            odds += if scene.tree.first(&there, limit).is_some() { hit } else { miss };
+            odds += if scene.tree.first(&there, limit, None).is_some() { hit } else { miss };
             if odds < GIVE_UP {
                 return None;
             }
@@ -304,7 +304,7 @@ impl<'a> Star<'a> {
             let mut taken = vec![at as u32];
             for &witness in &self.witnesses {
                 let place = &self.moving[witness as usize];
-                if let Some((_, found)) = scene.tree.first(&map.apply(place), limit)
+                if let Some((_, found)) = scene.tree.first(&map.apply(place), limit, None)
                     && !taken.contains(&found)
                 {
                     taken.push(found);

@@ -238,13 +238,13 @@ fn grid(places: &[Point], dimensions: usize, beta: f64, most: usize) -> Option<V
         }
         (low[axis] + high[axis]) / 2.0 + step * (at as f64 - (counts[axis] - 1) as f64 / 2.0)
     };
-    let tree = crate::tree::Tree::new(places);
+    let tree = crate::cloud::tree(places);
     let nodes: Vec<Point> = (0..counts[0] * counts[1] * counts[2])
         .into_par_iter()
         .filter_map(|at| {
             let place = [at / (counts[1] * counts[2]), at / counts[2] % counts[1], at % counts[2]];
             let place: Point = std::array::from_fn(|axis| node(axis, place[axis]));
-            tree.first(&place, margin * margin).map(|_| place)
+            tree.first(&place, margin * margin, None).map(|_| place)
         })
         .collect();
     (nodes.len() <= most).then_some(nodes)

@@ -11,7 +11,7 @@
 //! - [`ripley`]: patterns of cells against complete randomness.
 //! - [`variable`]: genes that are a function of place.
 //!
-//! All search goes through one tree over the cells (`tree`). The promises of `zensaibo_core` hold: the same bits for any
+//! All search goes through one tree over the cells (`zensaibo_core::places`). The promises of `zensaibo_core` hold: the same bits for any
 //! number of threads, and a parameter is used or refused.
 
 pub mod autocorr;
@@ -26,7 +26,6 @@ pub mod mixture;
 pub mod neighbors;
 pub mod places;
 pub mod ripley;
-mod tree;
 pub mod variable;
 
 pub use graph::Edges;

@@ -1,6 +1,11 @@
 //! Where cells lie.
 
+use zensaibo_core::places::Tree;
+pub(crate) use zensaibo_core::places::square;
 use zensaibo_core::{DataFault, Error, Result};
+
+/// Cells of a leaf at most.
+const LEAF: usize = 16;
 
 /// Positions of cells, two or three coordinates each; the third is 0 in the plane.
 #[derive(Clone, Debug)]
@@ -22,22 +27,7 @@ impl Places {
             let found = format!("{} numbers for {n} cells in {dimensions} dimensions", values.len());
             return Err(Error::data(DataFault::Shape, WHAT, "2 or 3 coordinates per cell", found));
         }
-        if n == 0 {
-            return Err(Error::data(DataFault::Empty, WHAT, "at least one cell", "none"));
-        }
-        if n > i32::MAX as usize {
-            return Err(Error::data(DataFault::Shape, WHAT, format!("at most {} cells", i32::MAX), n));
-        }
-        if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-            let found = format!("{} for cell {} (counted from 0)", values[at], at / dimensions);
-            return Err(Error::data(DataFault::NotFinite, WHAT, "finite coordinates", found));
-        }
-        if let Some(at) = values.iter().position(|value| value.abs() > 1e150) {
-            let found = format!("{} for cell {}", values[at], at / dimensions);
-            return Err(Error::data(DataFault::Invalid, WHAT, "coordinates within 1e150", found));
-        }
-        let points = values.chunks_exact(dimensions).map(|row| [row[0], row[1], row.get(2).copied().unwrap_or(0.0)]);
-        Ok(Self { dimensions, points: points.collect() })
+        Ok(Self { dimensions, points: zensaibo_core::places::points(WHAT, dimensions, values, 1e150)? })
     }
 
     /// From points known to be finite; the third coordinate is 0 in the plane.
@@ -49,6 +39,11 @@ impl Places {
             return Err(Error::data(DataFault::Empty, "positions of cells", "at least one cell", "none"));
         }
         Ok(Self { dimensions, points })
+    }
+
+    /// The tree over them.
+    pub(crate) fn tree(&self) -> Tree {
+        Tree::new(&self.points, LEAF)
     }
 
     /// Number of cells.
@@ -70,13 +65,6 @@ impl Places {
     pub fn points(&self) -> &[[f64; 3]] {
         &self.points
     }
-}
-
-/// The square of the distance. Every comparison of distances rests on this order of operations.
-#[inline]
-pub(crate) fn square(a: &[f64; 3], b: &[f64; 3]) -> f64 {
-    let (x, y, z) = (a[0] - b[0], a[1] - b[1], a[2] - b[2]);
-    x * x + y * y + z * z
 }
 
 /// The largest number whose root is at most `distance`: a squared distance is compared with it as the distance itself would be.

@@ -16,7 +16,7 @@ use zensaibo_core::{Ctx, DataFault, Error, Result};
 use crate::Places;
 use crate::intervals::Intervals;
 use crate::places::square;
-use crate::tree::{Node, Tree};
+use zensaibo_core::places::{Node, Tree};
 
 /// Pieces that the work is cut into, about.
 const TASKS: usize = 256;
@@ -57,7 +57,7 @@ pub fn pairs_by_distance(
         return Err(Error::data(DataFault::NotFinite, "interval", "finite distances", format!("{distances:?}")));
     }
     let chosen = sample.map(|sample| choose(places.len(), sample)).transpose()?.flatten();
-    let tree = Tree::new(places);
+    let tree = places.tree();
     let counter = Counter {
         labels: tree.order.iter().map(|&cell| labels[cell as usize]).collect(),
         kinds: tree.nodes.iter().map(|node| kinds(node, &tree, labels)).collect(),

@@ -6,8 +6,6 @@ use zensaibo_core::{Ctx, DataFault, Error, Result};
 
 use super::SpatialKnnOptions;
 use crate::Places;
-use crate::places::square;
-use crate::tree::Tree;
 
 /// Cells searched between two looks at whether to stop.
 const PIECE: usize = 1024;
@@ -39,7 +37,7 @@ pub fn nearest(places: &Places, options: &SpatialKnnOptions, ctx: &Ctx) -> Resul
         return Err(Error::data(DataFault::TooFew, "positions of cells", expected, n));
     }
     let stage = ctx.stage("nearest cells", n as u64);
-    let tree = Tree::new(places);
+    let tree = places.tree();
     // Cells that lie together are searched together; where their rows belong is put right below.
     let found: Vec<Vec<(f64, u32)>> = tree
         .order
@@ -47,9 +45,9 @@ pub fn nearest(places: &Places, options: &SpatialKnnOptions, ctx: &Ctx) -> Resul
         .map(|cells| {
             stage.advance(cells.len() as u64)?;
             let mut rows = Vec::with_capacity(cells.len() * k);
-            let (mut best, mut stack) = (Vec::with_capacity(k + 1), Vec::new());
+            let mut best = Vec::with_capacity(k + 1);
             for &cell in cells {
-                search(&tree, &places.points()[cell as usize], cell, k, &mut best, &mut stack);
+                tree.nearest(&places.points()[cell as usize], k, f64::INFINITY, Some(cell), &mut best);
                 rows.extend_from_slice(&best);
             }
             Ok(rows)
@@ -65,37 +63,4 @@ pub fn nearest(places: &Places, options: &SpatialKnnOptions, ctx: &Ctx) -> Resul
         }
     }
     Ok(Nearest { k, indices, distances })
-}
-
-/// Fills `best` with the `k` smallest (squared distance, cell), in order.
-fn search(tree: &Tree, point: &[f64; 3], own: u32, k: usize, best: &mut Vec<(f64, u32)>, stack: &mut Vec<(f64, u32)>) {
-    best.clear();
-    stack.clear();
-    stack.push((tree.nodes[0].nearest(point), 0));
-    while let Some((bound, at)) = stack.pop() {
-        // A box as far as the last of the best may hold an equally far cell of lower number.
-        if best.len() == k && bound > best[k - 1].0 {
-            continue;
-        }
-        let node = &tree.nodes[at as usize];
-        if !node.is_leaf() {
-            let (left, right) = (at + 1, node.right);
-            let bounds = (tree.nodes[left as usize].nearest(point), tree.nodes[right as usize].nearest(point));
-            if bounds.0 <= bounds.1 {
-                stack.extend([(bounds.1, right), (bounds.0, left)]);
-            } else {
-                stack.extend([(bounds.0, left), (bounds.1, right)]);
-            }
-            continue;
-        }
-        for slot in node.range() {
-            let candidate = (square(point, &tree.points[slot]), tree.order[slot]);
-            if candidate.1 == own || (best.len() == k && candidate >= best[k - 1]) {
-                continue;
-            }
-            let place = best.partition_point(|known| *known < candidate);
-            best.insert(place, candidate);
-            best.truncate(k);
-        }
-    }
 }

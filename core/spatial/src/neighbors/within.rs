@@ -4,8 +4,7 @@ use rayon::prelude::*;
 use zensaibo_core::{Ctx, Error, Result};
 
 use crate::Places;
-use crate::places::square;
-use crate::tree::Tree;
+use crate::places::largest_square;
 
 const PIECE: usize = 1024;
 
@@ -34,34 +33,22 @@ pub fn within(places: &Places, least: f64, most: f64, ctx: &Ctx) -> Result<Withi
     }
     let n = places.len();
     let stage = ctx.stage("cells within the radius", n as u64);
-    let tree = Tree::new(places);
+    let (tree, limit) = (places.tree(), largest_square(most));
     let cells: Vec<usize> = (0..n).collect();
     let found: Vec<(Vec<u32>, Vec<(i32, f64)>)> = cells
         .par_chunks(PIECE)
         .map(|cells| {
             stage.advance(cells.len() as u64)?;
-            let (mut counts, mut pairs, mut stack) = (Vec::with_capacity(cells.len()), Vec::new(), Vec::new());
+            let (mut counts, mut pairs) = (Vec::with_capacity(cells.len()), Vec::new());
             for &cell in cells {
                 let point = &places.points()[cell];
                 let first = pairs.len();
-                stack.push(0u32);
-                while let Some(at) = stack.pop() {
-                    let node = &tree.nodes[at as usize];
-                    if node.nearest(point).sqrt() > most {
-                        continue;
+                tree.within(point, limit, |squared, other| {
+                    let distance = squared.sqrt();
+                    if other as usize != cell && distance >= least {
+                        pairs.push((other as i32, distance));
                     }
-                    if !node.is_leaf() {
-                        stack.extend([node.right, at + 1]);
-                        continue;
-                    }
-                    for slot in node.range() {
-                        let distance = square(point, &tree.points[slot]).sqrt();
-                        let other = tree.order[slot];
-                        if other as usize != cell && distance >= least && distance <= most {
-                            pairs.push((other as i32, distance));
-                        }
-                    }
-                }
+                });
                 pairs[first..].sort_unstable_by_key(|&(other, _)| other);
                 counts.push((pairs.len() - first) as u32);
             }

@@ -28,7 +28,7 @@ use crate::Places;
 use crate::enrichment::check_labels;
 use crate::intervals::Intervals;
 use crate::places::square;
-use crate::tree::Tree;
+use zensaibo_core::places::Tree;
 
 /// Cells up to which all pairs of a pattern are gone through; for more the tree leaves most of them out.
 const PLAIN: usize = 4096;
@@ -150,7 +150,7 @@ impl Look<'_> {
             return Ok(vec![f64::NAN; self.distances.len()]);
         }
         let places = Places::of(self.window.dimensions(), points)?;
-        let tree = Tree::new(&places);
+        let tree = places.tree();
         if self.options.mode == Mode::L {
             return self.pairs(&places, &tree, ctx);
         }
@@ -161,7 +161,7 @@ impl Look<'_> {
                 ctx.check()?;
             }
             let own = (self.options.mode == Mode::G).then_some(at as u32);
-            let squared = tree.nearest_square(point, own);
+            let squared = tree.first(point, f64::INFINITY, own).map_or(f64::INFINITY, |found| found.0);
             let (first, end) = (self.first(squared), self.end(point));
             looked[..end].iter_mut().for_each(|count| *count += 1);
             if first < end {
@@ -185,7 +185,7 @@ impl Look<'_> {
                 continue;
             }
             counts.fill(0);
-            tree.count_by_distance(point, &limits[..end], &mut counts[..=end], &mut stack);
+            count_by_distance(tree, point, &limits[..end], &mut counts[..=end], &mut stack);
             let mut total = 0;
             for step in 0..end {
                 total += counts[step];
@@ -267,60 +267,30 @@ impl Look<'_> {
     }
 }
 
-impl Tree {
-    /// The square of the distance to the nearest place other than `own`; infinity without one.
-    fn nearest_square(&self, point: &[f64; 3], own: Option<u32>) -> f64 {
-        let mut best = f64::INFINITY;
-        let mut stack = vec![(self.nodes[0].nearest(point), 0u32)];
-        while let Some((bound, at)) = stack.pop() {
-            if bound >= best {
-                continue;
-            }
-            let node = &self.nodes[at as usize];
-            if node.is_leaf() {
-                for slot in node.range() {
-                    if Some(self.order[slot]) != own {
-                        best = best.min(square(point, &self.points[slot]));
-                    }
-                }
-                continue;
-            }
-            let (left, right) = (at + 1, node.right);
-            let bounds = (self.nodes[left as usize].nearest(point), self.nodes[right as usize].nearest(point));
-            if bounds.0 <= bounds.1 {
-                stack.extend([(bounds.1, right), (bounds.0, left)]);
-            } else {
-                stack.extend([(bounds.0, left), (bounds.1, right)]);
-            }
+/// Adds to `counts` the places (its own too) by the first of the squared `limits` that reaches them; the last entry takes those
+/// beyond all, where they were looked at one by one.
+fn count_by_distance(tree: &Tree, point: &[f64; 3], limits: &[f64], counts: &mut [u64], stack: &mut Vec<u32>) {
+    let interval = |squared: f64| limits.partition_point(|&limit| limit < squared);
+    stack.clear();
+    stack.push(0);
+    while let Some(at) = stack.pop() {
+        let node = &tree.nodes[at as usize];
+        let near = interval(node.nearest(point));
+        if near == limits.len() {
+            continue;
         }
-        best
-    }
-
-    /// Adds to `counts` the places (its own too) by the first of the squared `limits` that reaches them; the last entry takes those
-    /// beyond all, where they were looked at one by one.
-    fn count_by_distance(&self, point: &[f64; 3], limits: &[f64], counts: &mut [u64], stack: &mut Vec<u32>) {
-        let interval = |squared: f64| limits.partition_point(|&limit| limit < squared);
-        stack.clear();
-        stack.push(0);
-        while let Some(at) = stack.pop() {
-            let node = &self.nodes[at as usize];
-            let near = interval(node.nearest(point));
-            if near == limits.len() {
-                continue;
+        let far = interval(node.furthest(point));
+        if near == far {
+            counts[near] += node.range().len() as u64;
+        } else if node.is_leaf() {
+            let between = &limits[near..far];
+            for other in &tree.points[node.range()] {
+                let squared = square(point, other);
+                let more: usize = between.iter().map(|&limit| usize::from(limit < squared)).sum();
+                counts[near + more] += 1;
             }
-            let far = interval(node.furthest(point));
-            if near == far {
-                counts[near] += node.range().len() as u64;
-            } else if node.is_leaf() {
-                let between = &limits[near..far];
-                for other in &self.points[node.range()] {
-                    let squared = square(point, other);
-                    let more: usize = between.iter().map(|&limit| usize::from(limit < squared)).sum();
-                    counts[near + more] += 1;
-                }
-            } else {
-                stack.extend([node.right, at + 1]);
-            }
+        } else {
+            stack.extend([node.right, at + 1]);
         }
     }
 }
