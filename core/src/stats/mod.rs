@@ -3,12 +3,14 @@
 //!
 //! Sums are f64; variances follow the convention of the R packages (divided by n - 1).
 
+mod corrections;
 mod moments;
 mod quantile;
 mod rows;
 mod small_counts;
 mod tails;
 
+pub use corrections::benjamini_hochberg;
 pub use moments::{GeneMoments, MomentsPass, ValueMap, gene_moments, gene_moments_by};
 pub(crate) use moments::{MomentSums, PartialMoments};
 pub use quantile::{mad, median, quantile_sorted};

@@ -1,5 +1,7 @@
 //! Many tests along a tree.
 
+use zensaibo_core::stats::benjamini_hochberg;
+
 /// P-values corrected; NaN where nothing was tested.
 ///
 /// Along the tree a structure with parts stands for all of them: it is judged by whether it or any of its parts differs, by
@@ -18,18 +20,6 @@ pub struct Corrected {
     pub whole: Vec<f64>,
 }
 
-/// Benjamini and Hochberg's adjustment of the tests `at` some places.
-fn adjust(p: &[f64], at: &[usize], out: &mut [f64]) {
-    let mut order = at.to_vec();
-    order.sort_by(|&a, &b| p[b].total_cmp(&p[a]));
-    let n = order.len() as f64;
-    let mut least = 1f64;
-    for (from_top, &place) in order.iter().enumerate() {
-        least = least.min(p[place] * n / (n - from_top as f64));
-        out[place] = least;
-    }
-}
-
 /// Corrects p-values (NaN: not tested) of structures, each listed after the one that it is part of.
 pub fn correct(p: &[f64], parents: &[Option<usize>]) -> Corrected {
     let n = p.len();
@@ -39,8 +29,7 @@ pub fn correct(p: &[f64], parents: &[Option<usize>]) -> Corrected {
     for at in 0..n {
         above[at] = parents[at].and_then(|parent| if p[parent].is_nan() { above[parent] } else { Some(parent) });
     }
-    let mut flat = vec![f64::NAN; n];
-    adjust(p, &tested, &mut flat);
+    let flat = benjamini_hochberg(p);
 
     let mut families: Vec<Vec<usize>> = vec![Vec::new(); n + 1];
     tested.iter().for_each(|&at| families[above[at].map_or(n, |parent| parent)].push(at));
@@ -66,7 +55,10 @@ pub fn correct(p: &[f64], parents: &[Option<usize>]) -> Corrected {
         by_least[at] = both(at, parts.first().map_or(1.0, |least| least * m));
     }
     let mut levels = vec![f64::NAN; n];
-    families.iter().for_each(|family| adjust(&by_simes, family, &mut levels));
+    for family in &families {
+        let own: Vec<f64> = family.iter().map(|&at| by_simes[at]).collect();
+        family.iter().zip(benjamini_hochberg(&own)).for_each(|(&at, level)| levels[at] = level);
+    }
     let all: f64 = families[n].iter().map(|&root| finest[root].len() as f64).sum();
     let mut whole = vec![f64::NAN; n];
     for &at in &tested {
