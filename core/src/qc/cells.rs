@@ -3,8 +3,7 @@
 use multiversion::multiversion;
 
 use super::top::TopSums;
-use crate::matrix::{Pass, RowBlock};
-use crate::stats::{SmallCounts, row_sum};
+use crate::stats::row_sum;
 use crate::{DataFault, Error, Result};
 
 /// Metrics per cell; each vector as long as there are cells.
@@ -22,8 +21,16 @@ pub struct CellMetrics {
 }
 
 impl CellMetrics {
-    fn empty(n_top: usize, n_masks: usize) -> Self {
-        Self { percent_top: vec![Vec::new(); n_top], subset_total: vec![Vec::new(); n_masks], ..Self::default() }
+    /// Puts more cells behind these.
+    pub(super) fn append(&mut self, more: CellMetrics) {
+        self.n_genes.extend(more.n_genes);
+        self.total.extend(more.total);
+        for (all, more) in self.percent_top.iter_mut().zip(more.percent_top) {
+            all.extend(more);
+        }
+        for (all, more) in self.subset_total.iter_mut().zip(more.subset_total) {
+            all.extend(more);
+        }
     }
 
     /// Percentage of the total that the genes of mask `mask` make up. NaN for an empty cell.
@@ -32,25 +39,23 @@ impl CellMetrics {
     }
 }
 
-/// The pass behind the metrics per cell.
+/// What is asked of each cell.
 #[derive(Clone, Debug)]
-pub struct CellMetricsPass {
+pub(super) struct Asked {
     ranks: Vec<usize>,
     n_masks: usize,
     /// Where each gene's list of masks starts in `members`; one more than there are genes.
     starts: Vec<u32>,
     members: Vec<u16>,
-    /// Whether a gene is in any mask.
-    in_any: Vec<bool>,
 }
 
-impl CellMetricsPass {
+impl Asked {
     /// Metrics with the highest `percent_top` genes and the totals of `gene_masks`.
     ///
     /// # Errors
     /// [`Error::Parameter`] for an entry of `percent_top` outside `1..=n_cols`; [`Error::Data`] for a mask that
     /// is not as long as there are genes, or more than 65,535 masks.
-    pub fn new(n_cols: usize, percent_top: &[usize], gene_masks: &[&[bool]]) -> Result<Self> {
+    pub(super) fn new(n_cols: usize, percent_top: &[usize], gene_masks: &[&[bool]]) -> Result<Self> {
         let mut ranks = percent_top.to_vec();
         ranks.sort_unstable();
         if let Some(&rank) = ranks.iter().find(|rank| !(1..=n_cols).contains(rank)) {
@@ -71,14 +76,13 @@ impl CellMetricsPass {
             members.extend((0..gene_masks.len()).filter(|&mask| gene_masks[mask][gene]).map(|mask| mask as u16));
             starts.push(members.len() as u32);
         }
-        let in_any = starts.windows(2).map(|pair| pair[0] < pair[1]).collect();
-        Ok(Self { ranks, n_masks: gene_masks.len(), starts, members, in_any })
+        Ok(Self { ranks, n_masks: gene_masks.len(), starts, members })
     }
 }
 
 /// Metrics of the cells that were looked at so far, and what is reused from one to the next.
 pub(super) struct CellRows<'a> {
-    pass: &'a CellMetricsPass,
+    asked: &'a Asked,
     n_cols: usize,
     found: CellMetrics,
     top: TopSums,
@@ -87,14 +91,14 @@ pub(super) struct CellRows<'a> {
 }
 
 impl<'a> CellRows<'a> {
-    pub(super) fn new(pass: &'a CellMetricsPass, n_cols: usize) -> Self {
+    pub(super) fn new(asked: &'a Asked, n_cols: usize) -> Self {
         Self {
-            pass,
+            asked,
             n_cols,
-            found: pass.start(),
+            found: asked.nothing(),
             top: TopSums::new(),
-            top_sums: vec![0.0; pass.ranks.len()],
-            subset_sums: vec![0.0; pass.n_masks],
+            top_sums: vec![0.0; asked.ranks.len()],
+            subset_sums: vec![0.0; asked.n_masks],
         }
     }
 
@@ -109,13 +113,13 @@ impl<'a> CellRows<'a> {
             let place = format!("{} in cell {row}, gene {}", values[at], columns[at]);
             return Err(Error::data(DataFault::NotFinite, "matrix", "finite values", place));
         }
-        let (pass, found) = (self.pass, &mut self.found);
+        let (asked, found) = (self.asked, &mut self.found);
         found.n_genes.push(n_genes);
         found.total.push(total);
-        if !pass.ranks.is_empty() {
+        if !asked.ranks.is_empty() {
             match counts {
-                Some(counts) => self.top.of_counts(counts, self.n_cols, &pass.ranks, &mut self.top_sums),
-                None => self.top.of_row(values, self.n_cols, &pass.ranks, &mut self.top_sums),
+                Some(counts) => self.top.of_counts(counts, self.n_cols, &asked.ranks, &mut self.top_sums),
+                None => self.top.of_row(values, self.n_cols, &asked.ranks, &mut self.top_sums),
             }
             for (metric, sum) in found.percent_top.iter_mut().zip(&self.top_sums) {
                 metric.push(sum / total * 100.0);
@@ -126,17 +130,14 @@ impl<'a> CellRows<'a> {
 
     /// Totals of the masks in the cell that was added last: of all its genes and values, or of those that are in any mask.
     pub(super) fn add_subsets(&mut self, values: impl Iterator<Item = (u32, f32)>) {
-        let pass = self.pass;
-        if pass.n_masks == 0 {
+        let asked = self.asked;
+        if asked.n_masks == 0 {
             return;
         }
         self.subset_sums.fill(0.0);
         for (column, value) in values {
-            if pass.in_any[column as usize] {
-                let span = pass.starts[column as usize] as usize..pass.starts[column as usize + 1] as usize;
-                for &mask in &pass.members[span] {
-                    self.subset_sums[usize::from(mask)] += f64::from(value);
-                }
+            for &mask in asked.masks_of(column as usize) {
+                self.subset_sums[usize::from(mask)] += f64::from(value);
             }
         }
         for (metric, &sum) in self.found.subset_total.iter_mut().zip(&self.subset_sums) {
@@ -163,44 +164,24 @@ fn sum_and_count(counts: &[u16]) -> (f64, u32) {
     (total as f64, n_genes)
 }
 
-impl CellMetricsPass {
+impl Asked {
+    /// The metrics of no cell.
+    pub(super) fn nothing(&self) -> CellMetrics {
+        let (n_top, n_masks) = (self.ranks.len(), self.n_masks);
+        CellMetrics {
+            percent_top: vec![Vec::new(); n_top],
+            subset_total: vec![Vec::new(); n_masks],
+            ..CellMetrics::default()
+        }
+    }
+
+    /// The masks that a gene is in.
+    fn masks_of(&self, gene: usize) -> &[u16] {
+        &self.members[self.starts[gene] as usize..self.starts[gene + 1] as usize]
+    }
+
     /// Genes that are in any mask.
     pub(super) fn in_masks(&self) -> impl Iterator<Item = usize> {
-        self.in_any.iter().enumerate().filter(|&(_, &any)| any).map(|(gene, _)| gene)
-    }
-}
-
-impl Pass for CellMetricsPass {
-    type Partial = CellMetrics;
-    type State = CellMetrics;
-    type Output = CellMetrics;
-
-    fn start(&self) -> CellMetrics {
-        CellMetrics::empty(self.ranks.len(), self.n_masks)
-    }
-
-    fn block(&self, block: &RowBlock<'_>) -> Result<CellMetrics> {
-        let (mut cells, mut small) = (CellRows::new(self, block.n_cols), SmallCounts::default());
-        for (row, columns, values) in block.rows() {
-            cells.add(row, columns, values, small.of(values))?;
-            cells.add_subsets(columns.iter().copied().zip(values.iter().copied()));
-        }
-        Ok(cells.finish())
-    }
-
-    fn merge(&self, state: &mut CellMetrics, partial: CellMetrics) -> Result<()> {
-        state.n_genes.extend(partial.n_genes);
-        state.total.extend(partial.total);
-        for (all, more) in state.percent_top.iter_mut().zip(partial.percent_top) {
-            all.extend(more);
-        }
-        for (all, more) in state.subset_total.iter_mut().zip(partial.subset_total) {
-            all.extend(more);
-        }
-        Ok(())
-    }
-
-    fn finish(&self, state: CellMetrics) -> Result<CellMetrics> {
-        Ok(state)
+        (0..self.starts.len() - 1).filter(|&gene| !self.masks_of(gene).is_empty())
     }
 }

@@ -1,7 +1,7 @@
 //! All metrics in one read.
 
-use super::cells::CellRows;
-use super::{CellMetrics, CellMetricsPass, QcOptions};
+use super::cells::{Asked, CellRows};
+use super::{CellMetrics, QcOptions};
 use crate::matrix::{Pass, RowBlock, RowBlocks, run};
 use crate::options::Options as _;
 use crate::stats::{GeneMoments, MomentSums, MomentsPass, PartialMoments, SmallCounts, ValueMap};
@@ -52,7 +52,7 @@ pub fn qc_metrics_and<P: Pass>(
 ) -> Result<(P::Output, QcMetrics)> {
     options.validate()?;
     let n_cols = source.n_cols();
-    let cells = CellMetricsPass::new(n_cols, &options.percent_top, gene_masks)?;
+    let cells = Asked::new(n_cols, &options.percent_top, gene_masks)?;
     let metrics = CellsAndGenes { cells, genes: MomentsPass::new(n_cols, ValueMap::Identity) };
     let (found, (cells, mut genes)) = run(source, &(other, metrics), "quality control", ctx)?;
     Ok((found, QcMetrics { cells, genes: genes.swap_remove(0) }))
@@ -60,7 +60,7 @@ pub fn qc_metrics_and<P: Pass>(
 
 /// Metrics of cells and genes, one row after the other: each is looked at once.
 struct CellsAndGenes {
-    cells: CellMetricsPass,
+    cells: Asked,
     genes: MomentsPass<'static>,
 }
 
@@ -70,7 +70,7 @@ impl Pass for CellsAndGenes {
     type Output = (CellMetrics, Vec<GeneMoments>);
 
     fn start(&self) -> Self::State {
-        (self.cells.start(), self.genes.start())
+        (self.cells.nothing(), self.genes.start())
     }
 
     fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
@@ -96,12 +96,12 @@ impl Pass for CellsAndGenes {
     }
 
     fn merge(&self, state: &mut Self::State, (cells, genes): Self::Partial) -> Result<()> {
-        self.cells.merge(&mut state.0, cells)?;
+        state.0.append(cells);
         self.genes.merge(&mut state.1, genes)
     }
 
     fn finish(&self, (cells, genes): Self::State) -> Result<Self::Output> {
-        Ok((self.cells.finish(cells)?, self.genes.finish(genes)?))
+        Ok((cells, self.genes.finish(genes)?))
     }
 }
 

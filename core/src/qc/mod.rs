@@ -12,7 +12,7 @@ mod options;
 mod tests;
 mod top;
 
-pub use cells::{CellMetrics, CellMetricsPass};
+pub use cells::CellMetrics;
 pub use check::{CountFault, CountFaultPass, check_counts, check_not_empty, find_count_fault};
 pub use compact::{Index, compact_in_place, compact_parts};
 pub use filter::{Filtered, filter_cells, filter_genes};

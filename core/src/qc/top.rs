@@ -4,20 +4,17 @@ use multiversion::multiversion;
 
 /// Counts below this are tallied by value instead of being sorted.
 const SMALL: usize = crate::stats::SMALL;
-/// Tallies kept side by side, so that equal values in a row do not wait for one another.
-const LANES: usize = 4;
 /// Counts up to this are tallied by comparing many values with each at once; most are that low.
 const FEW: usize = 4;
 
 /// Buffers for [`TopSums::of_row`], reused from row to row.
 pub(super) struct TopSums {
-    /// How often each small count occurs, per lane. All zero between calls.
-    tally: Vec<[u32; LANES]>,
+    /// How often each small count occurs. All zero between calls.
+    tally: Vec<u32>,
     /// Values that are not small whole numbers.
     others: Vec<f32>,
-    /// Counts above [`FEW`], and how often each occurs; all zero between calls.
+    /// Counts above [`FEW`].
     higher: Vec<u16>,
-    of_higher: Vec<u32>,
 }
 
 /// Walks down the values of a row and writes the sum at each asked rank.
@@ -52,7 +49,7 @@ impl Walk<'_> {
 
 impl TopSums {
     pub(super) fn new() -> Self {
-        Self { tally: vec![[0; LANES]; SMALL], others: Vec::new(), higher: Vec::new(), of_higher: vec![0; SMALL] }
+        Self { tally: vec![0; SMALL], others: Vec::new(), higher: Vec::new() }
     }
 
     /// As [`TopSums::of_row`] for a row of small counts.
@@ -61,7 +58,7 @@ impl TopSums {
         if self.higher.len() < counts.len() {
             self.higher.resize(counts.len(), 0);
         }
-        let (higher, tally) = (&mut self.higher[..counts.len()], &mut self.of_higher[..SMALL]);
+        let (higher, tally) = (&mut self.higher[..counts.len()], &mut self.tally[..SMALL]);
         let mut n_higher = 0;
         for &count in counts {
             higher[n_higher] = count;
@@ -93,18 +90,18 @@ impl TopSums {
         self.others.clear();
         let mut highest = 0;
         let mut positive = true;
-        for (at, &value) in values.iter().enumerate() {
+        for &value in values {
             // Saturating: negative and NaN become 0, too large becomes the greatest.
             let whole = value as u32 as usize;
             if whole < SMALL && whole as f32 == value {
-                self.tally[whole][at % LANES] += 1;
+                self.tally[whole] += 1;
                 highest = highest.max(whole);
             } else {
                 positive &= value > 0.0;
                 self.others.push(value);
             }
         }
-        let zeros = n_cols - values.len() + sum_lanes(self.tally[0]);
+        let zeros = n_cols - values.len() + self.tally[0] as usize;
         if self.others.is_empty() || (positive && self.others.iter().all(|&value| value >= SMALL as f32)) {
             self.others.sort_unstable_by(|a, b| b.total_cmp(a));
             self.others.iter().for_each(|&value| walk.take(f64::from(value), 1));
@@ -112,7 +109,7 @@ impl TopSums {
                 if walk.done() {
                     break;
                 }
-                walk.take(value as f64, sum_lanes(self.tally[value]));
+                walk.take(value as f64, self.tally[value] as usize);
             }
             walk.take(0.0, zeros);
         } else {
@@ -129,7 +126,7 @@ impl TopSums {
             walk.take(0.0, zeros);
             top[above..].iter().for_each(|&value| walk.take(f64::from(value), 1));
         }
-        self.tally[..=highest].fill([0; LANES]);
+        self.tally[..=highest].fill(0);
     }
 }
 
@@ -158,10 +155,6 @@ fn count_few(counts: &[u16]) -> [usize; FEW + 1] {
         }
     }
     found
-}
-
-fn sum_lanes(lanes: [u32; LANES]) -> usize {
-    lanes.iter().map(|&count| count as usize).sum()
 }
 
 #[cfg(test)]
