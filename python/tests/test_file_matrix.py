@@ -280,6 +280,21 @@ def test_columns_are_turned_within_any_memory(counts: ad.AnnData, tmp_path: Path
         zs.io.open_matrix(tmp_path / "columns.h5ad", memory="much")
 
 
+def test_turning_columns_tells_how_far_it_is(tmp_path: Path) -> None:
+    # Large enough that turning it takes several of the 40 ms between reports on any machine.
+    rng = np.random.default_rng(0)
+    per_gene, n_obs, n_vars = 100_000, 200_000, 120
+    rows = np.concatenate([np.sort(rng.choice(n_obs, per_gene, replace=False)) for _ in range(n_vars)]).astype(np.int32)
+    values = rng.integers(1, 9, len(rows)).astype(np.float32)
+    wide = ad.AnnData(sparse.csc_matrix((values, rows, np.arange(n_vars + 1) * per_gene), shape=(n_obs, n_vars)))
+    wide.write_h5ad(tmp_path / "wide.h5ad")
+    seen = []
+    found = zs.io.open_matrix(tmp_path / "wide.h5ad", memory="20MB", scratch=tmp_path, progress=lambda *step: seen.append(step))
+    turning = [(done, total) for stage, done, total in seen if stage == "columns to rows"]
+    assert turning and all(0 <= done <= total for done, total in turning)
+    np.testing.assert_array_equal(zs.arrays.qc_metrics(found, percent_top=[50]).totals, np.asarray(wide.X.sum(axis=1)).ravel())
+
+
 def test_layers_and_threads(counts: ad.AnnData, stored: dict[str, Path]) -> None:
     layer = zs.io.open_matrix(stored["counts"], "layers/again")
     one, two = (zs.arrays.qc_metrics(layer, threads=n) for n in (1, 2))

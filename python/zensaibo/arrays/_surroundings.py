@@ -13,6 +13,7 @@ from scipy import sparse
 
 from .. import _core
 from .._anndata import as_matrix
+from .._corrections import corrected
 from .._options import to_json
 from .._progress import Progress, reporting
 from ..errors import DataError, NonFiniteError, ParameterError, ShapeError, TooFewError
@@ -581,7 +582,7 @@ def compare_samples(values: Any, groups: Any, *, n_perms: int = 10_000, seed: in
         least = np.where(enough, np.minimum(1.0, mirrored / (judged + extra)), np.nan)
     means = [np.array([_mean(table[side, f]) for f in range(table.shape[1])]) for side in (~second, second)]
     return SampleComparison(
-        means[0], means[1], means[1] - means[0], np.where(enough, t, np.nan), pval, _benjamini_hochberg(pval), n_a.astype(np.int64),
+        means[0], means[1], means[1] - means[0], np.where(enough, t, np.nan), pval, corrected(pval), n_a.astype(np.int64),
         n_b.astype(np.int64), least,
     )  # fmt: skip
 
@@ -609,13 +610,3 @@ def _ways(count: int, chosen: int, n_perms: int, random: bool, seed: int) -> Any
             draw = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, 0, at + row]))
             batch[row, draw.permutation(count)[:chosen]] = True
         yield batch
-
-
-def _benjamini_hochberg(pvals: np.ndarray) -> np.ndarray:
-    from scipy.stats import false_discovery_control
-
-    known = ~np.isnan(pvals)
-    out = np.full(len(pvals), np.nan)
-    if known.any():
-        out[known] = false_discovery_control(np.clip(pvals[known], 0.0, 1.0), method="bh")
-    return out

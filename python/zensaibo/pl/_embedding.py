@@ -16,7 +16,7 @@ from .. import arrays
 from .._anndata import check_adata
 from ..errors import MissingKeyError, ParameterError, ShapeError
 from ._colors import category_colors, fetch, norm_of
-from ._panels import fit, grid_of, part_texts, settle, slot_of
+from ._panels import end, fit, grid_of, part_texts, settle, slot_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -250,14 +250,7 @@ def embedding(
         settle(clusters, slots, min(ncols, len(panels)), hspace, wspace)
     elif own:
         fit(figure)
-    if save is not None:
-        figure.savefig(os.fspath(save), dpi=dpi, bbox_inches="tight")
-    if show:
-        plt.show()
-        return None
-    if return_fig:
-        return figure
-    return axes if len(panels) > 1 else axes[0]
+    return end(figure, axes if len(panels) > 1 else axes[0], show, save, return_fig, dpi)
 
 
 def umap(adata: AnnData, **parameters: Any) -> Axes | list[Axes] | Figure | None:
@@ -288,14 +281,7 @@ def pca(
             if label:
                 put(f"{label} ({ratio[int(label.removeprefix('PC')) - 1] * 100:.2f}%)")
     figure = listed[0].figure
-    if late["save"] is not None:
-        figure.savefig(os.fspath(late["save"]), dpi=parameters.get("dpi") or max(200.0, figure.dpi), bbox_inches="tight")
-    if late["show"]:
-        import matplotlib.pyplot as plt
-
-        plt.show()
-        return None
-    return figure if late["return_fig"] else axes
+    return end(figure, axes, late["show"], late["save"], bool(late["return_fig"]), parameters.get("dpi"))
 
 
 def tsne(adata: AnnData, **parameters: Any) -> Axes | list[Axes] | Figure | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -236,3 +237,15 @@ def size_of(figsize: Sequence[float] | None, ax: Axes | None) -> np.ndarray | No
     if len(figsize) != 2 or not all(side > 0 for side in figsize):
         raise ParameterError(f"parameter `figsize`: expected width and height above 0, found {figsize!r}")
     return np.array(figsize, dtype=np.float64)
+
+
+def end(figure: Any, result: Any, show: bool | None, save: Any, return_fig: bool, dpi: float | None = None) -> Any:
+    """Saves and shows `figure` as asked; returns it, or `result`, or nothing once it was shown."""
+    if save is not None:
+        figure.savefig(os.fspath(save), dpi=dpi or max(200.0, figure.dpi), bbox_inches="tight")
+    if show:
+        import matplotlib.pyplot as plt
+
+        plt.show()
+        return None
+    return figure if return_fig else result

@@ -17,7 +17,7 @@ from .._units import LENGTHS, unit_of
 from ..errors import MissingKeyError, NonFiniteError, ParameterError, ShapeError
 from ._colors import category_colors, fetch, norm_of
 from ._embedding import _LEGENDS, _each, _legend
-from ._panels import draw_points, fit, grid_of, settle, slot_of
+from ._panels import draw_points, end, fit, grid_of, settle, slot_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -176,7 +176,6 @@ def draw(
 ) -> Any:  # fmt: skip
     """`spatial`, with what the panels are coloured by: names and values."""
     import matplotlib
-    import matplotlib.pyplot as plt
 
     places = _places(adata, spatial_key)
     if legend_loc is not None and legend_loc not in (*_LEGENDS, "none"):
@@ -304,14 +303,7 @@ def draw(
         settle(clusters, slots, min(ncols, len(panels)), hspace, wspace)
     elif own:
         fit(figure)
-    if save is not None:
-        figure.savefig(os.fspath(save), dpi=dpi or max(200.0, figure.dpi), bbox_inches="tight")
-    if show:
-        plt.show()
-        return None
-    if return_fig:
-        return figure
-    return axes if len(panels) > 1 else axes[0]
+    return end(figure, axes if len(panels) > 1 else axes[0], show, save, return_fig, dpi)
 
 
 def _places(adata: AnnData, key: str) -> np.ndarray:

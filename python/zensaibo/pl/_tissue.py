@@ -14,7 +14,7 @@ from .._anndata import check_adata, get_obs, get_obsp, get_uns
 from .._labels import codes_of
 from ..errors import MissingKeyError, ParameterError
 from ..sp._in_space import pair_names
-from ._panels import fit, size_of
+from ._panels import end, fit, size_of
 from ._spatial import draw, spatial
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def spatially_variable_genes(
     ax.spines[["top", "right"]].set_visible(False)
     if own:
         fit(ax.figure)
-    return _end(ax.figure, ax, show, save, return_fig)
+    return end(ax.figure, ax, show, save, return_fig)
 
 
 def compare_conditions(
@@ -289,7 +289,7 @@ def compare_conditions(
     ax.spines[["top", "right"]].set_visible(False)
     if own:
         fit(ax.figure)
-    return _end(ax.figure, ax, show, save, return_fig)
+    return end(ax.figure, ax, show, save, return_fig)
 
 
 def _table(
@@ -353,15 +353,4 @@ def _table(
     figure.colorbar(picture, cax=bar, label=label)
     if own:
         fit(figure)
-    return _end(figure, ax, show, save, return_fig)
-
-
-def _end(figure: Any, result: Any, show: bool | None, save: Any, return_fig: bool) -> Any:
-    import matplotlib.pyplot as plt
-
-    if save is not None:
-        figure.savefig(os.fspath(save), dpi=max(200.0, figure.dpi), bbox_inches="tight")
-    if show:
-        plt.show()
-        return None
-    return figure if return_fig else result
+    return end(figure, ax, show, save, return_fig)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from .. import arrays
 from .._anndata import as_matrix, check_adata, get_matrix, get_obs, get_obsm, get_obsp, start
+from .._corrections import CORRECTIONS, corrected
 from .._provenance import record
 from ..errors import DuplicateNamesError, EmptyDataError, MissingKeyError, ParameterError
 from ._nhood import _CONNECTIVITIES
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     from .._progress import Progress
-
-_CORRECTIONS = ("fdr_bh", "fdr_by", "bonferroni")
 
 
 def spatial_autocorr(
@@ -104,8 +103,8 @@ def spatial_autocorr(
     Moran, Biometrika 37 (1950); Geary, The Incorporated Statistician 5 (1954); Cliff and Ord, Spatial Processes (1981).
     """
     check_adata(adata)
-    if corr_method is not None and corr_method not in _CORRECTIONS:
-        raise ParameterError(f"parameter `corr_method`: expected None or one of {', '.join(_CORRECTIONS)}, found {corr_method!r}")
+    if corr_method is not None and corr_method not in CORRECTIONS:
+        raise ParameterError(f"parameter `corr_method`: expected None or one of {', '.join(CORRECTIONS)}, found {corr_method!r}")
     if mode not in ("moran", "geary"):
         raise ParameterError(f"parameter `mode`: expected 'moran' or 'geary', found {mode!r}")
     graph = get_obsp(adata, connectivity_key)
@@ -120,7 +119,7 @@ def spatial_autocorr(
         columns |= {"pval_z_sim": found.pval_z_sim, "pval_sim": found.pval_sim, "var_sim": found.var_sim}
     if corr_method is not None:
         columns |= {
-            f"{name}_{corr_method}": _corrected(values, corr_method) for name, values in columns.items() if "pval" in name
+            f"{name}_{corr_method}": corrected(values, corr_method) for name, values in columns.items() if "pval" in name
         }
     table = pd.DataFrame(columns, index=names).sort_values(stat, ascending=mode == "geary", kind="stable")
     adata = start(adata, copy)
@@ -177,18 +176,3 @@ def _values(adata: AnnData, attr: str, genes: Any, layer: str | None, use_raw: b
     if shared:
         raise DuplicateNamesError(f"`genes`: expected names of one gene each, found {shared[0]!r} for several")
     return matrix[:, var.index.get_indexer(pd.Index(wanted))], pd.Index(wanted)
-
-
-def _corrected(values: Any, method: str) -> np.ndarray:
-    """p values corrected over those that are numbers."""
-    from scipy.stats import false_discovery_control
-
-    values = np.asarray(values, dtype=np.float64)
-    known = ~np.isnan(values)
-    out = np.full(len(values), np.nan)
-    if known.any():
-        if method == "bonferroni":
-            out[known] = np.minimum(1.0, values[known] * known.sum())
-        else:
-            out[known] = false_discovery_control(np.minimum(1.0, values[known]), method=method.removeprefix("fdr_"))
-    return out

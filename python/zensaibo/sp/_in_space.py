@@ -10,8 +10,8 @@ import pandas as pd
 
 from .. import arrays
 from .._anndata import check_adata, get_obsp, start
+from .._corrections import corrected
 from .._provenance import record
-from ..arrays._surroundings import _benjamini_hochberg
 from ..errors import EmptyDataError, MissingKeyError, ParameterError
 from ._autocorr import _values
 from ._neighbors import _columns
@@ -105,7 +105,7 @@ def spatially_variable_genes(
     order = np.lexsort([found.ln_pval])
     order = np.concatenate([order[~np.isnan(found.ln_pval[order])], order[np.isnan(found.ln_pval[order])]])
     table = pd.DataFrame(
-        {"share": found.share, "pattern": found.pattern, "pval": found.pval, "pval_adj": _benjamini_hochberg(found.pval)},
+        {"share": found.share, "pattern": found.pattern, "pval": found.pval, "pval_adj": corrected(found.pval)},
         index=names,
     ).iloc[order]
     adata = start(adata, copy)

@@ -10,10 +10,10 @@ import pandas as pd
 
 from .. import arrays
 from .._anndata import check_adata, get_matrix, get_obs, get_obsp, start
+from .._corrections import CORRECTIONS, corrected
 from .._provenance import record
 from ..errors import MissingKeyError, ParameterError
 from ..io._interactions import interactions_of
-from ._autocorr import _CORRECTIONS, _corrected
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -124,8 +124,8 @@ def ligrec(
     Efremova et al., Nature Protocols 15 (2020).
     """
     check_adata(adata)
-    if corr_method is not None and corr_method not in _CORRECTIONS:
-        raise ParameterError(f"parameter `corr_method`: expected None or one of {', '.join(_CORRECTIONS)}, found {corr_method!r}")
+    if corr_method is not None and corr_method not in CORRECTIONS:
+        raise ParameterError(f"parameter `corr_method`: expected None or one of {', '.join(CORRECTIONS)}, found {corr_method!r}")
     if corr_axis not in ("clusters", "interactions"):
         raise ParameterError(f"parameter `corr_axis`: expected 'clusters' or 'interactions', found {corr_axis!r}")
     read = interactions_of(interactions)
@@ -138,7 +138,7 @@ def ligrec(
     )  # fmt: skip
     pvalues = found.pvalues
     if corr_method is not None:
-        one = lambda values: _corrected(values, corr_method)  # noqa: E731
+        one = lambda values: corrected(values, corr_method)  # noqa: E731
         pvalues = np.apply_along_axis(one, 0 if corr_axis == "clusters" else 1, pvalues)
     adata = start(adata, copy)
     adata.uns[f"{cluster_key}_ligrec" if key_added is None else key_added] = {
