@@ -29,8 +29,8 @@ DATA = Path(os.environ.get("ZENSAIBO_DATA", ROOT.parent / "shared" / "data"))
 #: peer: packages, pinned.
 PEERS = {
     "scanpy": ["scanpy==1.11.5", "pynndescent<0.7", "igraph==1.0.0", "scikit-misc==0.5.3"],
-    "crest": ["crest-sc==0.4.0", "scipy", "pyarrow"],
-    "brisc": ["brisc==0.2.3", "scipy"],
+    "crest": ["crest-sc==0.4.0", "scipy", "pyarrow", "anndata"],
+    "brisc": ["brisc==0.2.3", "scipy", "anndata"],
     "scranpy": ["scranpy==0.3.1", "anndata"],
 }
 #: Peer: its import and a first call, from an interpreter that has loaded nothing.
@@ -88,7 +88,7 @@ before = time.perf_counter()
 {load}
 loaded = time.perf_counter() - before
 first = None
-if {call!r}:
+if {call!r} != "None":
     import anndata, numpy as np
     from scipy import sparse
     toy = anndata.AnnData(sparse.random(500, 300, 0.1, format="csr", dtype=np.float32))

@@ -35,7 +35,7 @@ with record.stage("norm_log"):
     logged = scranpy.normalize_counts(counts, factors)
 with record.stage("hvg"):
     variances = scranpy.model_gene_variances(logged, num_threads=threads)
-    chosen = scranpy.choose_highly_variable_genes(np.asarray(variances["residual"]), top=2000)
+    chosen = scranpy.choose_highly_variable_genes(np.asarray(variances["statistics"]["residual"]), top=2000)
 with record.stage("pca"):
     components = scranpy.run_pca(logged, number=50, subset=chosen, num_threads=threads)["components"]
 with record.stage("knn"):

@@ -336,7 +336,7 @@ def ranksums(adata, stage) -> dict:
     groups = sorted(adata.obs["cell_type"].unique())
     with record.stage(stage):
         found = asymptotic_wilcoxon(
-            adata, is_log1p=True, group_keys="cell_type", reference=None, n_threads=threads, use_continuity=False, return_as_scanpy=True
+            adata, is_log1p=True, group_keys="cell_type", reference=None, n_threads=threads, use_continuity=False, tie_correct=False, return_as_scanpy=True
         )
     names = found["names"]
     return {"names": np.array([[str(names[group][i]) for i in range(50)] for group in groups])}
@@ -371,9 +371,9 @@ def knn(adata, stage) -> dict:
         import knncolle
 
         with record.stage(stage):
-            index = knncolle.build_index(knncolle.VptreeParameters(), points.T)
+            index = knncolle.build_index(knncolle.VptreeParameters(), points)
             found = knncolle.find_knn(index, num_neighbors=14, num_threads=threads)
-        neighbors = np.asarray(found.index).T
+        neighbors = np.asarray(found.index)
     else:
         data = brisc_data(adata)
         with record.stage(stage):
@@ -416,7 +416,7 @@ def umap(adata, stage) -> dict:
     if peer == "zensaibo":
         pp, tl = faces()
         with record.stage(stage):
-            pp.neighbors(adata, 15, **threads_of())
+            pp.neighbors(adata, 15, use_rep="X_pca", **threads_of())
             tl.umap(adata, maxiter=500, **threads_of())
         return {"points": points, "embedding": np.asarray(adata.obsm["X_umap"])}
     import umap as package
