@@ -1,0 +1,4 @@
+//! Each step against its definition in plain loops.
+
+mod mixtures;
+mod neighbors;
