@@ -3,7 +3,9 @@ use zensaibo_core::options::Options;
 use zensaibo_core::parallel::with_threads;
 use zensaibo_core::random::Stream;
 
-use super::{AutocorrOptions, Columns, Mode, spatial_autocorr};
+use super::lanes::{Block, LANES, Walk};
+use super::weights::Weights;
+use super::{AutocorrOptions, Column, Columns, Mode, spatial_autocorr};
 use crate::Edges;
 
 const N: usize = 40;
@@ -120,6 +122,64 @@ fn permutations_have_the_moments_of_chance_for_any_number_of_threads() {
             permuted.variances[1] / found.variance
         );
     }
+}
+
+#[test]
+fn columns_in_blocks_score_as_columns_alone() {
+    let (indptr, indices, weights, columns) = drawn();
+    let edges = Edges::new(&indptr, &indices, &weights).unwrap();
+    let weights = Weights::new(&edges, true).unwrap();
+    let walk = Walk::new(&weights);
+    let (column_ends, cells, values) = packed(&columns, false);
+    let packed = Columns { indptr: &column_ends, indices: &cells, values: &values };
+    let mut block = Block::new(N);
+    let mut work = vec![0.0; N];
+    for mode in [Mode::Moran, Mode::Geary] {
+        for seed in 0..5 {
+            let mut order: Vec<u32> = (0..N as u32).collect();
+            Stream::new(3, seed).shuffle(&mut order);
+            for numbers in (0..columns.len()).collect::<Vec<_>>().chunks(LANES) {
+                block.fill(&packed, numbers);
+                let scores = block.scores(&walk, mode, &walk.sources(&order));
+                for (&at, score) in numbers.iter().zip(scores) {
+                    let alone = Column::new(&packed, at, N).score(&weights, mode, Some(&order), &mut work);
+                    assert!((score - alone).abs() < 1e-9 || score.is_nan() && alone.is_nan(), "{at}: {score} {alone}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn permutations_of_sparse_and_of_dense_columns_agree_whatever_zeros_are_stored() {
+    // A ring of 200 cells; columns of 5 and of 10 cells that are not zero stand on both sides of the limit.
+    let n = 200;
+    let (mut indptr, mut indices) = (vec![0i64], Vec::new());
+    for cell in 0..n {
+        let mut both = [(cell + 1) % n, (cell + n - 1) % n];
+        both.sort_unstable();
+        indices.extend(both.map(|other| other as i32));
+        indptr.push(indices.len() as i64);
+    }
+    let weights = vec![1.0; indices.len()];
+    let edges = Edges::new(&indptr, &indices, &weights).unwrap();
+    let run = |filled: usize, zeros: bool| {
+        let column: Vec<f64> = (0..n).map(|cell| if cell < filled { 1.0 } else { 0.0 }).collect();
+        let (ends, cells, values) = packed(&[column], zeros);
+        let options = AutocorrOptions { n_perms: Some(500), seed: 2, ..Default::default() };
+        let columns = Columns { indptr: &ends, indices: &cells, values: &values };
+        let found = spatial_autocorr(&edges, &columns, &options, &Ctx::quiet()).unwrap();
+        (found.expected, found.permuted.unwrap())
+    };
+    for filled in [5, 10] {
+        let ((expected, bare), (_, stored)) = (run(filled, false), run(filled, true));
+        assert_eq!((bare.at_least[0], bare.means[0].to_bits()), (stored.at_least[0], stored.means[0].to_bits()));
+        // Cells in a row are as alike as can be, and no order of the cells in 500 does as well.
+        assert_eq!(bare.at_least[0], 0);
+        assert!((bare.means[0] - expected).abs() < 5.0 * (bare.variances[0] / 500.0).sqrt());
+    }
+    // All but one cell alike: every order scores the same, and all of them count.
+    assert_eq!(run(n - 1, false).1.at_least[0], 500);
 }
 
 #[test]

@@ -66,6 +66,11 @@ impl<'a> Weights<'a> {
         self.both[cell]
     }
 
+    /// The neighbours of a cell, and the weights of its edges.
+    pub(super) fn edges(&self, cell: usize) -> (&[i32], &[f64]) {
+        (self.edges.of(cell), &self.values[self.edges.range(cell)])
+    }
+
     /// The weighted sum of the values of the neighbours of a cell.
     #[inline]
     pub(super) fn lag(&self, cell: usize, values: &[f64]) -> f64 {
