@@ -42,7 +42,8 @@ FIRST = {
     "scranpy": ("import scranpy as api", "api.compute_rna_qc_metrics(toy.X.T.tocsc(), {})"),
 }
 SIZES = {"2k": 2_000, "10k": 10_000, "100k": 100_000, "300k": 300_000}
-STAGES = ["read", "qc", "filter", "hvg_v3", "norm_log", "hvg", "pca", "knn", "leiden", "umap", "ttest", "wilcoxon"]
+#: `qc_plain` is quality without the share of the largest genes, which crest and scranpy do not compute; a chain has one of the two.
+STAGES = ["read", "qc_plain", "qc", "filter", "hvg_v3", "norm_log", "hvg", "pca", "knn", "leiden", "umap", "ttest", "wilcoxon"]
 
 
 def environment(peer: str) -> Path:
@@ -135,6 +136,10 @@ def run(peer: str, size: str, threads: int) -> dict | None:
     arrays = out.with_suffix(".npz")
     command = [str(environment(peer)), str(HERE / f"peer_{peer}.py"), str(dataset(size)), str(out), str(arrays), str(threads)]
     print(f"{size} {peer}", file=sys.stderr, flush=True)
+    # Whoever comes first would else pay for the disk.
+    with open(dataset(size), "rb") as file:
+        while file.read(1 << 24):
+            pass
     env = dict(os.environ)
     if peer != "zensaibo":
         env.pop("PYTHONPATH", None)
@@ -168,9 +173,11 @@ def table(size: str, results: dict[str, dict], quality: dict[str, dict]) -> str:
         row(stage, lambda r, s=stage: (r["stages"][s]["cpu"], r["stages"][s]["wall"]) if s in r["stages"] else None)
 
     def chain(r: dict):
-        if any(s not in r["stages"] for s in STAGES):
+        quality = "qc" if "qc" in r["stages"] else "qc_plain"
+        done = [s for s in STAGES if s not in ("qc", "qc_plain") or s == quality]
+        if any(s not in r["stages"] for s in done):
             return None
-        return sum(r["stages"][s]["cpu"] for s in STAGES), sum(r["stages"][s]["wall"] for s in STAGES)
+        return sum(r["stages"][s]["cpu"] for s in done), sum(r["stages"][s]["wall"] for s in done)
 
     row("**all**", chain)
     lines.append("| peak MB | " + " | ".join(f"{results[p]['peak_mb']:.0f}" for p in peers) + " | " + " | ".join(f"{results['zensaibo']['peak_mb'] / results[p]['peak_mb']:.2f}" for p in others) + " |" if "zensaibo" in results else "")

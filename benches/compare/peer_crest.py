@@ -15,7 +15,7 @@ import numpy as np
 record = Recorder("crest", crest.__version__, threads)
 with record.stage("read"):
     data = crest.read_h5ad(source)
-with record.stage("qc"):
+with record.stage("qc_plain"):
     crest.pp.calculate_qc_metrics(data)
 with record.stage("filter"):
     data = crest.pp.filter_cells(data, min_genes=200)

@@ -23,7 +23,7 @@ import scranpy
 record = Recorder("scranpy", importlib.metadata.version("scranpy"), threads)
 data = anndata.read_h5ad(source)
 counts = data.X.T.tocsc()
-with record.stage("qc"):
+with record.stage("qc_plain"):
     mitochondrial = data.var_names.str.startswith("MT-")
     metrics = scranpy.compute_rna_qc_metrics(counts, {"mt": np.asarray(mitochondrial)}, num_threads=threads)
 with record.stage("filter"):
@@ -59,7 +59,7 @@ np.savez(
     arrays,
     names=np.asarray(data.obs_names[kept], dtype=str),
     genes=np.asarray(data.var_names[detected], dtype=str),
-    truth=truth,
+    truth=np.asarray(truth, dtype=str),
     pcs=np.asarray(components, dtype=np.float32).T,
     knn_indptr=np.arange(n + 1) * neighbors.shape[1],
     knn_indices=neighbors.ravel(),

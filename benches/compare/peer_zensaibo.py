@@ -18,6 +18,9 @@ record = Recorder("zensaibo", zs.__version__, threads)
 
 with record.stage("read"):
     adata = zs.io.read(source)
+with record.stage("qc_plain"):
+    adata.var["mt"] = adata.var_names.str.startswith("MT-")
+    zs.pp.calculate_qc_metrics(adata, qc_vars=["mt"], percent_top=None, threads=threads)
 with record.stage("qc"):
     adata.var["mt"] = adata.var_names.str.startswith("MT-")
     zs.pp.calculate_qc_metrics(adata, qc_vars=["mt"], inplace=True, threads=threads)

@@ -350,7 +350,7 @@ def knn(adata, stage) -> dict:
         import zensaibo as zs
 
         with record.stage(stage):
-            neighbors, _ = zs.arrays.knn(points, 15, threads=threads)
+            neighbors = zs.arrays.knn(points, 15, threads=threads).indices
     elif peer == "faiss":
         import faiss
 

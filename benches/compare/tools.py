@@ -39,7 +39,7 @@ CASES = {
     "ttest": ("100k", ["scanpy", "crest"], "log"),
     "wilcoxon": ("10k", ["scanpy", "crest"], "log"),
     "ranksums": ("100k", ["illico", "crest"], "log"),
-    "knn": ("100k", ["faiss", "pynndescent", "brisc", "scranpy"], "neighbors"),
+    "knn": ("100k", ["faiss", "pynndescent", "brisc"], "neighbors"),
     "leiden": ("100k", ["igraph", "leidenalg"], "neighbors"),
     "umap": ("10k", ["umap-learn"], "neighbors"),
     "logreg": ("2k", ["scanpy"], "variable"),
