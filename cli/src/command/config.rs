@@ -5,8 +5,8 @@ use zensaibo_core::Result;
 use zensaibo_core::progress::CancelToken;
 
 use crate::recipe::{
-    CellsConfig, ClusterConfig, CountConfig, DetectConfig, RegisterConfig, SegmentConfig, SpaceConfig, StitchConfig,
-    TrackConfig,
+    CellsConfig, ClusterConfig, CountConfig, DetectConfig, MapConfig, RegisterConfig, SegmentConfig, SpaceConfig,
+    StitchConfig, TrackConfig,
 };
 
 /// Prints every option of a step as TOML, with its meaning and its default.
@@ -22,6 +22,8 @@ enum Step {
     Cluster,
     /// Options of `zensaibo space`.
     Space,
+    /// Options of `zensaibo map`.
+    Map,
     /// Options of `zensaibo detect`.
     Detect,
     /// Options of `zensaibo segment`.
@@ -42,6 +44,7 @@ pub(super) fn run(args: &Args, _: &CancelToken) -> Result<()> {
     match args.step {
         Step::Cluster => super::print(&ClusterConfig::template()),
         Step::Space => super::print(&SpaceConfig::template()),
+        Step::Map => super::print(&MapConfig::template()),
         Step::Detect => super::print(&DetectConfig::template()),
         Step::Segment => super::print(&SegmentConfig::template()),
         Step::Stitch => super::print(&StitchConfig::template()),

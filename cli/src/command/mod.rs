@@ -13,6 +13,7 @@ mod convert;
 mod count;
 mod detect;
 mod inspect;
+mod map;
 mod merge;
 mod options;
 mod register;
@@ -48,6 +49,7 @@ pub const INTERRUPTED: i32 = 130;
         zensaibo cluster counts.h5ad -o out.h5ad --config cluster.toml --set leiden.resolution=0.5\n  \
         zensaibo convert filtered_feature_bc_matrix.h5 counts.h5ad\n  \
         zensaibo space cells.h5ad -o out.h5ad --cluster cell_type --report space.html\n  \
+        zensaibo map spatial.h5ad --reference cells.h5ad -o typed.h5ad --report map.html\n  \
         zensaibo concat first.h5ad second.h5ad -o all.h5ad\n  \
         zensaibo subset all.h5ad -o liver.h5ad --obs tissue=liver\n  \
         zensaibo convert planes/ brain.ome.zarr --spacing 5,2,2\n  \
@@ -71,6 +73,7 @@ enum Command {
     Config(config::Args),
     Cluster(Box<cluster::Args>),
     Space(Box<space::Args>),
+    Map(Box<map::Args>),
     Detect(Box<detect::Args>),
     Segment(Box<segment::Args>),
     Stitch(Box<stitch::Args>),
@@ -103,6 +106,7 @@ pub fn run<T: Into<OsString> + Clone>(args: impl IntoIterator<Item = T>, cancel:
         Command::Config(args) => config::run(args, cancel),
         Command::Cluster(args) => cluster::run(args, cancel),
         Command::Space(args) => space::run(args, cancel),
+        Command::Map(args) => map::run(args, cancel),
         Command::Detect(args) => detect::run(args, cancel),
         Command::Segment(args) => segment::run(args, cancel),
         Command::Stitch(args) => stitch::run(args, cancel),

@@ -2,7 +2,7 @@
 //!
 //! [`cluster`] goes from raw counts to annotated clusters. Its options are the options structs of the stages, one
 //! TOML section each ([`ClusterConfig`]); its result is an h5ad with scanpy's slots, and a [`ClusterSummary`]. [`space`](space()) adds the
-//! statistics of the tissue to cells with places. [`detect`],
+//! statistics of the tissue to cells with places, [`map`](map()) gives them types. [`detect`],
 //! [`segment`], [`stitch`] and [`track`] do the same for volumes, [`register`] and [`count`] bring cells into an atlas, and
 //! [`cells`] goes the whole way.
 
@@ -16,6 +16,7 @@ mod imaging;
 mod input;
 mod joined;
 mod kept;
+mod map;
 mod neighborhood;
 mod output;
 mod quality;
@@ -26,6 +27,7 @@ mod slots;
 mod space;
 mod stages;
 mod summary;
+mod tissue;
 
 use crate::measure::StageRecord;
 
@@ -40,6 +42,10 @@ pub use imaging::{
     detect_part, load_registration, register, save_registration, segment, segment_merge, segment_part, stitch, track,
 };
 pub use input::{About, Input, Inputs, Origin};
+pub use map::{
+    HeldOutOptions, MapConfig, MapFiles, MapInputOptions, MapMethod, MapMethodOptions, MapOutputOptions, MapSummary,
+    Normalize, map,
+};
 pub(crate) use output::check_targets;
 pub use sections::{FieldDoc, SectionDoc, nearest};
 pub use shared::{Blocks, cluster_steps, count_steps, detect_steps, segment_steps};

@@ -77,7 +77,7 @@ pub(super) fn pack(embedding: &Embedding, clusters: &[Cluster]) -> Value {
 }
 
 /// The cells of each cluster, ascending.
-fn members(labels: &[u32], n_clusters: usize) -> Vec<Vec<usize>> {
+pub(super) fn members(labels: &[u32], n_clusters: usize) -> Vec<Vec<usize>> {
     let mut members = vec![Vec::new(); n_clusters];
     for (cell, &label) in labels.iter().enumerate() {
         if let Some(cells) = members.get_mut(label as usize) {
@@ -107,25 +107,27 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
-fn deflated(bytes: &[u8]) -> String {
+pub(super) fn deflated(bytes: &[u8]) -> String {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::new(9));
     // Writing to memory cannot fail; were it to, the page would show an empty plot.
     let packed = encoder.write_all(bytes).and_then(|()| encoder.finish()).unwrap_or_default();
     base64::engine::general_purpose::STANDARD.encode(packed)
 }
 
+/// What [`deflated`] packed.
+#[cfg(test)]
+pub(super) fn inflated(value: &Value) -> Vec<u8> {
+    use std::io::Read as _;
+
+    let packed = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap()).unwrap();
+    let mut bytes = Vec::new();
+    flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
-
-    fn inflated(value: &Value) -> Vec<u8> {
-        let packed = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap()).unwrap();
-        let mut bytes = Vec::new();
-        flate2::read::ZlibDecoder::new(&packed[..]).read_to_end(&mut bytes).unwrap();
-        bytes
-    }
-
     #[test]
     fn packs_by_hand() {
         let embedding = Embedding {

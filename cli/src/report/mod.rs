@@ -8,6 +8,7 @@
 mod charts;
 mod data;
 mod embedding;
+mod joint;
 mod page;
 mod scale;
 mod space;
@@ -18,6 +19,7 @@ mod volume;
 mod tests;
 
 pub use data::{Cluster, DotData, Embedding, FeaturePlot, GeneValues, MarkerRow, QcMetric, ReportData};
+pub use joint::{JointReport, joint_page};
 pub use page::page;
 pub use space::{GeneTable, Heatmap, Lines, Map, SpaceReport, space_page};
 pub use volume::{Bar, Bars, Curve, Distribution, Mark, Picture, Pixels, VolumeReport, volume_page};

@@ -7,6 +7,7 @@ use zensaibo_spatial::enrichment::NhoodOptions;
 
 use crate::recipe::config::OutputOptions;
 use crate::recipe::sections::recipe_config;
+use crate::recipe::tissue::unit_of;
 
 recipe_config! {
     /// The options of `zensaibo space`.
@@ -32,33 +33,6 @@ impl SpaceConfig {
     fn check_together(&self) -> Result<()> {
         Ok(())
     }
-}
-
-/// Units of length that a file may name, with what is written instead.
-pub(super) const UNITS: [(&str, &str); 15] = [
-    ("micrometer", "µm"),
-    ("micrometre", "µm"),
-    ("um", "µm"),
-    ("µm", "µm"),
-    ("μm", "µm"),
-    ("nanometer", "nm"),
-    ("nanometre", "nm"),
-    ("nm", "nm"),
-    ("millimeter", "mm"),
-    ("millimetre", "mm"),
-    ("mm", "mm"),
-    ("pixel", "px"),
-    ("px", "px"),
-    ("voxel", "voxel"),
-    ("unit", ""),
-];
-
-/// How a unit is written; an error for one that is not known.
-pub(super) fn unit_of(name: &str) -> Result<&'static str> {
-    UNITS.iter().find(|(known, _)| *known == name).map(|(_, short)| *short).ok_or_else(|| {
-        let known = UNITS.map(|(known, _)| known).join(", ");
-        Error::parameter("unit", format!("one of {known}"), name)
-    })
 }
 
 options! {

@@ -12,7 +12,8 @@ use zensaibo_spatial::{Edges, Places};
 
 use super::SpaceConfig;
 use super::config::Method;
-use super::read::{Cells, Genes, Labels};
+use super::read::{Cells, Genes};
+use crate::recipe::tissue::Labels;
 
 /// A graph over all cells, by rows; columns rise.
 #[derive(Clone, Debug, Default)]
