@@ -12,8 +12,9 @@ use crate::recipe::{MapConfig, MapFiles, map};
 /// Types for cells in place, from dissociated cells of known type.
 ///
 /// Both are brought to the directions in gene space that they share; each cell in place takes the type that the nearest cells of the
-/// reference have, with its confidence, and any genes that were not measured in place. The output is the input with obs[LABEL],
-/// obs[LABEL_confidence], obsm[LABEL_shares], and the scores of genes that were held out (uns["map_held_out"]). Threads change the time and
+/// reference have, with its confidence, and any genes that were not measured in place. The output is the input with the type
+/// (obs[map_LABEL]), its confidence (obs[map_LABEL_confidence]), the shares of all types (obsm[map_LABEL]), and the scores of genes that were held out
+/// (uns[map]). Threads change the time and
 /// nothing else.
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  \

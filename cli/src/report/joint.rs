@@ -8,7 +8,7 @@ use super::embedding::{deflated, members};
 use super::page::{END, beginning, colour, run_section, short_name};
 use super::text::{escape, fixed, px, script_json};
 use super::volume::Distribution;
-use crate::measure::{StageRecord, grouped};
+use crate::measure::{StageRecord, counted, grouped};
 
 /// Everything on the page of cells with a type and a place.
 #[derive(Clone, Debug, Default)]
@@ -179,7 +179,8 @@ fn regions(data: &JointReport) -> String {
         html.push_str(&format!("; the largest {REGIONS} regions, {left_out} smaller ones are left out"));
     }
     if outside > 0 {
-        html.push_str(&format!("; {} cells lie in no region", grouped(outside)));
+        let verb = if outside == 1 { "lies" } else { "lie" };
+        html.push_str(&format!("; {} {verb} in no region", counted(outside as usize, "cell")));
     }
     html.push_str(".</p>\n<div class=card>");
     html.push_str(&format!(
@@ -235,25 +236,28 @@ fn trust(data: &JointReport) -> String {
         })
     ));
     if !data.held_out.is_empty() {
-        let mut genes = data.held_out.clone();
+        let mut genes: Vec<&(String, f64)> = data.held_out.iter().filter(|gene| gene.1.is_finite()).collect();
         genes.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let told: Vec<f64> = genes.iter().map(|gene| gene.1).filter(|score| score.is_finite()).collect();
-        let mean = told.iter().sum::<f64>() / told.len().max(1) as f64;
+        let mean = genes.iter().map(|gene| gene.1).sum::<f64>() / genes.len().max(1) as f64;
+        let silent = match data.held_out.len() - genes.len() {
+            0 => String::new(),
+            some => format!(" {} that vary on one side alone have none.", counted(some, "gene")),
+        };
         html.push_str(&format!(
-            "<div class=card><h3>Genes held out, one after the other</h3><p>{} of {} genes: mean {}.</p>\
-             <table><tr><th>gene</th><th>{}</th></tr>",
+            "<div class=card><h3>Genes held out, part by part</h3><p>Predicted by a mapping that did not see them, against what was measured: \
+             mean {} {} of {}.{silent}</p><table><tr><th>gene</th><th>{}</th></tr>",
             escape(&data.score),
-            grouped(genes.len() as u64),
             fixed(mean, 3),
+            counted(genes.len(), "gene"),
             escape(&data.score)
         ));
         let row = |gene: &(String, f64)| format!("<tr><td>{}</td><td>{}</td></tr>", escape(&gene.0), fixed(gene.1, 3));
         if genes.len() <= 2 * GENES {
-            html.extend(genes.iter().map(row));
+            html.extend(genes.iter().copied().map(row));
         } else {
-            html.extend(genes[..GENES].iter().map(row));
+            html.extend(genes[..GENES].iter().copied().map(row));
             html.push_str("<tr><td>…</td><td></td></tr>");
-            html.extend(genes[genes.len() - GENES..].iter().map(row));
+            html.extend(genes[genes.len() - GENES..].iter().copied().map(row));
         }
         html.push_str("</table></div>");
     }
@@ -370,7 +374,7 @@ mod tests {
         let html = joint_page(&report(evil, 3));
         assert!(!html.contains("<script>alert") && html.ends_with("</html>\n"));
         assert_eq!(html.matches("<svg").count(), html.matches("</svg>").count());
-        assert!(html.contains("1 cells lie in no region") && html.contains("id=umap") && html.contains("id=by-region"));
+        assert!(html.contains("1 cell lies in no region") && html.contains("id=umap") && html.contains("id=by-region"));
         for address in ["http://", "https://", "src="] {
             assert!(!html.contains(address), "{address}");
         }

@@ -88,6 +88,16 @@ pub enum MapMethod {
     Tangram,
 }
 
+impl MapMethod {
+    /// As it is written.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::PrincipalVectors => "principal_vectors",
+            Self::Tangram => "tangram",
+        }
+    }
+}
+
 options! {
     /// How cells of the reference and cells in place are matched.
     pub struct MapMethodOptions("map_method") {
@@ -131,7 +141,7 @@ impl HeldOutOptions {
 options! {
     /// How the output is written.
     pub struct MapOutputOptions("map_output") {
-        /// Genes of the reference whose expression is carried to the cells in place (obsm["imputed"]): names, or ["*"] for all.
+        /// Genes of the reference whose expression is carried to the cells in place (obsm["map_imputed"]): names, or ["*"] for all.
         pub impute: Vec<String> = Vec::new(),
         /// gzip level of what is added, 1 (fast) to 9 (small). Unset: not compressed.
         pub gzip: Option<u8> = None,

@@ -45,6 +45,8 @@ impl Types {
 pub(super) struct HeldOut {
     pub(super) genes: Vec<String>,
     pub(super) scores: Vec<f64>,
+    /// The part each was dealt to.
+    pub(super) parts: Vec<i64>,
 }
 
 impl HeldOut {
@@ -55,9 +57,9 @@ impl HeldOut {
     }
 }
 
-/// Cells in place x cells of the reference, rows summing to 1 or empty, and the number of shared directions. Both matrices hold the shared
+/// Cells in place x cells of the reference, rows summing to 1 or empty, and the cosines of the shared directions. Both matrices hold the shared
 /// genes.
-pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &Ctx) -> Result<(Csr, usize)> {
+pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &Ctx) -> Result<(Csr, Vec<f64>)> {
     let vectors =
         principal_vectors(reference, places, &config.vectors, ctx).map_err(|error| within("vectors", error))?;
     let q = vectors.len();
@@ -66,7 +68,7 @@ pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &C
     if config.method.name == MapMethod::PrincipalVectors {
         let found =
             neighbor_weights(&known, &asked, &config.neighbors, ctx).map_err(|error| within("neighbors", error))?;
-        return Ok((found.weights, q));
+        return Ok((found.weights, vectors.cosines[..q].to_vec()));
     }
     let pairs = candidates(&known, &asked, config.method.candidates, PER_PLACE, config.neighbors.algorithm, ctx)
         .map_err(|error| within("method", error))?;
@@ -101,7 +103,7 @@ pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &C
             values.iter_mut().for_each(|value| *value = (f64::from(*value) / sum) as f32);
         }
     }
-    Ok((weights, q))
+    Ok((weights, vectors.cosines[..q].to_vec()))
 }
 
 fn dense(matrix: &Csr) -> Vec<f32> {
@@ -173,7 +175,7 @@ pub(super) fn held_out(
     let folds = config.held_out.folds;
     let mut order: Vec<usize> = (0..g).collect();
     Stream::new(config.held_out.seed, 0).shuffle(&mut order);
-    let mut scores = vec![f64::NAN; g];
+    let (mut scores, mut parts) = (vec![f64::NAN; g], vec![0; g]);
     let chosen = |side: &[usize], genes: &[usize]| genes.iter().map(|&gene| side[gene]).collect::<Vec<_>>();
     for fold in 0..folds {
         let (mut out, mut seen) = (Vec::new(), Vec::new());
@@ -192,9 +194,11 @@ pub(super) fn held_out(
         let measured = dense(&columns(&places.matrix, &chosen(&shared.places, &out))?);
         let found: Vec<f64> =
             (0..out.len()).into_par_iter().map(|at| correlation(&predicted, &measured, at, out.len())).collect();
-        out.iter().zip(found).for_each(|(&gene, score)| scores[gene] = score);
+        for (&gene, score) in out.iter().zip(found) {
+            (scores[gene], parts[gene]) = (score, fold as i64);
+        }
     }
-    Ok(HeldOut { genes: shared.names.clone(), scores })
+    Ok(HeldOut { genes: shared.names.clone(), scores, parts })
 }
 
 /// Pearson's, of a column of two tables; cells that either lacks are left out.

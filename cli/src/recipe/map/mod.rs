@@ -96,7 +96,8 @@ struct Found {
     reference: Reference,
     shared: Shared,
     types: Types,
-    vectors: usize,
+    /// Cosines of the directions that both sides share.
+    cosines: Vec<f64>,
     held_out: Option<HeldOut>,
     /// Names of genes with their expression, cell by cell.
     imputed: Option<(Vec<String>, Vec<f32>)>,
@@ -133,14 +134,15 @@ pub fn map(files: MapFiles<'_>, config: &MapConfig, hooks: &dyn Hooks, ctx: &Ctx
         Ok(((file, places, reference, shared, sha256), note))
     })?;
     let imputed = find::wanted(&reference, &config.output.impute)?;
-    let (weights, vectors) = stages.run("mapping", |ctx| {
-        let (weights, vectors) = find::weights(
+    let (weights, cosines) = stages.run("mapping", |ctx| {
+        let (weights, cosines) = find::weights(
             &read::columns(&places.matrix, &shared.places)?,
             &read::columns(&reference.matrix, &shared.reference)?,
             config,
             ctx,
         )?;
-        Ok(((weights, vectors), counted(vectors, "shared direction")))
+        let note = counted(cosines.len(), "shared direction");
+        Ok(((weights, cosines), note))
     })?;
     let types = stages.run("types", |ctx| {
         let types = find::types(&weights, &reference.labels, ctx)?;
@@ -178,9 +180,9 @@ pub fn map(files: MapFiles<'_>, config: &MapConfig, hooks: &dyn Hooks, ctx: &Ctx
             Ok(((names, values), note))
         })?),
     };
-    let mut found = Found { places, reference, shared, types, vectors, held_out, imputed, sha256 };
+    let mut found = Found { places, reference, shared, types, cosines, held_out, imputed, sha256 };
     if files.report.is_some() && found.reference.embedding.is_none() {
-        found.reference.embedding = stages.run("embedding of the reference", |ctx| {
+        found.reference.embedding = stages.run("embedding", |ctx| {
             let embedding = find::embedding(&found.reference.matrix, ctx)?;
             let note = if embedding.is_some() { "UMAP" } else { "too few cells" };
             Ok((embedding, note.into()))
@@ -204,7 +206,7 @@ pub fn map(files: MapFiles<'_>, config: &MapConfig, hooks: &dyn Hooks, ctx: &Ctx
         cells: found.places.names.len(),
         reference_cells: found.reference.labels.codes.len(),
         genes: found.shared.names.len(),
-        vectors: found.vectors,
+        vectors: found.cosines.len(),
         types: order.iter().map(|&at| (found.reference.labels.names[at].clone(), types.sizes[at])).collect(),
         confidence: types.mean_confidence(),
         held_out: found.held_out.as_ref().map(|held| (held.mean(), held.genes.len())),

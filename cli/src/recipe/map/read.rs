@@ -97,19 +97,30 @@ fn check_some(path: &Path, n: usize) -> Result<()> {
 /// The genes of both sides, in the order of the places.
 pub(super) fn shared(places: &Places, reference: &Reference, config: &MapConfig) -> Result<Shared> {
     let by_name = |names: &[String]| -> HashMap<String, usize> {
-        names.iter().enumerate().rev().map(|(at, name)| (name.clone(), at)).collect()
+        names.iter().enumerate().map(|(at, name)| (name.clone(), at)).collect()
     };
-    let known = by_name(&reference.genes);
+    let (own, known) = (by_name(&places.genes), by_name(&reference.genes));
     let mut found = Shared { names: Vec::new(), places: Vec::new(), reference: Vec::new() };
-    // Of names that are there twice the first counts, on both sides.
-    let own = by_name(&places.genes);
     for (at, name) in places.genes.iter().enumerate() {
-        if own[name] == at
-            && let Some(&there) = known.get(name)
-        {
+        if let Some(&there) = known.get(name) {
             found.names.push(name.clone());
             found.places.push(at);
             found.reference.push(there);
+        }
+    }
+    for (side, genes, by_name) in [("cells in place", &places.genes, &own), ("reference", &reference.genes, &known)] {
+        let twice = genes
+            .iter()
+            .enumerate()
+            .find(|(at, name)| by_name[*name] != *at && known.contains_key(*name) && own.contains_key(*name));
+        if let Some((_, name)) = twice {
+            let expected = "each shared gene once";
+            return Err(Error::data(
+                DataFault::DuplicateNames,
+                format!("genes of the {side}"),
+                expected,
+                format!("`{name}` several times"),
+            ));
         }
     }
     let least = config.input.min_genes;

@@ -19,7 +19,9 @@ pub(super) fn write(
     let elements = elements(found, files, config);
     let mut except: Vec<&str> = elements.iter().map(|(key, _)| key.as_str()).collect();
     // What an earlier run carried over is not what this one did.
-    except.push("obsm/imputed");
+    except.extend(["obsm/map_imputed", "obsm/map_weights", "uns/map"]);
+    except.sort_unstable();
+    except.dedup();
     writer.copy_from(source, &except, ctx)?;
     let types = &found.types;
     let column = Column::Categories {
@@ -27,8 +29,9 @@ pub(super) fn write(
         categories: Box::new(Column::Strings(found.reference.labels.names.clone())),
         ordered: false,
     };
-    writer.column("obs", label, &column)?;
-    writer.column("obs", &format!("{label}_confidence"), &Column::Numbers(Values::F32(types.confidence.clone())))?;
+    writer.column("obs", &format!("map_{label}"), &column)?;
+    let confidence = Column::Numbers(Values::F32(types.confidence.clone()));
+    writer.column("obs", &format!("map_{label}_confidence"), &confidence)?;
     for (key, value) in &elements {
         ctx.check()?;
         writer.value(key, value)?;
@@ -53,15 +56,23 @@ fn by_cell(found: &Found, names: &[String], values: &[f32]) -> Value {
 fn elements(found: &Found, files: MapFiles<'_>, config: &MapConfig) -> Vec<(String, Value)> {
     let label = &config.input.label;
     let mut all =
-        vec![(format!("obsm/{label}_shares"), by_cell(found, &found.reference.labels.names, &found.types.shares))];
+        vec![(format!("obsm/map_{label}"), by_cell(found, &found.reference.labels.names, &found.types.shares))];
     if let Some((names, values)) = &found.imputed {
-        all.push(("obsm/imputed".into(), by_cell(found, names, values)));
+        all.push(("obsm/map_imputed".into(), by_cell(found, names, values)));
     }
+    let mut report = vec![
+        ("method", Value::text(config.method.name.name())),
+        ("genes", Value::texts(found.shared.names.iter().cloned())),
+        ("cosines", Value::vector(found.cosines.clone())),
+    ];
     if let Some(held) = &found.held_out {
-        let columns = vec![("pearson".to_string(), Column::Numbers(Values::F64(held.scores.clone())))];
-        let table = Table { index_name: None, index: held.genes.clone(), columns };
-        all.push(("uns/map_held_out".into(), Value::Table(table)));
+        let columns = vec![
+            ("pearson".to_string(), Column::Numbers(Values::F64(held.scores.clone()))),
+            ("part".to_string(), Column::Numbers(Values::I64(held.parts.clone()))),
+        ];
+        report.push(("held_out", Value::Table(Table { index_name: None, index: held.genes.clone(), columns })));
     }
+    all.push(("uns/map".into(), Value::dict(report)));
     let options = toml::Table::try_from(config).unwrap_or_default();
     let sections = MapConfig::sections().into_iter().map(|section| {
         let values = options.get(section.name).and_then(toml::Value::as_table);
@@ -84,8 +95,6 @@ fn elements(found: &Found, files: MapFiles<'_>, config: &MapConfig) -> Vec<(Stri
             ("options", Value::dict(sections.collect::<Vec<_>>())),
             ("input", file(files.input, &found.sha256[0], found.places.names.len())),
             ("reference", file(files.reference, &found.sha256[1], found.reference.labels.codes.len())),
-            ("n_genes", Value::int(found.shared.names.len() as i64)),
-            ("n_vectors", Value::int(found.vectors as i64)),
         ]),
     ));
     all
