@@ -25,6 +25,7 @@ mod layouts;
 mod leiden;
 mod ligrec;
 mod logistic;
+mod map_cells;
 mod mapping;
 mod markers;
 mod matrix;
@@ -96,6 +97,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         spatial::register,
         surroundings::register,
         align::register,
+        map_cells::register,
         recipe::register,
         stack::register,
         stitch::register,

@@ -128,6 +128,10 @@ CARRIERS = {
     "align": [zs.arrays.align_points, zs.arrays.match_points, zs.sp.align],
     "coherent_point_drift": [zs.arrays.coherent_point_drift],
     "landmark_transform": [zs.arrays.landmark_transform],
+    "deconvolve": [zs.arrays.deconvolve, zs.sp.deconvolve],
+    "neighbor_weights": [zs.arrays.neighbor_weights, zs.sp.map_cells],
+    "principal_vectors": [zs.arrays.principal_vectors, zs.sp.map_cells],
+    "tangram": [zs.arrays.tangram, zs.sp.map_cells],
     "spatial_neighbors_knn": [
         zs.arrays.spatial_neighbors_knn,
         zs.arrays.spatial_neighbors_grid,

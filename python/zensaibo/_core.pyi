@@ -606,6 +606,49 @@ def coherent_point_drift(
 def map_through(
     map: str, points: Any, inverse: bool = False, threads: int | None = None, progress: Progress = None
 ) -> Any: ...
+def principal_vectors(
+    cells: Any, places: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> dict[str, Any]: ...
+def neighbor_weights(
+    reference: Any, queries: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[tuple[Any, Any], Any, Any]: ...
+def map_candidates(
+    cells: Any,
+    places: Any,
+    per_cell: int,
+    per_place: int,
+    options: str,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> tuple[Any, Any]: ...
+def tangram(
+    cells: Any,
+    places: Any,
+    options: str,
+    candidates: tuple[Any, Any] | None = None,
+    density: Any = None,
+    masses: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def weighted_rows(
+    parts: tuple[int, Any, Any, Any], matrix: Any, empty: float, threads: int | None = None, progress: Progress = None
+) -> Any: ...
+def weighted_places(
+    parts: tuple[int, Any, Any, Any], places: Any, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any]: ...
+def label_shares(
+    parts: tuple[int, Any, Any, Any],
+    labels: Any,
+    n_labels: int,
+    mass: Any = None,
+    threads: int | None = None,
+    progress: Progress = None,
+) -> Any: ...
+def deconvolve(
+    spots: Any, mean: Any, variance: Any, options: str, threads: int | None = None, progress: Progress = None
+) -> tuple[Any, Any, Any]: ...
+def nnls(gram: Any, products: Any, threads: int | None = None) -> Any: ...
 def pooled_size_factors(
     matrix: Any, options_json: str, clusters: Any = None, threads: int | None = None, progress: Progress = None
 ) -> dict[str, Any]: ...

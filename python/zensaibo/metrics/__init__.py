@@ -2,6 +2,7 @@
 
 from ._ctc import ctc_scores
 from ._detection import DetectionScores, detection_scores
+from ._imputation import imputation_scores
 from ._knn_recall import Recall, knn_recall
 from ._layout import neighbor_preservation, trustworthiness
 from ._mixing import Kbet, clisi, ilisi, kbet, lisi, silhouette
@@ -17,6 +18,7 @@ __all__ = [
     "ctc_scores",
     "detection_scores",
     "ilisi",
+    "imputation_scores",
     "kbet",
     "knn_recall",
     "lisi",

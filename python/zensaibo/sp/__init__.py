@@ -1,13 +1,15 @@
 """Cells in tissue: neighbours in space and statistics over them, under squidpy's names and keys; clouds of cells aligned and
-paired."""
+paired; dissociated cells mapped, spots taken apart."""
 
 from ._align import align, attach_traces
 from ._autocorr import spatial_autocorr
 from ._centrality import centrality_scores
 from ._co_occurrence import co_occurrence
 from ._compare import compare_conditions
+from ._deconvolve import deconvolve
 from ._in_space import bivariate, spatially_variable_genes
 from ._ligrec import ligrec, rank_aggregate
+from ._map_cells import map_cells
 from ._neighbors import (
     spatial_neighbors_delaunay,
     spatial_neighbors_grid,
@@ -26,8 +28,10 @@ __all__ = [
     "centrality_scores",
     "co_occurrence",
     "compare_conditions",
+    "deconvolve",
     "interaction_matrix",
     "ligrec",
+    "map_cells",
     "nhood_enrichment",
     "rank_aggregate",
     "ripley",
