@@ -52,8 +52,8 @@ class TangramMap(NamedTuple):
     weights: sparse.csr_matrix
     """(n, s) float32: probability of each place for each cell; rows sum to 1."""
     history: dict[str, np.ndarray]
-    """Terms of the loss, each with its weight, before each epoch and at the end: ``total_loss``, ``main_loss`` (genes), ``vg_reg`` (places),
-    ``kl_reg`` (density), ``entropy_reg``."""
+    """(num_epochs + 1,) float64 each, before each epoch and at the end: ``total_loss``, and without their weights ``main_loss`` (mean cosine of the
+    genes), ``vg_reg`` (of the places), ``kl_reg`` (divergence of the density), ``entropy_reg`` (sum of P ln P). NaN for terms of weight 0."""
     cosines: np.ndarray
     """(g,) float64: cosine of each gene over the places at the end."""
 
@@ -326,7 +326,12 @@ def tangram(
     with reporting(progress) as report:
         found = _core.tangram(cells, places, options, pairs, density, masses, threads, report)
     weights = _csr(*found["pairs"], found["weights"], shape)
-    return TangramMap(weights, found["history"], found["cosines"])
+    history = found["history"]
+    by_density = 0.0 if density is None else 1.0 if lambda_d is None else lambda_d
+    terms = {"main_loss": lambda_g1, "vg_reg": lambda_g2, "kl_reg": by_density, "entropy_reg": -lambda_r}
+    for name, weight in terms.items():
+        history[name] = history[name] / weight if weight else np.full_like(history[name], np.nan)
+    return TangramMap(weights, history, found["cosines"])
 
 
 def weighted_rows(

@@ -269,7 +269,8 @@ impl<'a> Problem<'a> {
         Ok((loss, Forward { values, pull, cosines }))
     }
 
-    /// Calls `each(cell, gradient of its logits, its part of the state)` for every cell, in parallel.
+    /// Moves the logits of every cell by `step` along the gradient, and takes their shares anew; without a step returns the
+    /// gradient.
     pub(super) fn backward(
         &self,
         forward: &Forward,
