@@ -172,7 +172,7 @@ fn weighted_rows<'py>(
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let weights = weights(&parts)?;
     let matrix = Matrix::new(matrix, "matrix")?;
-    let (n, g) = (parts.1.len()?.saturating_sub(1), matrix.shape().1);
+    let (n, g) = (parts.1.len().saturating_sub(1), matrix.shape().1);
     let matrix = matrix.parts()?;
     let found = run(py, threads, progress, |ctx| {
         zensaibo_map::weighted_rows(&weights()?, matrix.source()?.rows(), empty, ctx)
@@ -192,7 +192,7 @@ fn weighted_places<'py>(
 ) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>)> {
     let weights = weights(&parts)?;
     let dimensions = places.shape()[1];
-    let n = parts.1.len()?.saturating_sub(1);
+    let n = parts.1.len().saturating_sub(1);
     let places = places.as_slice()?;
     let (means, spread) =
         run(py, threads, progress, |ctx| zensaibo_map::weighted_places(&weights()?, places, dimensions, ctx))?;
@@ -212,15 +212,14 @@ fn label_shares<'py>(
     progress: Option<Py<PyAny>>,
 ) -> PyResult<Bound<'py, PyArray2<f32>>> {
     let weights = weights(&parts)?;
-    let n = parts.1.len()?.saturating_sub(1);
+    let n = parts.1.len().saturating_sub(1);
     let labels = labels.as_slice()?;
     let mass = mass.as_ref().map(|mass| mass.as_slice()).transpose()?;
-    let found =
-        run(py, threads, progress, |ctx| zensaibo_map::label_shares(&weights()?, labels, n_labels, mass, ctx))?;
+    let found = run(py, threads, progress, |ctx| zensaibo_map::label_shares(&weights()?, labels, n_labels, mass, ctx))?;
     found.into_pyarray(py).reshape([n, n_labels])
 }
 
-/// Abundance, residual, rounds. See `zensaibo.arrays.deconvolve`.
+/// Abundance, residual, rounds, whether they were enough. See `zensaibo.arrays.deconvolve`.
 #[pyfunction]
 #[pyo3(signature = (spots, mean, variance, options, threads=None, progress=None))]
 #[allow(clippy::type_complexity)]
@@ -232,20 +231,25 @@ fn deconvolve<'py>(
     options: &str,
     threads: Option<usize>,
     progress: Option<Py<PyAny>>,
-) -> PyResult<(Bound<'py, PyArray2<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<u32>>)> {
+) -> PyResult<(
+    Bound<'py, PyArray2<f64>>,
+    Bound<'py, PyArray1<f64>>,
+    Bound<'py, PyArray1<u32>>,
+    Bound<'py, PyArray1<bool>>,
+)> {
     let options = DeconvolveOptions::from_json(options).map_err(|error| to_python(py, error))?;
     let spots = Matrix::new(spots, "spots")?;
     let n = spots.shape().0;
     let spots = spots.parts()?;
     let t = mean.shape()[0];
     let signatures = Signatures { n_types: t, mean: mean.as_slice()?, variance: variance.as_slice()? };
-    let found = run(py, threads, progress, |ctx| {
-        zensaibo_map::deconvolve(spots.source()?.rows(), &signatures, &options, ctx)
-    })?;
+    let found =
+        run(py, threads, progress, |ctx| zensaibo_map::deconvolve(spots.source()?.rows(), &signatures, &options, ctx))?;
     Ok((
         found.abundance.into_pyarray(py).reshape([n, t])?,
         found.residual.into_pyarray(py),
         found.iterations.into_pyarray(py),
+        found.converged.into_pyarray(py),
     ))
 }
 

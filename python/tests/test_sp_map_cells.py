@@ -82,8 +82,8 @@ def off(cells: ad.AnnData) -> float:
     "options, most",
     [
         ({"n_neighbors": 8}, 4.0),
-        ({"method": "tangram", "num_epochs": 300}, 9.0),
-        ({"method": "tangram", "num_epochs": 300, "n_candidates": 40, "lambda_g2": 0.5}, 6.0),
+        ({"method": "tangram", "num_epochs": 300}, 12.0),
+        ({"method": "tangram", "num_epochs": 300, "n_candidates": 40, "lambda_g2": 0.5}, 10.0),
     ],
     ids=["vectors", "tangram", "sparse"],
 )
@@ -98,7 +98,7 @@ def test_places_labels_and_genes_come_back(options, most, tmp_path):
     assert list(mapped.var_names) == [*unmeasured, "gene3", "gene11"]
     assert mapped.shape == (300, 8) and mapped.X.dtype == np.float32 and np.isfinite(mapped.X).all()
     scores = tissue.uns["map"]["held_out"]
-    assert list(scores.index) == ["gene3", "gene11"] and scores["pearson"].min() > 0.8
+    assert list(scores.index) == ["gene3", "gene11"] and scores["pearson"].min() > (0.9 if "n_neighbors" in options else 0.6)
     again = zs.metrics.imputation_scores(tissue[:, ["gene3", "gene11"]].X, mapped[:, ["gene3", "gene11"]].X)
     np.testing.assert_array_equal(again["pearson"].to_numpy(), scores["pearson"].to_numpy())
     assert "gene3" not in tissue.uns["map"]["genes"] and len(tissue.uns["map"]["genes"]) == 28
@@ -240,7 +240,7 @@ def test_bad_input_is_named():
         changed = cells.copy()
         changed.X = changed.X.toarray()
         changed.X[5, 5] = value
-        fault(error, "", a=changed, method="tangram", n_candidates=None, num_epochs=2)
+        fault(error, "cells", a=changed, method="tangram", n_candidates=None, num_epochs=2)
         if np.isnan(value):
             fault(error, "cells", a=changed)
     twice = cells.copy()

@@ -31,13 +31,15 @@ pub struct Deconvolution {
     pub residual: Vec<f64>,
     /// s long: rounds of weighting.
     pub iterations: Vec<u32>,
+    /// s long: whether the shares came to rest.
+    pub converged: Vec<bool>,
 }
 
 /// Each row y of `spots` (s x g) as a mixture x >= 0 of signatures B (g x t): the weighted sum of squares of y - B x is made least.
 ///
 /// Weights of genes: `equal`; `variance`, 1 / (sum over types of x_t times the type's variance), which is what a spot of x_t cells of each type
 /// has, in the manner of MuSiC; `dampened`, 1 / (B x)^2, as in dampened weighted least squares. The last two start from x of equal shares and
-/// are repeated with the x found; no weight exceeds `dampening` times the smallest. Genes without a signature in any type are left
+/// are repeated with the x found, half of the way where that goes to and fro; no weight exceeds `dampening` times the smallest. Genes without a signature in any type are left
 /// out.
 ///
 /// Cost: per spot and round g t^2 / 2 multiply-adds (`equal`: once for all spots) and one [`nnls`](crate::nnls); 8 s t bytes. No chance;
@@ -124,19 +126,21 @@ impl<'a> Fit<'a> {
         weights.iter_mut().for_each(|weight| *weight = 1.0 / weight.max(least));
     }
 
-    fn spot(&self, y: &[f64], work: &mut Work, x: &mut [f64]) -> (f64, u32) {
+    fn spot(&self, y: &[f64], work: &mut Work, x: &mut [f64]) -> (f64, u32, bool) {
         let t = self.t;
         let mut rounds = 0;
+        let mut converged = self.options.weighting == Weighting::Equal;
         if self.options.weighting == Weighting::Equal {
             work.product.fill(0.0);
             add_product(&self.mean, t, y, &work.weights, &mut work.product);
             x.copy_from_slice(work.solver.solve(&self.gram, &work.product));
         } else {
-            x.fill(1.0 / t as f64);
-            let mut shares = x.to_vec();
+            // Weights follow from shares alone: their unit cancels.
+            let mut shares = vec![1.0 / t as f64; t];
+            let mut before = f64::INFINITY;
             for _ in 0..self.options.max_iterations {
                 rounds += 1;
-                self.weigh(x, &mut work.weights);
+                self.weigh(&shares, &mut work.weights);
                 work.gram.fill(0.0);
                 work.product.fill(0.0);
                 add_gram(&self.mean, t, &work.weights, &mut work.gram);
@@ -146,14 +150,16 @@ impl<'a> Fit<'a> {
                 if !(total > 0.0) {
                     break;
                 }
-                let mut change = 0.0f64;
-                for (share, x) in shares.iter_mut().zip(x.iter()) {
-                    change = change.max((x / total - *share).abs());
-                    *share = x / total;
-                }
+                let change =
+                    shares.iter().zip(x.iter()).fold(0.0f64, |most, (share, x)| most.max((x / total - share).abs()));
                 if change <= self.options.tolerance {
+                    converged = true;
                     break;
                 }
+                // Where rounds go to and fro, half of the way.
+                let step = if change > 0.5 * before { 0.5 } else { 1.0 };
+                shares.iter_mut().zip(x.iter()).for_each(|(share, x)| *share += step * (x / total - *share));
+                before = change;
             }
         }
         let (mut left, mut there) = (0.0, 0.0);
@@ -162,7 +168,7 @@ impl<'a> Fit<'a> {
             left += weight * (y - fitted).powi(2);
             there += weight * y * y;
         }
-        ((left / there).sqrt(), rounds)
+        ((left / there).sqrt(), rounds, converged)
     }
 }
 
@@ -200,8 +206,8 @@ fn add_product(mean: &[f64], t: usize, y: &[f64], weights: &[f64], product: &mut
     }
 }
 
-/// Abundances, residuals and rounds of some spots.
-type Part = (Vec<f64>, Vec<f64>, Vec<u32>);
+/// Abundances, residuals, rounds of some spots, and whether these were enough.
+type Part = (Vec<f64>, Vec<f64>, Vec<u32>, Vec<bool>);
 
 impl Pass for Fit<'_> {
     type Partial = Part;
@@ -209,7 +215,7 @@ impl Pass for Fit<'_> {
     type Output = Deconvolution;
 
     fn start(&self) -> Deconvolution {
-        Deconvolution { abundance: Vec::new(), residual: Vec::new(), iterations: Vec::new() }
+        Deconvolution { abundance: Vec::new(), residual: Vec::new(), iterations: Vec::new(), converged: Vec::new() }
     }
 
     fn block(&self, block: &RowBlock<'_>) -> Result<Part> {
@@ -226,7 +232,7 @@ impl Pass for Fit<'_> {
                     product: vec![0.0; t],
                 };
                 let mut y = vec![0.0; used];
-                let mut part: Part = (vec![f64::NAN; rows.len() * t], Vec::new(), Vec::new());
+                let mut part: Part = (vec![f64::NAN; rows.len() * t], Vec::new(), Vec::new(), Vec::new());
                 for (&(row, genes, values), x) in rows.iter().zip(part.0.chunks_exact_mut(t)) {
                     y.fill(0.0);
                     for (&gene, &value) in genes.iter().zip(values) {
@@ -239,10 +245,11 @@ impl Pass for Fit<'_> {
                             y[place as usize] = f64::from(value);
                         }
                     }
-                    let (residual, rounds) =
-                        if y.iter().any(|&y| y > 0.0) { self.spot(&y, &mut work, x) } else { (f64::NAN, 0) };
+                    let (residual, rounds, converged) =
+                        if y.iter().any(|&y| y > 0.0) { self.spot(&y, &mut work, x) } else { (f64::NAN, 0, true) };
                     part.1.push(residual);
                     part.2.push(rounds);
+                    part.3.push(converged);
                 }
                 Ok(part)
             })
@@ -253,6 +260,7 @@ impl Pass for Fit<'_> {
             joined.0.extend(part.0);
             joined.1.extend(part.1);
             joined.2.extend(part.2);
+            joined.3.extend(part.3);
         }
         Ok(joined)
     }
@@ -261,6 +269,7 @@ impl Pass for Fit<'_> {
         state.abundance.extend(partial.0);
         state.residual.extend(partial.1);
         state.iterations.extend(partial.2);
+        state.converged.extend(partial.3);
         Ok(())
     }
 

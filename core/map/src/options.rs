@@ -103,7 +103,7 @@ zensaibo_core::options! {
         /// variance, dampened or equal.
         pub weighting: Weighting = Weighting::Variance,
         /// Largest weight over the smallest, at least 1. Larger trusts genes of low expression more. Not used by equal.
-        pub dampening: f64 = 1000.0,
+        pub dampening: f64 = 10_000.0,
         /// Rounds of fitting and weighting at most, at least 1. Not used by equal.
         pub max_iterations: usize = 30,
         /// Stop when no share changes by more than this, above 0. Not used by equal.

@@ -87,6 +87,8 @@ class Deconvolved(NamedTuple):
     """(s,) float64: root of the weighted squares left over, as a share of those that were there; 0 to 1."""
     iterations: np.ndarray
     """(s,) uint32: rounds of weighting."""
+    converged: np.ndarray
+    """(s,) bool: whether the shares came to rest."""
 
 
 def principal_vectors(
@@ -325,7 +327,8 @@ def tangram(
     )  # fmt: skip
     with reporting(progress) as report:
         found = _core.tangram(cells, places, options, pairs, density, masses, threads, report)
-    weights = _csr(*found["pairs"], found["weights"], shape)
+    indptr, indices = found["pairs"]
+    weights = _csr(indptr, indices, found["weights"], shape)
     history = found["history"]
     by_density = 0.0 if density is None else 1.0 if lambda_d is None else lambda_d
     terms = {"main_loss": lambda_g1, "vg_reg": lambda_g2, "kl_reg": by_density, "entropy_reg": -lambda_r}
@@ -499,7 +502,7 @@ def deconvolve(
     variance: Any,
     *,
     weighting: Weighting = "variance",
-    dampening: float = 1000.0,
+    dampening: float = 10000.0,
     max_iterations: int = 30,
     tolerance: float = 1e-4,
     threads: int | None = None,

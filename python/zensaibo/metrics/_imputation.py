@@ -73,7 +73,7 @@ def imputation_scores(truth: Any, predicted: Any, *, genes: Sequence[str] | None
     names = list(range(count)) if genes is None else [str(name) for name in genes]
     if len(names) != count:
         raise ShapeError(f"`genes`: expected {count} names, found {len(names)}")
-    sides = [side.tocsc() if sparse.issparse(side) else np.asarray(side) for side in (truth, predicted)]
+    sides: list[Any] = [side.tocsc() if sparse.issparse(side) else np.asarray(side) for side in (truth, predicted)]
     rows = []
     for gene in range(count):
         x, y = (

@@ -34,7 +34,7 @@ def deconvolve(
     sc_layer: str | None = None,
     per_cell: bool = True,
     weighting: Weighting = "variance",
-    dampening: float = 1000.0,
+    dampening: float = 10000.0,
     max_iterations: int = 30,
     tolerance: float = 1e-4,
     key_added: str = "deconvolution",
@@ -87,7 +87,7 @@ def deconvolve(
     ``obs["deconvolution_residual"]``
         Root of the weighted squares left over, as a share of those that were there: 0 (explained) to 1.
     ``uns["deconvolution"]``
-        ``genes``, ``types``, ``cells`` of each, ``not_converged`` (spots that reached ``max_iterations``).
+        ``genes``, ``types``, ``cells`` of each, ``not_converged`` (spots whose shares did not come to rest).
 
     Raises
     ------
@@ -167,9 +167,8 @@ def deconvolve(
     best = np.where(there, np.where(there[:, None], shares, 0.0).argmax(axis=1), -1)
     adata.obs[f"{key_added}_type"] = pd.Categorical.from_codes(best, categories=names)
     adata.obs[f"{key_added}_residual"] = found.residual
-    rounds = int((found.iterations >= max_iterations).sum()) if weighting != "equal" else 0
     adata.uns[key_added] = {
-        "genes": np.asarray(used, dtype=object), "types": np.asarray(names, dtype=object), "cells": sizes, "not_converged": rounds,
+        "genes": np.asarray(used, dtype=object), "types": np.asarray(names, dtype=object), "cells": sizes, "not_converged": int((~found.converged).sum()),
     }  # fmt: skip
     record(
         adata, "deconvolve", groupby=groupby, genes=None if genes is None else len(used), layer=layer, sc_layer=sc_layer,

@@ -221,7 +221,8 @@ def map_cells(
     train = shared if genes is None else _listed(genes, shared, "genes")
     judged = _judged(held_out, shared, train, seed)
     if held_out is not None and not isinstance(held_out, (int, np.integer, str)):
-        train = [gene for gene in train if gene not in set(judged[0])]
+        apart = set(judged[0])
+        train = [gene for gene in train if gene not in apart]
     if len(train) < 2:
         raise TooFewError(f"`genes`: expected at least 2 to learn from, found {len(train)} beside those held out")
     if len(train) < _FEW:
@@ -251,16 +252,17 @@ def map_cells(
         return arrays.weighted_rows(learnt.back, values, empty=empty, threads=threads, progress=progress)
 
     learnt, used = learn(train)
+    learnt_from = set(used)
     tables = []
     for part, names in enumerate(judged):
         left = set(names)
-        one = learnt if left.isdisjoint(used) else learn([gene for gene in train if gene not in left])[0]
+        one = learnt if left.isdisjoint(learnt_from) else learn([gene for gene in train if gene not in left])[0]
         truth = columns_from(sp_adata, tissue, names)
         tables.append(imputation_scores(truth, predict(one, names), genes=names).assign(part=part))
 
     report: dict[str, Any] = {
         "method": method, "genes": np.asarray(used, dtype=object),
-        "unused_genes": np.asarray([gene for gene in train if gene not in set(used)], dtype=object), **learnt.report,
+        "unused_genes": np.asarray([gene for gene in train if gene not in learnt_from], dtype=object), **learnt.report,
     }  # fmt: skip
     if tables:
         report["held_out"] = pd.concat(tables)
@@ -348,7 +350,8 @@ def _check_options(method: str, given: dict[str, Any], min_confidence: float) ->
 def _shared_genes(sc_adata: AnnData, sp_adata: AnnData, least: int = 2) -> list[str]:
     """Genes of the tissue that the cells have too, in the tissue's order."""
     ours, theirs = sc_adata.var_names.astype(str), sp_adata.var_names.astype(str)
-    shared = [gene for gene in theirs if gene in set(ours)]
+    there = set(ours)
+    shared = [gene for gene in theirs if gene in there]
     if len(shared) < least:
         alike = len(set(ours.str.upper()) & set(theirs.str.upper()))
         hint = f"; {alike} would agree if case were ignored" if alike > len(shared) else ""
@@ -365,7 +368,8 @@ def _shared_genes(sc_adata: AnnData, sp_adata: AnnData, least: int = 2) -> list[
 
 def _listed(genes: Sequence[str], known: Sequence[str], name: str) -> list[str]:
     wanted = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
-    missing = [gene for gene in wanted if gene not in set(known)]
+    there = set(known)
+    missing = [gene for gene in wanted if gene not in there]
     if missing:
         raise MissingKeyError(
             f"key `{missing[0]}` of `{name}` not found among the genes that can serve; {len(missing)} of {len(wanted)} are not there"
