@@ -495,6 +495,8 @@ def test_every_public_function_has_a_case():
     tissue = {f"{short}.{name}" for short in ("arrays", "pl") for name in zs.sp.__all__} | {"pl.spatial", "pl.niches"}
     tissue |= {f"arrays.{name}" for name in ("aggregate_neighbors", "compare_samples", "gaussian_mixture", "neighborhood_profile")}
     tissue |= {f"arrays.{name}" for name in ("align_points", "coherent_point_drift", "landmark_transform", "match_points")}
+    mapped = ("label_shares", "map_candidates", "neighbor_weights", "nnls", "principal_vectors", "tangram", "weighted_places", "weighted_rows")
+    tissue |= {"metrics.imputation_scores", *(f"arrays.{name}" for name in mapped)}
     assert public - imaging - tissue == {name.split()[0] for name in CASES}
     assert {name for name, _ in NOT_A_NUMBER} <= set(CASES)
 

@@ -246,6 +246,11 @@ def test_bad_input_is_named():
     twice = cells.copy()
     twice.var_names = ["gene1", *twice.var_names[1:]]
     fault(errors.DuplicateNamesError, "gene1", a=twice)
+    # Twice among those that nobody asks for is no matter.
+    other = cells.copy()
+    other.var_names = [*other.var_names[:34], "gene33", "gene33"]
+    zs.sp.map_cells(other, tissue.copy(), impute=["gene30"], **QUIET)
+    fault(errors.DuplicateNamesError, "gene33", a=other, impute=["gene33"])
     fault(errors.ParameterError, "found the same", b=cells)
     fault(errors.ParameterError, "lambda_r.*tangram", lambda_r=0.1)
     fault(errors.ParameterError, "n_neighbors.*principal_vectors", method="tangram", n_neighbors=10)

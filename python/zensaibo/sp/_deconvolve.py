@@ -16,7 +16,7 @@ from .._labels import codes_of
 from .._provenance import record
 from ..arrays._map_cells import Weighting
 from ..errors import NegativeValuesError, NonFiniteError, ParameterError, TooFewError
-from ._map_cells import _listed, shared_genes
+from ._map_cells import listed, positions, shared_genes
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -125,7 +125,7 @@ def deconvolve(
     if len(types) < 2:
         raise ParameterError(f"parameter `groupby`: expected a column of at least 2 types, found {len(types)}")
     shared = shared_genes(sc_adata, sp_adata)
-    used = shared if genes is None else _listed(genes, shared, "genes")
+    used = shared if genes is None else listed(genes, shared, "genes")
     if len(used) < len(types):
         raise TooFewError(f"`genes`: expected at least as many as types, {len(types)}, found {len(used)}")
     sizes = np.bincount(codes)
@@ -134,7 +134,7 @@ def deconvolve(
         warnings.warn(f"types of fewer than 5 cells: {', '.join(few)}", UserWarning, stacklevel=2)
     cells = get_matrix(sc_adata, layer=sc_layer, stream=True)
     spots = get_matrix(sp_adata, layer=layer, stream=True)
-    known = as_matrix(columns_of(cells, sc_adata.var_names.get_indexer(pd.Index(used))), "X")
+    known = as_matrix(columns_of(cells, positions(sc_adata, used)), "X")
     values = known.data if sparse.issparse(known) else known
     if not np.isfinite(values).all():
         raise NonFiniteError("`sc_adata`: expected finite counts, found NaN or infinity")
@@ -145,7 +145,7 @@ def deconvolve(
     squares = _dense(members @ (known.multiply(known) if sparse.issparse(known) else np.asarray(known, np.float64) ** 2))
     variance = (squares - sizes[:, None] * mean**2) / np.maximum(sizes - 1, 1)[:, None]
     variance = np.maximum(variance, mean)
-    wanted = as_matrix(columns_of(spots, sp_adata.var_names.get_indexer(pd.Index(used))), "X")
+    wanted = as_matrix(columns_of(spots, positions(sp_adata, used)), "X")
     found = arrays.deconvolve(
         wanted, mean, variance, weighting=weighting, dampening=dampening, max_iterations=max_iterations, tolerance=tolerance,
         threads=threads, progress=progress,

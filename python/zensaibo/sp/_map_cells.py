@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -217,8 +217,8 @@ def map_cells(
         if (clusters.codes < 0).any():
             raise DataError(f"`sc_adata.obs[{cluster_key!r}]`: expected a cluster for every cell, found cells without one")
 
-    shared = _shared_genes(sc_adata, sp_adata)
-    train = shared if genes is None else _listed(genes, shared, "genes")
+    shared = shared_genes(sc_adata, sp_adata)
+    train = shared if genes is None else listed(genes, shared, "genes")
     judged = _judged(held_out, shared, train, seed)
     if held_out is not None and not isinstance(held_out, (int, np.integer, str)):
         apart = set(judged[0])
@@ -231,7 +231,7 @@ def map_cells(
     tissue = get_matrix(sp_adata, layer=sp_layer, stream=True)
 
     def columns_from(adata: AnnData, matrix: Any, names: Sequence[str]) -> Any:
-        return as_matrix(columns_of(matrix, adata.var_names.get_indexer(pd.Index(names))), "X")
+        return as_matrix(columns_of(matrix, positions(adata, names)), "X")
 
     prior = _density(density_prior, tissue, sp_adata.n_obs) if method == "tangram" else None
 
@@ -314,7 +314,7 @@ def map_cells(
     else:
         mass = 1.0 if masses is None else masses
         sp_adata.obs[f"{key_added}_cells"] = np.asarray(learnt.there.T @ (np.ones(learnt.there.shape[0]) * mass)).ravel()
-    mapped = _imputed(sp_adata, sc_adata, imputed, predicted, spatial_key, report)
+    mapped = _imputed(sp_adata, imputed, predicted, spatial_key, report)
     options = dict(
         method=method, genes=None if genes is None else len(train), impute=impute if isinstance(impute, str) else len(imputed),
         labels=wanted_labels, held_out=held_out if isinstance(held_out, (int, str, type(None))) else len(judged[0]), spatial_key=spatial_key,
@@ -347,7 +347,7 @@ def _check_options(method: str, given: dict[str, Any], min_confidence: float) ->
         raise ParameterError(f"parameter `min_confidence`: expected a share, 0 to 1, found {min_confidence!r}")
 
 
-def _shared_genes(sc_adata: AnnData, sp_adata: AnnData, least: int = 2) -> list[str]:
+def shared_genes(sc_adata: AnnData, sp_adata: AnnData, least: int = 2) -> list[str]:
     """Genes of the tissue that the cells have too, in the tissue's order."""
     ours, theirs = sc_adata.var_names.astype(str), sp_adata.var_names.astype(str)
     there = set(ours)
@@ -366,7 +366,15 @@ def _shared_genes(sc_adata: AnnData, sp_adata: AnnData, least: int = 2) -> list[
     return shared
 
 
-def _listed(genes: Sequence[str], known: Sequence[str], name: str) -> list[str]:
+def positions(adata: AnnData, genes: Sequence[str]) -> np.ndarray:
+    """Columns of genes that are there; others may stand several times."""
+    first: dict[str, int] = {}
+    for at, name in enumerate(adata.var_names.astype(str)):
+        first.setdefault(name, at)
+    return np.array([first[gene] for gene in genes], dtype=np.int64)
+
+
+def listed(genes: Sequence[str], known: Sequence[str], name: str) -> list[str]:
     wanted = list(dict.fromkeys([genes] if isinstance(genes, str) else genes))
     there = set(known)
     missing = [gene for gene in wanted if gene not in there]
@@ -390,7 +398,7 @@ def _judged(held_out: Any, shared: list[str], train: list[str], seed: int) -> li
         return [[train[at] for at in np.sort(order[part::held_out])] for part in range(int(held_out))]
     if isinstance(held_out, (str, bool)) or not hasattr(held_out, "__iter__"):
         raise ParameterError(f"parameter `held_out`: expected genes, a number of parts, 'each' or None, found {held_out!r}")
-    found = _listed(list(held_out), shared, "held_out")
+    found = listed(list(held_out), shared, "held_out")
     if not found:
         raise ParameterError("parameter `held_out`: expected at least one gene, found none")
     return [found]
@@ -408,7 +416,7 @@ def _to_impute(impute: Any, sc_adata: AnnData, sp_adata: AnnData, judged: list[s
     elif isinstance(impute, str):
         raise ParameterError(f"parameter `impute`: expected 'unmeasured', 'all', a list of genes or None, found {impute!r}")
     else:
-        found = _listed(impute, names, "impute")
+        found = listed(impute, names, "impute")
     found = list(dict.fromkeys([*found, *judged]))
     duplicated = set(sc_adata.var_names[sc_adata.var_names.duplicated()])
     if not duplicated.isdisjoint(found):
@@ -500,7 +508,7 @@ def _through_clusters(back: Any, clusters: Any, column: Any, masses: Any, thread
 
 
 def _imputed(
-    sp_adata: AnnData, sc_adata: AnnData, genes: list[str], predicted: np.ndarray, spatial_key: str, report: dict[str, Any]
+    sp_adata: AnnData, genes: list[str], predicted: np.ndarray, spatial_key: str, report: dict[str, Any]
 ) -> AnnData:
     from anndata import AnnData
 
@@ -510,7 +518,3 @@ def _imputed(
     mapped.var["held_out"] = mapped.var_names.isin(judged)
     mapped.obsm[spatial_key] = np.array(sp_adata.obsm[spatial_key])
     return mapped
-
-
-#: For `sp.deconvolve`, which joins genes alike.
-shared_genes: Callable[..., list[str]] = _shared_genes
