@@ -30,6 +30,7 @@ mod markers;
 mod matrix;
 mod neighbors;
 mod options;
+mod organoid;
 mod pca;
 mod pearson;
 mod phantom;
@@ -114,6 +115,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         filters::register,
         shapes::register,
         detect::register,
+        organoid::register,
         phantom::register,
         columns::register,
         track::register,

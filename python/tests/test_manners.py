@@ -91,6 +91,7 @@ CARRIERS = {
     "im_rolling_ball": [zs.im.rolling_ball],
     "im_subtract_background": [zs.im.subtract_background],
     "im_label": [zs.im.label],
+    "im_organoid": [zs.im.organoid],
     "im_phantom": [zs.datasets.phantom_volume],
     "im_region_properties": [zs.im.region_properties],
     "im_register": [zs.im.register],

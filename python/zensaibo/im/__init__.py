@@ -22,6 +22,7 @@ from ._filters import (
 )
 from ._flatfield import FlatField, apply_flatfield, estimate_flatfield
 from ._nuclei import segment_nuclei
+from ._organoid import Organoids, compare_organoids, organoid, organoid_mask, radial_profile
 from ._points import read_points, write_points
 from ._recipe import recipe
 from ._regions import count_regions, density_volume, point_table, region_table
@@ -37,12 +38,14 @@ __all__ = [
     "BackgroundFit",
     "CellClassifier",
     "FlatField",
+    "Organoids",
     "Registration",
     "Stitching",
     "Volume",
     "VolumeComparison",
     "apply_flatfield",
     "closing",
+    "compare_organoids",
     "compare_regions",
     "compare_volumes",
     "count_regions",
@@ -67,7 +70,10 @@ __all__ = [
     "median",
     "open",
     "opening",
+    "organoid",
+    "organoid_mask",
     "point_table",
+    "radial_profile",
     "read_cells",
     "read_points",
     "region_properties",
