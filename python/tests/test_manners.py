@@ -169,7 +169,7 @@ def test_every_options_struct_has_a_carrier():
 
 
 #: Public functions of pp and tl that give something back and leave the AnnData as it was.
-RETURNERS = {"marker_gene_overlap", "train_classifier", "transition_matrix"}
+RETURNERS = {"compare_region_composition", "marker_gene_overlap", "train_classifier", "transition_matrix"}
 #: Recorded by the pipeline itself, in Rust.
 RECORDED_ELSEWHERE = {"recipe"}
 

@@ -28,6 +28,7 @@ from ._recipe import recipe
 from ._regions import count_regions, density_volume, point_table, region_table
 from ._register import Registration, import_brainglobe, import_itk, load_registration, register
 from ._resample import downsample, resample
+from ._rounds import Rounds, register_rounds
 from ._shapes import distance_transform, label, region_properties, watershed
 from ._stitch import Stitching, load_stitching, stitch
 from ._track import relabel_tracks, track
@@ -40,6 +41,7 @@ __all__ = [
     "FlatField",
     "Organoids",
     "Registration",
+    "Rounds",
     "Stitching",
     "Volume",
     "VolumeComparison",
@@ -80,6 +82,7 @@ __all__ = [
     "recipe",
     "region_table",
     "register",
+    "register_rounds",
     "relabel_tracks",
     "resample",
     "rolling_ball",

@@ -1,5 +1,6 @@
 """Plots: matplotlib axes, points drawn in Rust."""
 
+from ._composition import region_composition
 from ._dendrogram import dendrogram
 from ._dotplot import dotplot, matrixplot
 from ._embedding import diffmap, draw_graph, embedding, pca, tsne, umap
@@ -67,6 +68,7 @@ __all__ = [
     "rank_genes_groups_stacked_violin",
     "rank_genes_groups_tracksplot",
     "rank_genes_groups_violin",
+    "region_composition",
     "regions",
     "ripley",
     "scrublet_score_distribution",
