@@ -50,7 +50,7 @@ class PhantomOrganoid:
 
 
 def phantom_organoid(
-    cells: int = 1500,
+    cells: int = 1400,
     *,
     spacing: Sequence[float] = (1.5, 1.0, 1.0),
     radius: float = 58.0,
@@ -256,8 +256,14 @@ def _scatter(n: int, apart: float, bodies: Any, scaled: Any, trees: Any, rng: np
     from scipy.spatial import cKDTree
 
     reach = bodies[0][1].max()
+    # Where centres may lie: bodies less, cavities more half of what keeps cells apart.
+    room = 4 / 3 * np.pi * (np.prod(np.maximum(bodies[0][1] - apart / 2, 0)) - sum(np.prod(body[1] + apart / 2) for body in bodies[1:]))
+    most = int(0.35 * max(room, 0.0) / (np.pi / 6 * apart**3))
+    if n > most:
+        # Balls thrown at random fill at most some 38 %.
+        raise ParameterError(f"parameter `cells`: expected a number that finds room, at most {most}, found {n}")
     kept = np.zeros((0, 3))
-    for _ in range(200):
+    for _ in range(100):
         drawn = bodies[0][0] + rng.uniform(-reach, reach, (20 * n, 3))
         drawn = drawn[scaled(drawn, bodies[0]) < 1]
         for body in bodies[1:]:
@@ -274,7 +280,7 @@ def _scatter(n: int, apart: float, bodies: Any, scaled: Any, trees: Any, rng: np
         kept = np.concatenate([kept, drawn[~gone]])
         if len(kept) >= n:
             return kept[:n]
-    raise ParameterError(f"parameter `cells`: expected a number that finds room, found {n}, of which {len(kept)} do")
+    raise ParameterError(f"parameter `cells`: expected a number that finds room, at most {len(kept)}, found {n}")
 
 
 def _genes(n: int, gradient: float, rng: np.random.Generator) -> tuple[Any, np.ndarray]:

@@ -167,8 +167,8 @@ def organoid_mask(
     nuclei
         Labels of nuclei, as `segment_nuclei` gives them, or a mask: (z, y, x), anything that `zensaibo.im.open` takes.
     radius
-        Micrometres: gaps through which a ball of this radius does not pass become tissue (a closing). About half the distance
-        between neighbouring nuclei, and below the radius of the smallest lumen.
+        Micrometres: gaps through which a ball of this radius does not pass become tissue (a closing). Somewhat less
+        than the distance between neighbouring nuclei, and below the radius of the smallest lumen: too small, and lumens leak.
     spacing
         Micrometres per voxel; that of the volume by default. Must be known.
     memory
@@ -318,7 +318,7 @@ def organoid(
     Examples
     --------
     >>> labels, nuclei = zs.im.segment_nuclei("organoid.ome.zarr", diameter=8)
-    >>> mask = zs.im.organoid_mask(labels, radius=6, spacing=(2, 1, 1))
+    >>> mask = zs.im.organoid_mask(labels, radius=7, spacing=(2, 1, 1))
     >>> found = zs.im.organoid(mask, nuclei, spacing=(2, 1, 1))
     >>> found.organoids.obs[["volume", "sphericity", "lumens"]]
     """

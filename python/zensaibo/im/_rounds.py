@@ -238,14 +238,14 @@ def _shift(
     # Coarser along all axes alike until both together fit.
     factor = max(1.0, float(np.cbrt(box / finest.prod() / _COARSE)))
     um = finest * factor
-    images = []
+    images, begin = [], []
     for volume in (fixed, moving):
         image = resample(volume, tuple(um.tolist()), memory=memory, threads=threads, progress=progress)
         images.append(np.ascontiguousarray(np.asarray(image).reshape(image._core.shape[2:]), dtype=np.float32))
+        begin.append(np.asarray(image.origin))
     with reporting(progress) as callback:
         voxels, peak, _ = _core.im_phase_shift(images[0], images[1], callback)
-    origin = np.asarray(fixed.origin) - np.asarray(moving.origin)
-    return np.array(voxels) * um + origin, float(peak)
+    return np.array(voxels) * um + begin[0] - begin[1], float(peak)
 
 
 def _apart(moving: np.ndarray, fixed: np.ndarray, start: np.ndarray) -> float:

@@ -197,7 +197,7 @@ def _counted(
     from .._progress import reporting
 
     with reporting(progress) as callback:
-        _, counts, volume, _ = atlas._core.count(here, left, growth, threads, callback)
+        _, counts, volume, _ = atlas._core.count(np.ascontiguousarray(here, dtype=np.int32), left, growth, threads, callback)
     return counts, volume
 
 
