@@ -138,7 +138,8 @@ def test_by_markers_types_come_back():
     strict = zs.sp.join_cells(imaged, typed, by="markers", markers={"red": "GC"}, labels="type", min_confidence=0.9)
     assert 0.2 < strict.obs["type"].isna().mean() < 0.9 and (strict.obs["type"].dropna() == "r").mean() > 0.9
     typed.obsm["X_pca"] = typed.X[:, :3]
-    smoothed = zs.sp.join_cells(imaged, typed, by="markers", markers={"GA": "GA", "GB": "GB", "red": "GC"}, labels="type")
+    three = {"GA": "GA", "GB": "GB", "red": "GC"}
+    smoothed = zs.sp.join_cells(imaged, typed, by="markers", markers=three, labels="type", smooth=15)
     assert smoothed.uns["join"]["smooth"] == 15 and (smoothed.obs["type"].astype(str) == truth.astype(str)).mean() > 0.93
     again = zs.sp.join_cells(imaged, typed, by="markers", labels="type", threads=1, smooth=0)
     assert (again.obsm["join_weights"] != zs.sp.join_cells(imaged, typed, by="markers", threads=2, smooth=0).obsm["join_weights"]).nnz == 0

@@ -24,7 +24,7 @@ _DEPTHS = np.array([0.06, 0.34, 0.62, 0.9])
 #: Degrees from the tip of the longest axis within which cells of the outer half are of the pole.
 _POLE = 32.0
 #: Genes that stand in the image, and what they are; their names are those of the channels.
-_IMAGED = (("RIM1", "rim"), ("INN1", "inner"), ("POL1", "pole"))
+_IMAGED = (("RIM1", "rim"), ("INN1", "inner"), ("MID1", "middle"), ("POL1", "pole"))
 #: Genes that mark each type, beside the imaged ones.
 _MARKERS = 12
 
@@ -80,9 +80,9 @@ def phantom_organoid(
     diameter
         Mean diameter of nuclei in micrometres.
     genes
-        How many, at least 150: 3 that are imaged, 12 that mark each type, an eighth that change with depth, an eighth with angle, and others.
+        How many, at least 150: 4 that can be imaged, 12 that mark each type, an eighth that change with depth, an eighth with angle, and others.
     channels
-        1 to 3 imaged genes (RIM1, INN1, POL1), each a channel beside "nuclei".
+        1 to 4 imaged genes (RIM1, INN1, MID1, POL1: of these types), each a channel beside "nuclei".
     gradient
         By how much genes change from surface to lumen, or from tip to tip: log2. Types stay.
     transcripts
@@ -287,7 +287,8 @@ def _genes(n: int, gradient: float, rng: np.random.Generator) -> tuple[Any, np.n
     """The genes, and the log2 of the mean of each."""
     import pandas as pd
 
-    kind, marker, names = ["imaged"] * len(_IMAGED), [of for _, of in _IMAGED], [name for name, _ in _IMAGED]
+    kind, names = ["imaged"] * len(_IMAGED), [name for name, _ in _IMAGED]
+    marker: list[str | None] = [of for _, of in _IMAGED]
     for of in _TYPES:
         kind += ["marker"] * _MARKERS
         marker += [of] * _MARKERS

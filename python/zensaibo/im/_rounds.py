@@ -40,7 +40,7 @@ class Rounds:
     nuclei: list[np.ndarray]
     #: For each round an array (m, 2): nucleus of the round, nucleus of the reference.
     pairs: list[np.ndarray]
-    _grids: list[tuple[tuple[int, ...], tuple[float, float, float], tuple[float, float, float]]]
+    _grids: list[tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]]]
 
     def __repr__(self) -> str:
         least = self.report["matched_fraction"].min()

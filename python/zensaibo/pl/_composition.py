@@ -92,12 +92,12 @@ def region_composition(
     layer, label = _VALUES[value]
     matrix = np.asarray(table.X if layer is None else table.layers[layer], dtype=np.float64)[:, rows]
     values = np.full((len(shown), len(rows)), np.nan)
-    for at, one in enumerate(shown):
+    for row, one in enumerate(shown):
         mine = matrix[inside & (labels == one)]
         known_values = np.isfinite(mine)
         number = known_values.sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
-            values[at] = np.where(number > 0, np.where(known_values, mine, 0).sum(axis=0) / number, np.nan)
+            values[row] = np.where(number > 0, np.where(known_values, mine, 0).sum(axis=0) / number, np.nan)
     names = table.var["acronym"].to_numpy()[rows]
     if ax is None:
         size = (6.4, 0.26 * max(len(rows), 3) + 1.1) if kind == "bars" else (0.42 * len(shown) + 3.0, 0.26 * max(len(rows), 3) + 1.4)

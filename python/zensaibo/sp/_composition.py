@@ -116,7 +116,8 @@ def region_composition(
             raise MissingKeyError('key `spatial` not found in obsm: expected places, or the regions of the cells in `region_key`')
         codes = half = np.zeros(0)
     n, m, s = len(kinds), len(names), len(var)
-    counts = np.zeros((m * n, s, 3))
+    # Left, right, both.
+    counts = np.zeros((3, m * n, s))
     nowhere = np.zeros((m * n, len(_NOWHERE)), dtype=np.int64)
     volume = np.full((m, s, 2), np.nan)
     for animal in range(m):
@@ -134,13 +135,14 @@ def region_composition(
             _, volume[animal] = _counted(atlas, here, left, growth, threads, progress)
         row = animal * n + types[mine].astype(np.int64)
         held = here >= 0
-        np.add.at(counts, (row[held], here[held], 2), 1)
-        sided = held & (side < 2)
-        np.add.at(counts, (row[sided], here[sided], side[sided]), 1)
-        np.add.at(nowhere, (row[~held], -1 - here[~held]), 1)
-    own = counts[:, :, 2].copy()
+        for place, which in enumerate((held & (side == 0), held & (side == 1), held)):
+            slots = row[which] * s + here[which]
+            counts[place] += np.bincount(slots, minlength=m * n * s).reshape(m * n, s)
+        slots = row[~held] * len(_NOWHERE) - 1 - here[~held]
+        nowhere += np.bincount(slots, minlength=nowhere.size).reshape(nowhere.shape)
+    own = counts[2].copy()
     if atlas is not None:
-        counts = atlas.roll_up(counts.transpose(1, 0, 2)).transpose(1, 0, 2)
+        counts = np.ascontiguousarray(atlas.roll_up(counts.transpose(2, 0, 1)).transpose(1, 2, 0))
     elif volumes is not None:
         given = var["acronym"].map(dict(volumes)).to_numpy(np.float64)
         volume[:] = np.nan
@@ -149,7 +151,7 @@ def region_composition(
         both = volume[:, :, 0]
     else:
         both = volume.sum(axis=2)
-    total = counts[:, :, 2]
+    total = counts[2]
     with np.errstate(divide="ignore", invalid="ignore"):
         each = np.repeat(both, n, axis=0)
         density = np.where(each > 0, total / each, np.nan)
@@ -177,7 +179,7 @@ def region_composition(
         obs=obs,
         var=var,
         layers={
-            "left": counts[:, :, 0].copy(), "right": counts[:, :, 1].copy(), "own": own, "volume": each, "left_volume": sides[0],
+            "left": counts[0], "right": counts[1], "own": own, "volume": each, "left_volume": sides[0],
             "right_volume": sides[1], "density": density, "share": share, "of_type": of_type,
         },
     )  # fmt: skip

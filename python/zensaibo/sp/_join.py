@@ -26,7 +26,7 @@ _SPACE = "spatial_space"
 #: Options of one way alone, with their defaults: given with another they would do nothing.
 _ONLY: dict[str, dict[str, Any]] = {
     "place": {"transform": None, "one_to_one": True, "gate": 0.7, "min_probability": 0.5},
-    "markers": {"markers": None, "n_neighbors": 30, "smooth": None, "use_rep": "X_pca"},
+    "markers": {"markers": None, "n_neighbors": 30, "smooth": 0, "use_rep": "X_pca"},
     "mapping": {"mapping": "map_weights"},
 }
 
@@ -50,7 +50,7 @@ def join_cells(
     imaged_layer: str | None = None,
     layer: str | None = None,
     n_neighbors: int = 30,
-    smooth: int | None = None,
+    smooth: int = 0,
     use_rep: str = "X_pca",
     mapping: Any = "map_weights",
     seed: int = 0,
@@ -96,8 +96,7 @@ def join_cells(
     n_neighbors
         By markers: typed cells that vote on each imaged one.
     smooth
-        By markers: typed values are averaged over so many neighbours in `use_rep` first, since single counts of a gene are few. None: 15 where
-        `use_rep` is there, else 0.
+        By markers: typed values are averaged over so many neighbours in `use_rep` first, for genes of which a cell has few counts. 0: not at all.
     use_rep
         By markers: key of ``typed.obsm`` for `smooth`.
     mapping
@@ -318,7 +317,7 @@ def _by_markers(
     imaged_layer: str | None,
     layer: str | None,
     n_neighbors: int,
-    smooth: int | None,
+    smooth: int,
     use_rep: str,
     threads: int | None,
     progress: Any,
@@ -344,8 +343,8 @@ def _by_markers(
     for name, values in (("imaged", bright), ("typed", level)):
         if not np.isfinite(values).all():
             raise DataError(f"markers ({name}): expected finite values, found NaN or infinity")
-    if smooth is None:
-        smooth = 15 if use_rep in typed.obsm else 0
+    if smooth < 0:
+        raise ParameterError(f"parameter `smooth`: expected at least 0, found {smooth!r}")
     if smooth:
         near = arrays.knn(np.asarray(get_obsm(typed, use_rep)), min(int(smooth), typed.n_obs), threads=threads, progress=progress)
         level = level[near.indices.astype(np.int64)].mean(axis=1)

@@ -235,7 +235,7 @@ class Spaces:
         entry: dict[str, Any] = {}
         listed = []
         for number, edge in enumerate(self._edges):
-            said = {"source": edge.source, "target": edge.target, "axes": edge.axes}
+            said: dict[str, Any] = {"source": edge.source, "target": edge.target, "axes": edge.axes}
             if isinstance(edge.transform, Registration):
                 core = edge.transform._core
                 said["registration"] = f"map_{number}"
@@ -301,7 +301,7 @@ class Spaces:
         def make(folder: Path) -> None:
             listed = []
             for number, edge in enumerate(self._edges):
-                said = {"source": edge.source, "target": edge.target, "axes": edge.axes}
+                said: dict[str, Any] = {"source": edge.source, "target": edge.target, "axes": edge.axes}
                 if isinstance(edge.transform, Registration):
                     said["registration"] = f"map_{number}"
                     edge.transform.save(folder / f"map_{number}")
