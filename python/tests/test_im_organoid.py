@@ -242,6 +242,12 @@ def test_the_phantom_organoid_is_what_it_says():
     assert np.abs(found.cells.obs["rho"] - truth["rho"]).quantile(0.99) < 0.06
     assert np.abs(found.cells.obs["depth"] - truth["depth"]).mean() < 0.6
     assert np.abs(found.cells.obs["axis_angle"] - truth["axis_angle"]).max() < 2.5
+    # Of the filled body lumens are what is dark in the image.
+    body = made.tissue | (made.lumens > 0)
+    dark = zs.im.organoid(body, spacing=(1.5, 1, 1), intensity=made.volume, lumen_channel="nuclei", lumen_smoothing=4, min_lumen_volume=400)
+    large = dark.lumens["volume"].max()
+    assert large == pytest.approx((made.lumens == 1).sum() * 1.5, rel=0.3) and dark.organoids.obs["lumen_level"].iloc[0] > 100
+    assert dark.organoids.var_names.tolist() == made.volume.channels
     means = truth.groupby("cell_type", observed=True)["rho"].mean()
     assert means["rim"] < means["outer"] < means["middle"] < means["inner"]
     # Labels lie where the cells are.

@@ -87,6 +87,16 @@ def test_by_place_through_an_alignment_and_what_does_not_fit(tmp_path):
     found = zs.sp.align(imaged.copy(), typed.copy(), landmarks=(imaged.obsm["spatial"][truth >= 0][:12], typed.obsm["spatial"][truth[truth >= 0][:12]]))
     joined = zs.sp.join_cells(imaged, typed, transform=found, labels="type")
     assert joined.uns["join"]["joined"] > 350
+    spaces = zs.sp.Spaces()
+    spaces.add("live", "here", found)
+    named = imaged.copy()
+    named.uns["spatial_space"] = {"name": "live", "unit": "micrometer", "axes": "xyz"}
+    by_name = zs.sp.join_cells(named, typed, transform=spaces, labels="type")
+    assert (by_name.obsm["join_weights"] != joined.obsm["join_weights"]).nnz == 0
+    np.testing.assert_array_equal(by_name.obsm["spatial_here"], found.placed)
+    assert zs.sp.Spaces.from_uns(by_name).names == ["live", "here"] and "spaces" not in named.uns
+    with pytest.raises(errors.MissingKeyError, match=r"imaged\.uns"):
+        zs.sp.join_cells(ad.AnnData(np.zeros((imaged.n_obs, 1)), obsm={"spatial": imaged.obsm["spatial"]}), typed, transform=spaces)
     joined.write_h5ad(tmp_path / "joined.h5ad")
     back = ad.read_h5ad(tmp_path / "joined.h5ad")
     assert (back.obsm["join_weights"] != joined.obsm["join_weights"]).nnz == 0

@@ -16,6 +16,7 @@ from .._provenance import record
 from ..arrays import Alignment, PointTransform
 from ..errors import DataError, MissingKeyError, ParameterError, ShapeError, TooFewError
 from ..im import Registration
+from ._spaces import Spaces
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -80,7 +81,8 @@ def join_cells(
         By place: keys of ``obsm`` with (x, y[, z]) on the two sides.
     transform
         By place: from the space of the imaged cells to that of the typed ones: a `PointTransform`, an `Alignment` (both in the order of
-        AnnData), a homogeneous matrix on (x, y[, z], 1), or a `zensaibo.im.Registration`. None: they share one.
+        AnnData), a homogeneous matrix on (x, y[, z], 1), or a `zensaibo.im.Registration`; or `Spaces` that know both spaces by the names in
+        ``uns["spatial_space"]``. None: they share one.
     one_to_one
         By place: no typed cell has two partners, and pairs are the likeliest set as a whole. Otherwise each imaged cell takes all typed
         cells within the gate, by probability.
@@ -114,7 +116,7 @@ def join_cells(
         partner at all), ``obs["JOIN_match"]`` (name of the likeliest typed cell; missing without one), ``obs["JOIN_probability"]`` (its weight),
         ``obs["JOIN_distance"]`` (by place in the unit of the typed side; by markers the mean over neighbours in scaled units), for each label L
         ``obs[L]`` and ``obs[L + "_confidence"]`` (the weight that stands behind it; missing and 0 without any), and ``obsm["JOIN_expression"]`` (DataFrame of `genes`; NaN without
-        partner). ``uns["JOIN"]``: ``by``, ``joined`` (cells with a partner), by place ``false_match_rate``, ``scatter`` and ``share``.
+        partner). With `Spaces`, ``obsm[spatial_key + "_" + NAME]`` has the places in the space of the typed cells, and ``uns["spaces"]`` the spaces. ``uns["JOIN"]``: ``by``, ``joined`` (cells with a partner), by place ``false_match_rate``, ``scatter`` and ``share``.
 
     Raises
     ------
@@ -169,6 +171,9 @@ def join_cells(
     else:
         weights = _by_mapping(imaged, typed, mapping)
     out = imaged.copy()
+    if isinstance(transform, Spaces):
+        transform.move(out, _named(typed, "typed"), key=spatial_key)
+        transform.to_uns(out)
     best, most = _best(weights)
     names = np.full(imaged.n_obs, None, dtype=object)
     names[best >= 0] = np.asarray(typed.obs_names, dtype=object)[best[best >= 0]]
@@ -250,7 +255,7 @@ def _by_place(
     if None not in units and units[0] != units[1]:
         raise DataError(f"`uns[{_SPACE!r}]`: expected one unit on both sides, found {units[0]!r} (imaged) and {units[1]!r} (typed)")
     if transform is not None:
-        here = _moved(here, transform)
+        here = _moved(here, transform, imaged, typed)
     if here.shape[1] != there.shape[1]:
         raise ShapeError(f"places: expected as many coordinates on both sides, found {here.shape[1]} (imaged) and {there.shape[1]} (typed)")
     found = arrays.match_points(here, there, gate=gate, min_probability=least, seed=seed, threads=threads, progress=progress)
@@ -300,7 +305,16 @@ def _candidates(here: np.ndarray, there: np.ndarray, found: arrays.Matches, leas
     return sparse.csr_matrix((values, (rows, columns)), shape=(len(here), len(there)))
 
 
-def _moved(points: np.ndarray, transform: Any) -> np.ndarray:
+def _named(side: AnnData, name: str) -> str:
+    found = (side.uns.get(_SPACE) or {}).get("name")
+    if found is None:
+        raise MissingKeyError(f"key `{_SPACE}` not found in {name}.uns: expected the name of its space, which `transform` leads by")
+    return str(found)
+
+
+def _moved(points: np.ndarray, transform: Any, imaged: AnnData, typed: AnnData) -> np.ndarray:
+    if isinstance(transform, Spaces):
+        return transform.transform_points(points, _named(imaged, "imaged"), _named(typed, "typed"))
     if isinstance(transform, Alignment):
         transform = transform.transform
     if isinstance(transform, Registration):
