@@ -16,6 +16,7 @@ pub mod filters;
 pub mod matching;
 pub mod measure;
 pub mod morphology;
+pub mod organoid;
 pub mod phantom;
 pub mod register;
 pub mod segment;

@@ -31,6 +31,7 @@ mod markers;
 mod matrix;
 mod neighbors;
 mod options;
+mod organoid;
 mod pca;
 mod pearson;
 mod phantom;
@@ -116,6 +117,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
         filters::register,
         shapes::register,
         detect::register,
+        organoid::register,
         phantom::register,
         columns::register,
         track::register,

@@ -92,6 +92,7 @@ described! {
     zensaibo_imaging::measure::RegionOptions,
     zensaibo_imaging::morphology::DistanceOptions,
     zensaibo_imaging::morphology::LabelOptions,
+    zensaibo_imaging::organoid::OrganoidOptions,
     zensaibo_imaging::phantom::PhantomOptions,
     zensaibo_imaging::register::RegisterOptions,
     zensaibo_imaging::segment::NucleiOptions,

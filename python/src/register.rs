@@ -13,7 +13,7 @@ use zensaibo_core::{DataFault, Error, Result};
 use zensaibo_imaging::atlas::{
     self, Atlas, AtlasParts, DensityOptions, Growth, Half, Place, StructureRecord, StructureTree,
 };
-use zensaibo_imaging::register::{Interpolation, Landmark, RegisterOptions, Registration, Sample};
+use zensaibo_imaging::register::{Interpolation, Landmark, RegisterOptions, Registration, Sample, phase_shift};
 use zensaibo_imaging::space::Spacing;
 use zensaibo_imaging::transform::{Affine, Field};
 
@@ -443,8 +443,24 @@ impl PyAtlas {
     }
 }
 
+/// The shift of two images of one spacing, (z, y, x): voxels to add to places of the second for those of the first, the height of the
+/// peak, and that of its rival over it.
+#[pyfunction]
+#[pyo3(signature = (fixed, moving, progress=None))]
+fn im_phase_shift(
+    py: Python<'_>,
+    fixed: PyReadonlyArray3<'_, f32>,
+    moving: PyReadonlyArray3<'_, f32>,
+    progress: Option<Py<PyAny>>,
+) -> PyResult<([f64; 3], f64, f64)> {
+    let (fixed, moving) = (grid(&fixed)?, grid(&moving)?);
+    let found = run(py, Some(1), progress, |ctx| phase_shift(&fixed, &moving, ctx))?;
+    Ok((found.voxels, found.peak, found.rival))
+}
+
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyRegistration>()?;
     module.add_class::<PyAtlas>()?;
+    module.add_function(wrap_pyfunction!(im_phase_shift, module)?)?;
     module.add_function(wrap_pyfunction!(im_register, module)?)
 }

@@ -162,7 +162,7 @@ fn triples<T: numpy::Element + Copy>(py: Python<'_>, rows: &[[T; 3]]) -> PyResul
     Ok(PyArray1::from_vec(py, flat).reshape([rows.len(), 3])?.into_any().unbind())
 }
 
-fn table(py: Python<'_>, table: RegionTable) -> PyResult<Bound<'_, PyDict>> {
+pub(crate) fn table(py: Python<'_>, table: RegionTable) -> PyResult<Bound<'_, PyDict>> {
     let out = PyDict::new(py);
     out.set_item("label", PyArray1::from_vec(py, table.label))?;
     out.set_item("voxels", PyArray1::from_vec(py, table.voxels))?;

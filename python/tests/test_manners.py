@@ -91,6 +91,7 @@ CARRIERS = {
     "im_rolling_ball": [zs.im.rolling_ball],
     "im_subtract_background": [zs.im.subtract_background],
     "im_label": [zs.im.label],
+    "im_organoid": [zs.im.organoid],
     "im_phantom": [zs.datasets.phantom_volume],
     "im_region_properties": [zs.im.region_properties],
     "im_register": [zs.im.register],
@@ -172,7 +173,7 @@ def test_every_options_struct_has_a_carrier():
 
 
 #: Public functions of pp and tl that give something back and leave the AnnData as it was.
-RETURNERS = {"marker_gene_overlap", "train_classifier", "transition_matrix"}
+RETURNERS = {"compare_region_composition", "marker_gene_overlap", "train_classifier", "transition_matrix"}
 #: Recorded by the pipeline itself, in Rust.
 RECORDED_ELSEWHERE = {"recipe"}
 

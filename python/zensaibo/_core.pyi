@@ -872,6 +872,15 @@ def im_watershed(
     threads: int | None = None,
     progress: Progress = None,
 ) -> Any: ...
+def im_organoids(
+    labels: Volume,
+    picture: Volume | None,
+    options: str,
+    spacing: tuple[float, float, float],
+    threads: int | None = None,
+    progress: Progress = None,
+) -> dict[str, Any]: ...
+def im_phase_shift(fixed: Any, moving: Any, progress: Progress = None) -> tuple[list[float], float, float]: ...
 def im_region_properties(
     labels: Volume,
     picture: Volume | None,

@@ -7,7 +7,7 @@ use rustfft::{Fft, FftPlanner};
 const SIDE: usize = 16;
 
 /// The least length of at least `n` that has no prime factors but 2, 3 and 5.
-pub(super) fn good_length(n: usize) -> usize {
+pub(crate) fn good_length(n: usize) -> usize {
     (n.max(1)..)
         .find(|&length| {
             let mut rest = length;
@@ -23,28 +23,28 @@ pub(super) fn good_length(n: usize) -> usize {
 
 /// Complex numbers of a box, (z, y, x), x running fastest.
 #[derive(Clone, Debug)]
-pub(super) struct Spectrum {
-    pub(super) shape: [usize; 3],
-    pub(super) re: Vec<f32>,
-    pub(super) im: Vec<f32>,
+pub(crate) struct Spectrum {
+    pub(crate) shape: [usize; 3],
+    pub(crate) re: Vec<f32>,
+    pub(crate) im: Vec<f32>,
 }
 
 impl Spectrum {
-    pub(super) fn zeros(shape: [usize; 3]) -> Self {
+    pub(crate) fn zeros(shape: [usize; 3]) -> Self {
         let n = shape.iter().product();
         Self { shape, re: vec![0.0; n], im: vec![0.0; n] }
     }
 
     /// Place of the number of the opposite frequency.
     #[inline]
-    pub(super) fn opposite(&self, z: usize, y: usize, x: usize) -> usize {
+    pub(crate) fn opposite(&self, z: usize, y: usize, x: usize) -> usize {
         let [depth, height, width] = self.shape;
         let back = |at: usize, n: usize| if at == 0 { 0 } else { n - at };
         (back(z, depth) * height + back(y, height)) * width + back(x, width)
     }
 
     /// The transform, not scaled; with `inverse`, the one with the other sign.
-    pub(super) fn transform(&mut self, inverse: bool) {
+    pub(crate) fn transform(&mut self, inverse: bool) {
         let mut planner = FftPlanner::new();
         for axis in 0..3 {
             let n = self.shape[axis];

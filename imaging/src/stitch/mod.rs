@@ -8,7 +8,7 @@
 //! within the search at a low resolution (by Fourier transforms), then closer and closer on those bricks that hold most
 //! structure, to parts of a voxel by a parabola. Places minimise the weighted sum of squares of what the remaining pairs say.
 
-mod fft;
+pub(crate) mod fft;
 mod fuse;
 mod level;
 mod options;

@@ -22,11 +22,13 @@ from ._filters import (
 )
 from ._flatfield import FlatField, apply_flatfield, estimate_flatfield
 from ._nuclei import segment_nuclei
+from ._organoid import Organoids, compare_organoids, organoid, organoid_mask, radial_profile
 from ._points import read_points, write_points
 from ._recipe import recipe
 from ._regions import count_regions, density_volume, point_table, region_table
 from ._register import Registration, import_brainglobe, import_itk, load_registration, register
 from ._resample import downsample, resample
+from ._rounds import Rounds, register_rounds
 from ._shapes import distance_transform, label, region_properties, watershed
 from ._stitch import Stitching, load_stitching, stitch
 from ._track import relabel_tracks, track
@@ -37,12 +39,15 @@ __all__ = [
     "BackgroundFit",
     "CellClassifier",
     "FlatField",
+    "Organoids",
     "Registration",
+    "Rounds",
     "Stitching",
     "Volume",
     "VolumeComparison",
     "apply_flatfield",
     "closing",
+    "compare_organoids",
     "compare_regions",
     "compare_volumes",
     "count_regions",
@@ -67,13 +72,17 @@ __all__ = [
     "median",
     "open",
     "opening",
+    "organoid",
+    "organoid_mask",
     "point_table",
+    "radial_profile",
     "read_cells",
     "read_points",
     "region_properties",
     "recipe",
     "region_table",
     "register",
+    "register_rounds",
     "relabel_tracks",
     "resample",
     "rolling_ball",

@@ -1,10 +1,12 @@
 """Plots: matplotlib axes, points drawn in Rust."""
 
+from ._composition import region_composition
 from ._dendrogram import dendrogram
 from ._dotplot import dotplot, matrixplot
 from ._embedding import diffmap, draw_graph, embedding, pca, tsne, umap
 from ._embedding_density import embedding_density
 from ._heatmap import heatmap, tracksplot
+from ._organoid import organoid, radial_profile
 from ._paga import paga
 from ._pca import pca_loadings, pca_variance_ratio
 from ._qc import highest_expr_genes, highly_variable_genes, scrublet_score_distribution
@@ -53,10 +55,12 @@ __all__ = [
     "matrixplot",
     "nhood_enrichment",
     "niches",
+    "organoid",
     "paga",
     "pca",
     "pca_loadings",
     "pca_variance_ratio",
+    "radial_profile",
     "rank_genes_groups",
     "rank_genes_groups_dotplot",
     "rank_genes_groups_heatmap",
@@ -64,6 +68,7 @@ __all__ = [
     "rank_genes_groups_stacked_violin",
     "rank_genes_groups_tracksplot",
     "rank_genes_groups_violin",
+    "region_composition",
     "regions",
     "ripley",
     "scrublet_score_distribution",
