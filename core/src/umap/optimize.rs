@@ -23,6 +23,8 @@ const GROUPS: usize = 4;
 const WINDOW: usize = 64;
 /// The pool of repelling points has at least this many entries.
 const MIN_POOL: usize = 1024;
+/// Pulls of one turn add up to this at most, in ways to the neighbours: a vertex of many neighbours is not thrown beyond them.
+const MOST_PULL: f32 = 2.0;
 
 /// Streams of random numbers, told apart by the last word of the counter.
 const STREAM_PHASE: u32 = 1;
@@ -319,6 +321,7 @@ fn move_piece<const D: usize>(
     let epoch = turn.epoch as u16;
     let per_turn = (LANES / negative_sample_rate.max(1)).clamp(1, LANES);
     let mut due: Vec<u32> = Vec::new();
+    let mut drawn: Vec<[f32; D]> = Vec::new();
     for (member, result) in out.iter_mut().enumerate() {
         let vertex = turn.first + member * GROUPS;
         let mut x = positions[vertex];
@@ -332,11 +335,11 @@ fn move_piece<const D: usize>(
             visits += usize::from(edge.phase.wrapping_add(edge.rate.wrapping_mul(epoch)) < edge.rate);
         }
 
-        // A few attractions and the repelling points that belong to them at a time: `per_turn` of each.
-        let mut windows = 0u32;
-        let mut words = [0u32; 4];
-        let mut start = 0;
-        let mut used = WINDOW;
+        // All that pulls is taken from where the vertex stands at the beginning of its turn. Were it to follow one neighbour
+        // after the other, it would be back among its own before they see where another cluster has drawn it, and clusters that a few
+        // edges hold together would drift apart.
+        let mut strength = 0f32;
+        drawn.clear();
         for targets in due[..visits].chunks(LANES) {
             let mut others: Batch<D> = [[0.0; LANES]; D];
             for (l, &target) in targets.iter().enumerate() {
@@ -345,46 +348,59 @@ fn move_piece<const D: usize>(
                     others[d][l] = position[d];
                 }
             }
-            let pull = pulls(&x, &others, turn.alpha, forces);
-            let mut first = 0;
-            while first < targets.len() {
-                let last = (first + per_turn).min(targets.len());
-                let mut left = (last - first) * negative_sample_rate;
-                let mut push: Batch<D> = [[0.0; LANES]; D];
-                while left > 0 {
-                    if used == WINDOW {
-                        if windows.is_multiple_of(4) {
-                            words = philox([vertex as u32, turn.epoch, windows, STREAM_WINDOW], turn.key);
-                        }
-                        start = ((u64::from(words[(windows % 4) as usize]) * pool.starts as u64) >> 32) as usize;
-                        windows += 1;
-                        used = 0;
-                    }
-                    // The pool is WINDOW longer than the last start, and `used` is a multiple of LANES below WINDOW.
-                    let place = start + used;
-                    used += LANES;
-                    let count = left.min(LANES);
-                    left -= count;
-                    let vertices = &pool.vertices[place..place + LANES];
-                    let mut mask = [0f32; LANES];
-                    for l in 0..LANES {
-                        mask[l] = f32::from(u8::from((l as u32) < count as u32 && vertices[l] != vertex as u32));
-                    }
-                    let mut repelling: Batch<D> = [[0.0; LANES]; D];
-                    for d in 0..D {
-                        repelling[d].copy_from_slice(&pool.coordinates[d][place..place + LANES]);
-                    }
-                    add_pushes(&x, &repelling, &mask, forces, &mut push);
+            let mut pull = pulls(&x, &others, turn.alpha, forces);
+            pull[targets.len()..].fill(0.0);
+            strength += sum(&pull);
+            drawn.extend(
+                (0..targets.len()).map(|l| -> [f32; D] { std::array::from_fn(|d| pull[l] * (others[d][l] - x[d])) }),
+            );
+        }
+        let held = if strength > MOST_PULL { MOST_PULL / strength } else { 1.0 };
+
+        // A few of these ways and the repelling points that belong to them at a time.
+        let mut windows = 0u32;
+        let mut words = [0u32; 4];
+        let mut start = 0;
+        let mut used = WINDOW;
+        let mut first = 0;
+        while first < visits {
+            let last = (first + per_turn).min(visits);
+            for way in &drawn[first..last] {
+                for d in 0..D {
+                    x[d] += held * way[d];
                 }
-                // Each attraction is followed by its share of the repulsion.
-                let share: [f32; D] = std::array::from_fn(|d| turn.alpha * sum(&push[d]) / (last - first) as f32);
-                for l in first..last {
-                    for d in 0..D {
-                        x[d] += pull[l] * (others[d][l] - x[d]) + share[d];
-                    }
-                }
-                first = last;
             }
+            let mut left = (last - first) * negative_sample_rate;
+            let mut push: Batch<D> = [[0.0; LANES]; D];
+            while left > 0 {
+                if used == WINDOW {
+                    if windows.is_multiple_of(4) {
+                        words = philox([vertex as u32, turn.epoch, windows, STREAM_WINDOW], turn.key);
+                    }
+                    start = ((u64::from(words[(windows % 4) as usize]) * pool.starts as u64) >> 32) as usize;
+                    windows += 1;
+                    used = 0;
+                }
+                // The pool is WINDOW longer than the last start, and `used` is a multiple of LANES below WINDOW.
+                let place = start + used;
+                used += LANES;
+                let count = left.min(LANES);
+                left -= count;
+                let vertices = &pool.vertices[place..place + LANES];
+                let mut mask = [0f32; LANES];
+                for l in 0..LANES {
+                    mask[l] = f32::from(u8::from((l as u32) < count as u32 && vertices[l] != vertex as u32));
+                }
+                let mut repelling: Batch<D> = [[0.0; LANES]; D];
+                for d in 0..D {
+                    repelling[d].copy_from_slice(&pool.coordinates[d][place..place + LANES]);
+                }
+                add_pushes(&x, &repelling, &mask, forces, &mut push);
+            }
+            for d in 0..D {
+                x[d] += turn.alpha * sum(&push[d]);
+            }
+            first = last;
         }
         *result = x;
     }
