@@ -262,3 +262,10 @@ def test_the_demo_runs(tmp_path: Path) -> None:
     scores = re.search(r"precision ([\d.]+), recall ([\d.]+), F1 ([\d.]+)", done.stdout)
     assert scores is not None and float(scores[3]) > 0.9, done.stdout
     assert (tmp_path / "demo" / "simulated.html").exists()
+    # What is imaged and what is sequenced meet: types by four genes, types by a hundred, and genes that no channel shows.
+    shares = re.search(r"([\d.]+)% of the types came back.*and ([\d.]+)% of \d+ depth-dependent genes", done.stdout)
+    assert shares is not None and float(shares[1]) > 85 and float(shares[2]) > 90, done.stdout
+    typed = re.search(r"([\d.]+)% of the cells in place have their type back", done.stdout)
+    assert typed is not None and float(typed[1]) > 85, done.stdout
+    for name in ("organoid.html", "organoid_section.png", "organoid_profile.png"):
+        assert (tmp_path / "demo" / name).exists()
