@@ -207,6 +207,8 @@ def test_arms_are_compared_organoid_by_organoid():
     assert shells["mean_control"].iloc[0] == 10 and shells["mean_control"].iloc[3] == 50
     picked = zs.im.compare_organoids(both.obs, dict(both.obs["arm"].astype(str)), columns=["volume"], reference="control")
     assert picked["pval"].tolist() == [pytest.approx(2 / 70)]
+    with pytest.raises(errors.ParameterError, match="concat"):
+        zs.im.compare_organoids([both], "arm")
     with pytest.raises(errors.DataError, match="two arms"):
         zs.im.compare_organoids(both, ["a", "b", "c", "a", "b", "c", "a", "b"])
     with pytest.raises(errors.MissingKeyError, match="treatment"):

@@ -330,3 +330,17 @@ def test_maps_that_are_none_are_refused(graph):
         cells = ad.AnnData(np.zeros((1, 1)))
         cells.obsm["spatial"] = np.zeros((1, 3))
         spaces.move(cells, "b")
+
+
+def test_a_map_that_was_made_joins_the_cells_as_it_labels_them():
+    made = zs.datasets.phantom_organoid(cells=400, radius=40, genes=200, channels=1, seed=2)
+    known = made.sequenced.copy()
+    placed = made.truth[:, made.truth.var["kind"] != "other"].copy()
+    truth = placed.obs.pop("cell_type").astype(str).to_numpy()
+    for side in (known, placed):
+        zs.pp.normalize_total(side, target_sum=1e4)
+        zs.pp.log1p(side)
+    zs.sp.map_cells(known, placed, labels="cell_type", impute=None)
+    joined = zs.sp.join_cells(placed, known, by="mapping", labels="cell_type")
+    assert (joined.obs["cell_type"].astype(str).to_numpy() == truth).mean() > 0.9
+    assert (joined.obs["cell_type"].astype(str) == placed.obs["map_cell_type"].astype(str)).all()

@@ -703,6 +703,8 @@ def compare_organoids(
     ------
     zensaibo.errors.DataError
         Other than two arms, organoids twice in one profile.
+    zensaibo.errors.ParameterError
+        A table of another kind, such as a list of them.
     zensaibo.errors.TooFewError
         Fewer than two organoids in an arm.
     zensaibo.errors.MissingKeyError
@@ -717,7 +719,11 @@ def compare_organoids(
 
     from .. import arrays
 
-    frame = (table.obs if hasattr(table, "obsm") else table).copy()
+    frame = table.obs if hasattr(table, "obsm") else table
+    if not isinstance(frame, pd.DataFrame):
+        found = f"{type(table).__name__}; bring several together with anndata.concat or pandas.concat"
+        raise ParameterError(f"parameter `table`: expected an AnnData or a DataFrame of organoids, found {found}")
+    frame = frame.copy()
     profile = {"organoid", "label", "shell", "value"} <= set(frame)
     members: Any = None
     if profile:
