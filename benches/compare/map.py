@@ -39,15 +39,15 @@ ENVIRONMENTS = {
 #: Runs by case: (peer, options).
 RUNS = {
     "embryo": [
-        ("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 1000, "n_candidates": None}),
+        ("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("vectors", {"n_neighbors": 5}),
+        ("zs-tangram", {"num_epochs": 1000, "n_candidates": None}),
         ("zs-tangram", {"num_epochs": 1000}), ("zs-tangram", {"num_epochs": 200}), ("tangram", {"num_epochs": 1000}), ("novosparc", {}),
     ],
     "1k": [
         ("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 1000}), ("tangram", {"num_epochs": 1000}),
         ("novosparc", {}),
     ],
-    "10k": [("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 100}), ("zs-tangram", {"num_epochs": 1000}),
-        ("tangram", {"num_epochs": 100})],
+    "10k": [("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 100}), ("tangram", {"num_epochs": 10})],
     "100k": [("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 100, "n_candidates": 50})],
 }  # fmt: skip
 
