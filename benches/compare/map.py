@@ -41,11 +41,11 @@ RUNS = {
     "embryo": [
         ("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("vectors", {"n_neighbors": 5}),
         ("zs-tangram", {"num_epochs": 1000, "n_candidates": None}),
-        ("zs-tangram", {"num_epochs": 1000}), ("zs-tangram", {"num_epochs": 200}), ("tangram", {"num_epochs": 1000}), ("novosparc", {}),
+        ("zs-tangram", {"num_epochs": 1000}), ("zs-tangram", {"num_epochs": 200, "n_candidates": 100}), ("tangram", {"num_epochs": 1000}), ("novosparc", {}),
     ],
     "1k": [
-        ("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 1000}), ("tangram", {"num_epochs": 1000}),
-        ("novosparc", {}),
+        ("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 1000, "n_candidates": None}),
+        ("zs-tangram", {"num_epochs": 1000}), ("zs-tangram", {"num_epochs": 200, "n_candidates": 100}), ("tangram", {"num_epochs": 1000}), ("novosparc", {}),
     ],
     "10k": [("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 100}), ("tangram", {"num_epochs": 10})],
     "100k": [("vectors", {"n_neighbors": 50}), ("vectors", {"n_neighbors": 10}), ("zs-tangram", {"num_epochs": 100, "n_candidates": 50})],
@@ -266,6 +266,7 @@ def main() -> None:
                     row["failed"] = f"ended with {error.returncode}"
                 rows = [old for old in rows if (old["case"], old["run"]) != (row["case"], row["run"])] + [row]
                 order = {(case, describe(*run)): (at, number) for at, case in enumerate(RUNS) for number, run in enumerate(RUNS[case])}
+                rows = [row for row in rows if (row["case"], row["run"]) in order]
                 rows.sort(key=lambda row: order.get((row["case"], row["run"]), (len(RUNS), 0)))
                 stored.write_text(json.dumps(rows, indent=1) + "\n")
                 (args.out / "mapping.md").write_text(table(rows, args.threads))

@@ -1,7 +1,9 @@
 //! The objective and its gradient, over the pairs that are allowed.
 
+use ndarray::{ArrayView2, ArrayViewMut2, s as part};
 use rayon::prelude::*;
 use zensaibo_core::{Ctx, Error, Result};
+use zensaibo_linalg::gemm_f32;
 
 use super::kernels::{LANES, Step, adam, products, softmax, sum_rows};
 use crate::candidates::Candidates;
@@ -49,6 +51,8 @@ pub(super) struct Problem<'a> {
     gene_norms: Vec<f64>,
     place_norms: Vec<f64>,
     pub(super) candidates: &'a Candidates,
+    /// Whether every cell may go everywhere: then dense products do the work.
+    dense: bool,
     /// For each place its cells, and where their shares stand.
     place_starts: Vec<usize>,
     place_cells: Vec<u32>,
@@ -79,6 +83,15 @@ pub(super) struct State {
     logs: Vec<f32>,
 }
 
+/// Rows of `width` values.
+fn table(values: &[f32], width: usize) -> Result<ArrayView2<'_, f32>> {
+    ArrayView2::from_shape((values.len() / width, width), values).map_err(fault)
+}
+
+fn fault(error: ndarray::ShapeError) -> Error {
+    Error::Internal(format!("tangram: {error}"))
+}
+
 fn padded(values: &[f32], g: usize, width: usize) -> Vec<f32> {
     let mut out = vec![0f32; values.len() / g * width];
     out.par_chunks_exact_mut(width)
@@ -103,14 +116,16 @@ impl<'a> Problem<'a> {
         gene_norms.iter_mut().for_each(|sum| *sum = sum.sqrt().max(LEAST));
         let norm = |row: &[f32]| row.iter().map(|&x| f64::from(x) * f64::from(x)).sum::<f64>().sqrt().max(LEAST);
         let place_norms = places.chunks_exact(g).map(norm).collect();
+        let dense = candidates.len() == n * s;
+        let listed: &[u32] = if dense { &[] } else { &candidates.indices };
         let mut place_starts = vec![0usize; s + 1];
-        candidates.indices.iter().for_each(|&place| place_starts[place as usize + 1] += 1);
+        listed.iter().for_each(|&place| place_starts[place as usize + 1] += 1);
         for place in 0..s {
             place_starts[place + 1] += place_starts[place];
         }
         let mut next = place_starts.clone();
-        let (mut place_cells, mut place_at) = (vec![0u32; candidates.len()], vec![0u32; candidates.len()]);
-        for cell in 0..n {
+        let (mut place_cells, mut place_at) = (vec![0u32; listed.len()], vec![0u32; listed.len()]);
+        for cell in 0..if dense { 0 } else { n } {
             for at in candidates.indptr[cell]..candidates.indptr[cell + 1] {
                 let to = &mut next[candidates.indices[at as usize] as usize];
                 (place_cells[*to], place_at[*to]) = (cell as u32, at as u32);
@@ -128,6 +143,7 @@ impl<'a> Problem<'a> {
             gene_norms,
             place_norms,
             candidates,
+            dense,
             place_starts,
             place_cells,
             place_at,
@@ -172,18 +188,23 @@ impl<'a> Problem<'a> {
                 ctx.check()?;
                 let (mut along, mut squares) = (vec![0.0; g], vec![0.0; g]);
                 let mut weights = Vec::new();
+                if self.dense {
+                    self.give(state, piece * PIECE, values, mapped)?;
+                }
                 for (offset, (row, mapped)) in values.chunks_exact_mut(width).zip(mapped).enumerate() {
                     let place = piece * PIECE + offset;
-                    let span = self.place_starts[place]..self.place_starts[place + 1];
-                    let cells = &self.place_cells[span.clone()];
-                    weights.clear();
-                    weights.extend(self.place_at[span].iter().map(|&at| state.shares[at as usize]));
-                    sum_rows(cells, &weights, &self.cells, row);
-                    *mapped = cells
-                        .iter()
-                        .zip(&weights)
-                        .map(|(&cell, &share)| self.masses[cell as usize] * f64::from(share))
-                        .sum();
+                    if !self.dense {
+                        let span = self.place_starts[place]..self.place_starts[place + 1];
+                        let cells = &self.place_cells[span.clone()];
+                        weights.clear();
+                        weights.extend(self.place_at[span].iter().map(|&at| state.shares[at as usize]));
+                        sum_rows(cells, &weights, &self.cells, row);
+                        *mapped = cells
+                            .iter()
+                            .zip(&weights)
+                            .map(|(&cell, &share)| self.masses[cell as usize] * f64::from(share))
+                            .sum();
+                    }
                     let truth = &self.places[place * width..place * width + g];
                     for (((&x, &y), along), squares) in row.iter().zip(truth).zip(&mut along).zip(&mut squares) {
                         let x = f64::from(x);
@@ -269,6 +290,20 @@ impl<'a> Problem<'a> {
         Ok((loss, Forward { values, pull, cosines }))
     }
 
+    /// What the places from `first` on are given, and the mass that goes there, where every cell may go everywhere.
+    fn give(&self, state: &State, first: usize, values: &mut [f32], mapped: &mut [f64]) -> Result<()> {
+        let count = mapped.len();
+        let shares = table(&state.shares, self.s)?;
+        let shares = shares.slice(part![.., first..first + count]);
+        let values = ArrayViewMut2::from_shape((count, self.width), values).map_err(fault)?;
+        gemm_f32(values, false, shares.t(), table(&self.cells, self.width)?)?;
+        mapped.fill(0.0);
+        for (row, &mass) in shares.rows().into_iter().zip(&self.masses) {
+            mapped.iter_mut().zip(row).for_each(|(sum, &share)| *sum += mass * f64::from(share));
+        }
+        Ok(())
+    }
+
     /// Moves the logits of every cell by `step` along the gradient, and takes their shares anew; without a step returns the
     /// gradient.
     pub(super) fn backward(
@@ -300,15 +335,25 @@ impl<'a> Problem<'a> {
         parts.into_par_iter().try_for_each(|(cells, logs, shares, logits, first, second, kept)| {
             ctx.check()?;
             let mut gradient = Vec::new();
+            let mut whole = vec![0f32; if self.dense { cells.len() * self.s } else { 0 }];
+            if self.dense {
+                let rows = table(&self.cells[cells.start * self.width..cells.end * self.width], self.width)?;
+                let out = ArrayViewMut2::from_shape((cells.len(), self.s), &mut whole[..]).map_err(fault)?;
+                gemm_f32(out, false, rows, table(&forward.values, self.width)?.t())?;
+            }
             let base = self.span(cells.start).start;
             for (cell, log) in cells.clone().zip(logs) {
                 let span = self.span(cell);
                 let own = span.start - base..span.end - base;
                 let places = &self.candidates.indices[span];
                 gradient.clear();
-                gradient.resize(places.len(), 0.0);
-                let row = &self.cells[cell * self.width..(cell + 1) * self.width];
-                products(row, places, &forward.values, &mut gradient);
+                if self.dense {
+                    gradient.extend_from_slice(&whole[own.clone()]);
+                } else {
+                    gradient.resize(places.len(), 0.0);
+                    let row = &self.cells[cell * self.width..(cell + 1) * self.width];
+                    products(row, places, &forward.values, &mut gradient);
+                }
                 let shares = &mut shares[own.clone()];
                 let logits = &mut logits[own.clone()];
                 if self.density.is_some() {
