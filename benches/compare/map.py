@@ -216,7 +216,8 @@ def table(rows: list[dict], threads: int) -> str:
         "",
         "Pearson, cosine: medians over the genes held out (28 of 84 in the embryo, 60 of 300 in the square), predicted against measured.",
         "off: median distance of a cell's mean place from where it was; in the square as a share of its side. Generated counts differ between the",
-        "two sides by chance, so that no method reaches 1. Peak: of the whole process, data and libraries included.",
+        "two sides by chance, so that no method reaches 1. Peak: of the whole process, data and libraries included. tangram-sc at 10k: ten epochs",
+        "tell what an epoch costs; they are too few for a map.",
     ]
     return "\n".join(text) + "\n"
 
