@@ -489,8 +489,8 @@ def test_every_public_function_has_a_case():
         for name in module.__all__
         if inspect.isfunction(getattr(module, name))
     }
-    # Volumes, cells and tracks have edges of their own: test_pl_volume.py, test_pl_regions.py, test_im_*.py.
-    imaging = {"pl.volume", "pl.regions", "pl.atlas_slices", *(f"metrics.{name}_scores" for name in ("detection", "segmentation", "ctc"))}
+    # Volumes, cells and tracks have edges of their own: test_pl_volume.py, test_pl_regions.py, test_pl_organoid.py, test_im_*.py.
+    imaging = {"pl.volume", "pl.regions", "pl.atlas_slices", "pl.organoid", "pl.radial_profile", *(f"metrics.{name}_scores" for name in ("detection", "segmentation", "ctc"))}
     # Those of cells in tissue are in test_sp_*.py, test_pl_spatial.py and test_pl_sp_statistics.py.
     tissue = {f"{short}.{name}" for short in ("arrays", "pl") for name in zs.sp.__all__} | {"pl.spatial", "pl.niches"}
     tissue |= {f"arrays.{name}" for name in ("aggregate_neighbors", "compare_samples", "gaussian_mixture", "neighborhood_profile")}
