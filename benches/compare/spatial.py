@@ -33,6 +33,8 @@ CASES = {
     "centrality": ("all three scores", ["zensaibo", "squidpy"]),
     "ligrec": ("100 pairs, 100 orders", ["zensaibo", "squidpy"]),
     "rank_aggregate": ("five methods, 100 pairs, 100 orders", ["zensaibo", "liana"]),
+    "niches": ("labels among neighbours, 15 nearest, Leiden", ["zensaibo", "squidpy"]),
+    "variable": ("200 genes as functions of place", ["zensaibo"]),
 }
 
 
@@ -113,6 +115,12 @@ def zensaibo(case: str, adata, threads: int):
         zs.sp.ligrec(adata, "label", PAIRS, n_perms=PERMS, **quiet)
         found = adata.uns["label_ligrec"]
         return {"means": found["means"], "pvalues": found["pvalues"]}
+    if case == "niches":
+        zs.sp.calculate_niche(adata, "neighborhood", groups="label", n_neighbors=15, resolutions=0.5, **quiet)
+        return {"niche": adata.obs["nhood_niche_res=0.5"].astype("category").cat.codes}
+    if case == "variable":
+        zs.sp.spatially_variable_genes(adata, **quiet)
+        return {"share": adata.uns["spatially_variable_genes"]["share"]}
     zs.sp.rank_aggregate(adata, "label", PAIRS, n_perms=PERMS, **quiet)
     return ranks(adata.uns["liana_res"], np)
 
@@ -146,6 +154,9 @@ def squidpy(case: str, adata, threads: int):
     if case == "centrality":
         sq.gr.centrality_scores(adata, "label", **quiet)
         return {"scores": adata.uns["label_centrality_scores"].to_numpy()}
+    if case == "niches":
+        sq.gr.calculate_niche(adata, "neighborhood", groups="label", n_neighbors=15, resolutions=0.5)
+        return {"niche": adata.obs["nhood_niche_res=0.5"].astype("category").cat.codes}
     found = sq.gr.ligrec(adata, "label", PAIRS, n_perms=PERMS, use_raw=False, seed=0, copy=True, **quiet)
     order = [(one, two) for one, two in PAIRS]
     return {key: found[key].loc[order].to_numpy(np.float64) for key in ("means", "pvalues")}
@@ -224,6 +235,10 @@ def agreement(case: str, ours: Path, theirs: Path) -> str:
     if case == "ligrec":
         known = np.isfinite(a["pvalues"]) & np.isfinite(b["pvalues"])
         return f"means within {off('means'):.1g}, p r = {np.corrcoef(a['pvalues'][known], b['pvalues'][known])[0, 1]:.3f}"
+    if case == "niches":
+        from quality import adjusted_rand
+
+        return f"{len(set(a['niche']))} niches, theirs {len(set(b['niche']))}; ARI {adjusted_rand(a['niche'].astype(str), b['niche'].astype(str)):.2f}"
     if case == "rank_aggregate":
         if len(a["lr_means"]) != len(b["lr_means"]):
             return f"{len(a['lr_means'])} rows, theirs {len(b['lr_means'])}"

@@ -145,3 +145,28 @@ def test_bad_input_is_named(files):
     assert "cell 7" in refused(spatial, "--reference", folder / "unlabelled.h5ad", "-o", out)
     # Nothing was left behind.
     assert not out.exists() and not list(folder.glob("*.tmp*")) and not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("method", ["principal_vectors", "tangram"])
+def test_the_numbers_are_those_of_map_cells(files, method):
+    import zensaibo as zs
+
+    folder, _ = files
+    cells, placed = ad.read_h5ad(folder / "cells.h5ad"), ad.read_h5ad(folder / "spatial.h5ad")
+    for side in (cells, placed):
+        zs.pp.normalize_total(side, target_sum=1e4)
+        zs.pp.log1p(side)
+    settings, options = [], {}
+    if method == "tangram":
+        settings = ["--set", "method.name=tangram", "--set", "tangram.num_epochs=50"]
+        # The command looks at the nearest places of each cell and the nearest cells of each place, as the function does.
+        options = {"method": "tangram", "num_epochs": 50, "n_candidates": 200}
+    done = command(
+        "map", folder / "spatial.h5ad", "--reference", folder / "cells.h5ad", "-o", folder / "out.h5ad", "--set", "held_out.folds=0", *settings
+    )
+    assert done.returncode == 0, done.stderr
+    found = ad.read_h5ad(folder / "out.h5ad")
+    zs.sp.map_cells(cells, placed, labels="cell_type", impute=None, **options)
+    assert (found.obs["map_cell_type"].astype(str) == placed.obs["map_cell_type"].astype(str)).all()
+    np.testing.assert_allclose(found.obsm["map_cell_type"], placed.obsm["map_cell_type"], atol=1e-5)
+    np.testing.assert_allclose(found.uns["map"]["cosines"], placed.uns["map"]["cosines"][: len(found.uns["map"]["cosines"])], atol=1e-7)

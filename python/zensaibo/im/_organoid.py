@@ -719,8 +719,8 @@ def compare_organoids(
 
     from .. import arrays
 
-    frame = table.obs if hasattr(table, "obsm") else table
-    if not isinstance(frame, pd.DataFrame):
+    frame: Any = table.obs if hasattr(table, "obsm") else table
+    if not hasattr(frame, "pivot"):
         found = f"{type(table).__name__}; bring several together with anndata.concat or pandas.concat"
         raise ParameterError(f"parameter `table`: expected an AnnData or a DataFrame of organoids, found {found}")
     frame = frame.copy()

@@ -20,8 +20,8 @@ use crate::recipe::tissue::Labels;
 
 /// Components of the reference's embedding.
 const COMPONENTS: usize = 30;
-/// Cells of the reference that each place is sure to be a candidate of.
-const PER_PLACE: usize = 10;
+/// Cells of the reference that may go to a place whatever lies nearer to them, as in Python.
+const PER_PLACE: usize = 20;
 
 /// Types of cells in place.
 pub(super) struct Types {
@@ -59,7 +59,13 @@ impl HeldOut {
 
 /// Cells in place x cells of the reference, rows summing to 1 or empty, and the cosines of the shared directions. Both matrices hold the shared
 /// genes.
-pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &Ctx) -> Result<(Csr, Vec<f64>)> {
+pub(super) fn weights(
+    places: &Csr,
+    reference: &Csr,
+    density: &[f64],
+    config: &MapConfig,
+    ctx: &Ctx,
+) -> Result<(Csr, Vec<f64>)> {
     let vectors =
         principal_vectors(reference, places, &config.vectors, ctx).map_err(|error| within("vectors", error))?;
     let q = vectors.len();
@@ -81,16 +87,12 @@ pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &C
     let (here, there) = (expressed(places), expressed(reference));
     let used: Vec<usize> = (0..places.n_cols).filter(|&gene| here[gene] && there[gene]).collect();
     let (cells, spots) = (dense(&columns(reference, &used)?), dense(&columns(places, &used)?));
-    let sums: Vec<f64> =
-        spots.chunks_exact(used.len()).map(|row| row.iter().map(|&value| f64::from(value)).sum()).collect();
-    let total: f64 = sums.iter().sum();
-    let density: Vec<f64> = sums.iter().map(|sum| sum / total).collect();
     let input = TangramInput {
         n_genes: used.len(),
         cells: &cells,
         places: &spots,
         candidates: &pairs,
-        density: Some(&density),
+        density: Some(density),
         masses: None,
     };
     let found = tangram(&input, &config.tangram, ctx).map_err(|error| within("tangram", error))?;
@@ -104,6 +106,14 @@ pub(super) fn weights(places: &Csr, reference: &Csr, config: &MapConfig, ctx: &C
         }
     }
     Ok((weights, vectors.cosines[..q].to_vec()))
+}
+
+/// Share of each place in all expression: how cells should lie.
+pub(super) fn density(places: &Csr) -> Vec<f64> {
+    let sums: Vec<f64> =
+        (0..places.n_rows).map(|row| places.row(row).1.iter().map(|&value| f64::from(value)).sum()).collect();
+    let total: f64 = sums.iter().sum();
+    sums.iter().map(|sum| sum / total).collect()
 }
 
 fn dense(matrix: &Csr) -> Vec<f32> {
@@ -173,6 +183,7 @@ pub(super) fn held_out(
 ) -> Result<HeldOut> {
     let g = shared.names.len();
     let folds = config.held_out.folds;
+    let density = density(&places.matrix);
     let mut order: Vec<usize> = (0..g).collect();
     Stream::new(config.held_out.seed, 0).shuffle(&mut order);
     let (mut scores, mut parts) = (vec![f64::NAN; g], vec![0; g]);
@@ -187,6 +198,7 @@ pub(super) fn held_out(
         let (weights, _) = weights(
             &columns(&places.matrix, &chosen(&shared.places, &seen))?,
             &columns(&reference.matrix, &chosen(&shared.reference, &seen))?,
+            &density,
             config,
             ctx,
         )?;

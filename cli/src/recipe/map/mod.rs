@@ -138,6 +138,7 @@ pub fn map(files: MapFiles<'_>, config: &MapConfig, hooks: &dyn Hooks, ctx: &Ctx
         let (weights, cosines) = find::weights(
             &read::columns(&places.matrix, &shared.places)?,
             &read::columns(&reference.matrix, &shared.reference)?,
+            &find::density(&places.matrix),
             config,
             ctx,
         )?;
