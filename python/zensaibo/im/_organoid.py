@@ -721,8 +721,9 @@ def compare_organoids(
 
     frame: Any = table.obs if hasattr(table, "obsm") else table
     if not hasattr(frame, "pivot"):
-        found = f"{type(table).__name__}; bring several together with anndata.concat or pandas.concat"
-        raise ParameterError(f"parameter `table`: expected an AnnData or a DataFrame of organoids, found {found}")
+        kind = type(table).__name__
+        hint = "bring several together with anndata.concat or pandas.concat"
+        raise ParameterError(f"parameter `table`: expected an AnnData or a DataFrame of organoids, found {kind}; {hint}")
     frame = frame.copy()
     profile = {"organoid", "label", "shell", "value"} <= set(frame)
     members: Any = None
