@@ -3,7 +3,7 @@
 Cells lie at random in a square, 10 um apart in the mean, with 20 labels: ten of regions, ten dealt out anywhere. 200 genes, one in ten
 values not zero, of which 100 pairs are ligand and receptor. Each statistic of each peer runs in a process of its own, on one thread
 (`--threads`), after the same on 600 cells, so that what compiles as it runs has done so. Peers live in an environment of their own:
-`pip install squidpy==1.8.2 liana==1.10.0 esda==2.9.0 libpysal`; without `--peers` only zensaibo runs. A run is stopped after `--limit`
+`pip install squidpy==1.8.2 liana==1.10.0 esda==2.9.0 libpysal igraph leidenalg`; without `--peers` only zensaibo runs. A run is stopped after `--limit`
 seconds. `--more` are sizes for zensaibo alone. Writes benches/results/spatial.{json,md}.
 """
 

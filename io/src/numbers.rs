@@ -302,5 +302,5 @@ pub(crate) fn zeroed<T: bytemuck::Pod>(n: usize, path: &Path, key: &str) -> Resu
         needed: format!("{n} numbers of {} bytes", size_of::<T>()),
         limit: "the memory of this machine".into(),
     };
-    zensaibo_core::memory::try_zeros(n).ok_or_else(refused)
+    zensaibo_core::memory::try_small_pages(n).ok_or_else(refused)
 }
