@@ -8,8 +8,8 @@ use zensaibo_core::knn::Neighbors;
 use zensaibo_core::markers::GroupMarkers;
 use zensaibo_io::{Column, Table, Value, Values};
 
-use super::ClusterConfig;
 use super::cluster::Clustered;
+use super::{ClusterConfig, SectionDoc};
 
 fn numbers(values: impl Into<Values>) -> Column {
     Column::Numbers(values.into())
@@ -256,14 +256,6 @@ fn markers(done: &Clustered, config: &ClusterConfig) -> Option<Value> {
 
 /// Version, options of every stage, and the hash of the input.
 fn provenance(done: &Clustered, config: &ClusterConfig) -> Value {
-    let options = toml::Table::try_from(config).unwrap_or_default();
-    let sections = ClusterConfig::sections().into_iter().map(|section| {
-        let values = options.get(section.name).and_then(toml::Value::as_table);
-        let fields = section.fields.iter().map(|field| {
-            (field.name, values.and_then(|values| values.get(field.name)).map_or(Value::text("None"), stored))
-        });
-        (section.name, Value::dict(fields.collect::<Vec<_>>()))
-    });
     let origin = &done.input.origin;
     let input = Value::dict([
         ("name", Value::text(origin.name.clone())),
@@ -275,13 +267,26 @@ fn provenance(done: &Clustered, config: &ClusterConfig) -> Value {
     ]);
     Value::dict([
         ("version", Value::text(env!("CARGO_PKG_VERSION"))),
-        ("options", Value::dict(sections.collect::<Vec<_>>())),
+        ("options", options_of(config, ClusterConfig::sections())),
         ("input", input),
     ])
 }
 
+/// The options of every section of a recipe.
+pub(super) fn options_of(config: &impl serde::Serialize, sections: Vec<SectionDoc>) -> Value {
+    let options = toml::Table::try_from(config).unwrap_or_default();
+    let sections = sections.into_iter().map(|section| {
+        let values = options.get(section.name).and_then(toml::Value::as_table);
+        let fields = section.fields.iter().map(|field| {
+            (field.name, values.and_then(|values| values.get(field.name)).map_or(Value::text("None"), stored))
+        });
+        (section.name, Value::dict(fields.collect::<Vec<_>>()))
+    });
+    Value::dict(sections.collect::<Vec<_>>())
+}
+
 /// An option's value as h5ad holds it.
-pub(super) fn stored(value: &toml::Value) -> Value {
+fn stored(value: &toml::Value) -> Value {
     match value {
         toml::Value::String(text) => Value::text(text.clone()),
         toml::Value::Integer(number) => Value::int(*number),

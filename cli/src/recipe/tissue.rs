@@ -120,20 +120,23 @@ pub(super) fn check_places(places: &[f64], dimensions: usize, key: &str) -> Resu
     Err(Error::data(DataFault::NotFinite, format!("obsm/{key}"), "finite coordinates", found))
 }
 
+/// Codes of strings that may be missing (-1), and their names.
+pub(super) fn optional(all: &[Option<String>]) -> Result<(Vec<i32>, Vec<String>)> {
+    let given: Vec<&str> = all.iter().flatten().map(String::as_str).collect();
+    let Column::Categories { codes, categories, .. } = Column::categorical(&given) else {
+        return Err(Error::Internal("labels that are no categories".into()));
+    };
+    let mut next = codes.into_iter();
+    let codes = all.iter().map(|one| one.as_ref().and_then(|_| next.next()).unwrap_or(-1)).collect();
+    Ok((codes, categories.labels()))
+}
+
 /// A column of labels; every cell must have one.
 pub(super) fn labels(file: &AnnDataFile, key: &str, option: &str, ctx: &Ctx) -> Result<Labels> {
     let column = file.column("obs", key, ctx)?;
     let (codes, names) = match &column {
         Column::Categories { codes, categories, .. } => (codes.clone(), categories.labels()),
-        Column::OptionalStrings(all) => {
-            let given: Vec<&str> = all.iter().flatten().map(String::as_str).collect();
-            let Column::Categories { codes, categories, .. } = Column::categorical(&given) else {
-                return Err(Error::Internal("labels that are no categories".into()));
-            };
-            let mut next = codes.into_iter();
-            let codes = all.iter().map(|one| one.as_ref().and_then(|_| next.next()).unwrap_or(-1)).collect();
-            (codes, categories.labels())
-        }
+        Column::OptionalStrings(all) => optional(all)?,
         Column::Strings(all) => return Ok(Labels::of(all)),
         Column::Numbers(values) if !matches!(values, Values::F16(_) | Values::F32(_) | Values::F64(_)) => {
             return Ok(Labels::of(&column.labels()));

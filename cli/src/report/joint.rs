@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::MOST_POINTS;
 use super::charts;
 use super::embedding::{deflated, members};
-use super::page::{END, beginning, colour, run_section, short_name};
+use super::page::{END, beginning, colour, heading, run_section, short_name};
 use super::text::{escape, fixed, px, script_json};
 use super::volume::Distribution;
 use crate::measure::{StageRecord, counted, grouped};
@@ -75,22 +75,8 @@ const STYLE: &str = "
 /// The report as one HTML page.
 pub fn joint_page(data: &JointReport) -> String {
     let mut html = beginning(&data.input, STYLE);
-    html.push_str(&format!(
-        "<header><div><h1>{}</h1><div class=soft>Cells in place, with types from {}",
-        escape(short_name(&data.input)),
-        escape(short_name(&data.reference))
-    ));
-    if let Some(time) = &data.time {
-        html.push_str(&format!(" · {}", escape(time)));
-    }
-    html.push_str("</div><div class=numbers>");
-    for (value, what) in &data.numbers {
-        html.push_str(&format!("<div class=number><b>{}</b><span>{}</span></div>", escape(value), escape(what)));
-    }
-    html.push_str("</div>");
-    for note in &data.notes {
-        html.push_str(&format!("<p class=note>{}</p>", escape(note)));
-    }
+    let about = format!("Cells in place, with types from {}", short_name(&data.reference));
+    html.push_str(&heading(short_name(&data.input), &about, data.time.as_deref(), &data.numbers, &data.notes));
     let packed = pack(data);
     html.push_str("</div></header>\n<nav><div><a href=\"#cells-in-place\">Cells in place</a>");
     if !data.regions.is_empty() {

@@ -57,6 +57,29 @@ pub(super) fn beginning(input: &str, style: &str) -> String {
     html
 }
 
+/// The header of a page, up to its last note: title, what the page is about, numbers with what they count, notes.
+pub(super) fn heading(
+    title: &str,
+    about: &str,
+    time: Option<&str>,
+    numbers: &[(String, String)],
+    notes: &[String],
+) -> String {
+    let mut html = format!("<header><div><h1>{}</h1><div class=soft>{}", escape(title), escape(about));
+    if let Some(time) = time {
+        html.push_str(&format!(" · {}", escape(time)));
+    }
+    html.push_str("</div><div class=numbers>");
+    for (value, what) in numbers {
+        html.push_str(&format!("<div class=number><b>{}</b><span>{}</span></div>", escape(value), escape(what)));
+    }
+    html.push_str("</div>");
+    for note in notes {
+        html.push_str(&format!("<p class=note>{}</p>", escape(note)));
+    }
+    html
+}
+
 /// What ends the main part of every page.
 pub(super) const END: &str =
     "</main>\n<footer>Made by zensaibo. The page is complete in itself and asks nothing of the network.</footer>\n";

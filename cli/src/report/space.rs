@@ -1,7 +1,7 @@
 //! The page of a run on cells in tissue: maps, labels among neighbours and by distance, genes.
 
 use super::charts;
-use super::page::{END, beginning, colour, run_section, short_name};
+use super::page::{END, beginning, colour, heading, run_section, short_name};
 use super::scale::Scale;
 use super::text::{escape, fixed, p_value, px, tick};
 use super::volume::{Pixels, png, round_length};
@@ -97,18 +97,13 @@ const STYLE: &str = "
 /// The report as one HTML page.
 pub fn space_page(data: &SpaceReport) -> String {
     let mut html = beginning(&data.input, STYLE);
-    html.push_str(&format!("<header><div><h1>{}</h1><div class=soft>Cells in tissue", escape(short_name(&data.input))));
-    if let Some(time) = &data.time {
-        html.push_str(&format!(" · {}", escape(time)));
-    }
-    html.push_str("</div><div class=numbers>");
-    for (value, what) in &data.numbers {
-        html.push_str(&format!("<div class=number><b>{}</b><span>{}</span></div>", escape(value), escape(what)));
-    }
-    html.push_str("</div>");
-    for note in &data.notes {
-        html.push_str(&format!("<p class=note>{}</p>", escape(note)));
-    }
+    html.push_str(&heading(
+        short_name(&data.input),
+        "Cells in tissue",
+        data.time.as_deref(),
+        &data.numbers,
+        &data.notes,
+    ));
     html.push_str(
         "</div></header>\n<nav><div><a href=\"#maps\">Maps</a><a href=\"#labels\">Labels</a><a href=\"#genes\">Genes</a>\
          <a href=\"#run\">Run</a></div></nav>\n<main>\n<section id=maps><h2>Maps</h2>\n<div class=keys>",

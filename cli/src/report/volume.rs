@@ -5,7 +5,7 @@ use std::io::Write as _;
 use base64::Engine as _;
 
 use super::charts;
-use super::page::{beginning, run_section};
+use super::page::{beginning, heading, run_section, short_name};
 use super::text::{escape, px};
 use crate::measure::StageRecord;
 
@@ -153,19 +153,7 @@ figure { margin: 0; } figcaption { color: var(--soft); font-size: 13px; margin-t
 /// The report as one HTML page.
 pub fn volume_page(data: &VolumeReport) -> String {
     let mut html = beginning(&data.input, STYLE);
-    let name = super::page::short_name(&data.input);
-    html.push_str(&format!("<header><div><h1>{}</h1><div class=soft>{}", escape(name), escape(&data.subtitle)));
-    if let Some(time) = &data.time {
-        html.push_str(&format!(" · {}", escape(time)));
-    }
-    html.push_str("</div><div class=numbers>");
-    for (value, what) in &data.numbers {
-        html.push_str(&format!("<div class=number><b>{}</b><span>{}</span></div>", escape(value), escape(what)));
-    }
-    html.push_str("</div>");
-    for note in &data.notes {
-        html.push_str(&format!("<p class=note>{}</p>", escape(note)));
-    }
+    html.push_str(&heading(short_name(&data.input), &data.subtitle, data.time.as_deref(), &data.numbers, &data.notes));
     html.push_str(
         "</div></header>\n<nav><div><a href=\"#pictures\">Pictures</a><a href=\"#distributions\">Distributions</a>\
          <a href=\"#run\">Run</a></div></nav>\n<main>\n",

@@ -204,17 +204,7 @@ fn regions(file: &AnnDataFile, key: &str, ctx: &Ctx) -> Result<(Vec<i32>, Vec<St
     let column = file.column("obs", key, ctx)?;
     match column {
         Column::Categories { codes, categories, .. } => Ok((codes, categories.labels())),
-        Column::OptionalStrings(all) => {
-            let given: Vec<&str> = all.iter().flatten().map(String::as_str).collect();
-            let Column::Categories { codes, categories, .. } = Column::categorical(&given) else {
-                return Err(Error::Internal("regions that are no categories".into()));
-            };
-            let mut next = codes.into_iter();
-            Ok((
-                all.iter().map(|one| one.as_ref().and_then(|_| next.next()).unwrap_or(-1)).collect(),
-                categories.labels(),
-            ))
-        }
+        Column::OptionalStrings(all) => tissue::optional(&all),
         Column::Numbers(Values::F16(_) | Values::F32(_) | Values::F64(_)) => {
             Err(Error::parameter("input.region_key", "a column of names", format!("`{key}`, which holds numbers")))
         }

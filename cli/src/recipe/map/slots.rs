@@ -4,7 +4,7 @@ use zensaibo_core::{Ctx, Result};
 use zensaibo_io::{AnnDataFile, AnnDataWriter, Column, Table, Value, Values};
 
 use super::{Found, MapConfig, MapFiles};
-use crate::recipe::slots::stored;
+use crate::recipe::slots::options_of;
 
 /// The cells in place, with the results in place of older ones.
 pub(super) fn write(
@@ -73,14 +73,6 @@ fn elements(found: &Found, files: MapFiles<'_>, config: &MapConfig) -> Vec<(Stri
         report.push(("held_out", Value::Table(Table { index_name: None, index: held.genes.clone(), columns })));
     }
     all.push(("uns/map".into(), Value::dict(report)));
-    let options = toml::Table::try_from(config).unwrap_or_default();
-    let sections = MapConfig::sections().into_iter().map(|section| {
-        let values = options.get(section.name).and_then(toml::Value::as_table);
-        let fields = section.fields.iter().map(|field| {
-            (field.name, values.and_then(|values| values.get(field.name)).map_or(Value::text("None"), stored))
-        });
-        (section.name, Value::dict(fields.collect::<Vec<_>>()))
-    });
     let file = |path: &std::path::Path, sha256: &str, cells: usize| {
         Value::dict([
             ("name", Value::text(path.display().to_string())),
@@ -92,7 +84,7 @@ fn elements(found: &Found, files: MapFiles<'_>, config: &MapConfig) -> Vec<(Stri
         "uns/zensaibo/map".into(),
         Value::dict([
             ("version", Value::text(env!("CARGO_PKG_VERSION"))),
-            ("options", Value::dict(sections.collect::<Vec<_>>())),
+            ("options", options_of(config, MapConfig::sections())),
             ("input", file(files.input, &found.sha256[0], found.places.names.len())),
             ("reference", file(files.reference, &found.sha256[1], found.reference.labels.codes.len())),
         ]),

@@ -7,7 +7,7 @@ use zensaibo_io::{AnnDataFile, AnnDataWriter, Column, MatrixLayout, SparseArray,
 
 use super::config::Method;
 use super::{Found, SpaceConfig, statistics};
-use crate::recipe::slots::stored;
+use crate::recipe::slots::options_of;
 
 /// The input, with the results in place of older ones.
 pub(super) fn write(
@@ -128,14 +128,6 @@ fn elements(found: &Found, input: &Path, config: &SpaceConfig) -> Vec<(String, V
 
 /// Version, options of every section, and the hash of the input.
 fn provenance(found: &Found, input: &Path, config: &SpaceConfig) -> Value {
-    let options = toml::Table::try_from(config).unwrap_or_default();
-    let sections = SpaceConfig::sections().into_iter().map(|section| {
-        let values = options.get(section.name).and_then(toml::Value::as_table);
-        let fields = section.fields.iter().map(|field| {
-            (field.name, values.and_then(|values| values.get(field.name)).map_or(Value::text("None"), stored))
-        });
-        (section.name, Value::dict(fields.collect::<Vec<_>>()))
-    });
     let origin = Value::dict([
         ("name", Value::text(input.display().to_string())),
         ("sha256", Value::text(found.sha256.clone())),
@@ -143,7 +135,7 @@ fn provenance(found: &Found, input: &Path, config: &SpaceConfig) -> Value {
     ]);
     Value::dict([
         ("version", Value::text(env!("CARGO_PKG_VERSION"))),
-        ("options", Value::dict(sections.collect::<Vec<_>>())),
+        ("options", options_of(config, SpaceConfig::sections())),
         ("input", origin),
     ])
 }
