@@ -108,8 +108,8 @@ struct Found {
 /// Types for cells in place from cells of known type. The output is the cells in place with results in obs, obsm and uns. It is written
 /// beside and renamed. Runs on the current thread pool; the same bits for any number of threads.
 ///
-/// Memory: 8 bytes per stored value of both, some 200 per cell and gigabytes for no size that either side has alone; with Tangram's objective 32 per
-/// candidate. The whole is done once, and once more for each part of the genes that is held out.
+/// Memory: 16 bytes per stored value of both sides, 8 per cell and shared direction, 8 per neighbour of each cell in place; with Tangram's objective 4 bytes
+/// per cell and shared gene and 45 per candidate. The mapping is made once, and once more for each part of the genes that is held out.
 ///
 /// # Errors
 /// [`zensaibo_core::Error::Parameter`] for options out of range or an output that cannot be written;
