@@ -26,6 +26,7 @@ def save_arrays(path: str, adata: Any, hvg_v3: np.ndarray) -> None:
         graph_indices=connectivities.indices,
         graph_data=connectivities.data,
         labels=np.asarray(adata.obs["leiden"], dtype=str),
+        **({"labels_2": np.asarray(adata.obs["leiden_2"], dtype=str)} if "leiden_2" in adata.obs else {}),
         umap=np.asarray(adata.obsm["X_umap"], dtype=np.float32),
         markers=np.array([[str(markers[group][i]) for i in range(min(20, len(markers)))] for group in markers.dtype.names]),
     )

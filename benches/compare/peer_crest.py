@@ -32,7 +32,7 @@ with record.stage("pca"):
     crest.tl.pca(data, n_comps=50)
 with record.stage("knn"):
     crest.pp.neighbors(data, n_neighbors=15)
-with record.stage("leiden"):
+with record.stage("leiden_2"):
     crest.tl.leiden(data, resolution=1.0)
 with record.stage("umap"):
     crest.tl.umap(data)

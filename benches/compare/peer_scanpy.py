@@ -52,7 +52,7 @@ with record.stage("pca"):
 with record.stage("knn"):
     # Brute force of scikit-learn: exact, and without the compilation of pynndescent.
     sc.pp.neighbors(adata, n_neighbors=15, transformer="sklearn")
-with record.stage("leiden"):
+with record.stage("leiden_2"):
     sc.tl.leiden(adata, flavor="igraph", n_iterations=2, directed=False)
 with record.stage("umap"):
     sc.tl.umap(adata)

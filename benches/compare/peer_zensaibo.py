@@ -38,6 +38,8 @@ with record.stage("pca"):
     zs.pp.pca(adata, n_comps=50, threads=threads)
 with record.stage("knn"):
     zs.pp.neighbors(adata, n_neighbors=15, threads=threads)
+with record.stage("leiden_2"):
+    zs.tl.leiden(adata, n_iterations=2, key_added="leiden_2", threads=threads)
 with record.stage("leiden"):
     zs.tl.leiden(adata, threads=threads)
 with record.stage("umap"):

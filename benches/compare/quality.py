@@ -85,6 +85,8 @@ def judge(paths: dict[str, str], simulated: bool) -> dict[str, dict[str, float]]
             own["kNN recall"] = hits / truth.size
         if "graph_data" in data:
             own["modularity"] = modularity(data["labels"], data["graph_indptr"], data["graph_indices"], data["graph_data"])
+            if "labels_2" in data:
+                own["modularity, leiden_2"] = modularity(data["labels_2"], data["graph_indptr"], data["graph_indices"], data["graph_data"])
         own["UMAP trustworthiness"] = trustworthiness(data["pcs"], data["umap"], queries)
         near_low = exact_neighbors(data["umap"], queries, 15)
         near_high = exact_neighbors(data["pcs"], queries, 15)

@@ -22,26 +22,7 @@ pub(super) fn pack(embedding: &Embedding, clusters: &[Cluster]) -> Value {
     let shown: Vec<Vec<usize>> = members.iter().map(|cells| cells.iter().copied().step_by(stride).collect()).collect();
     let order: Vec<usize> = shown.iter().flatten().copied().collect();
 
-    let place = |cell: usize, axis: usize| f64::from(embedding.points[cell][axis]);
-    let range = |axis: usize| {
-        order
-            .iter()
-            .map(|&cell| place(cell, axis))
-            .filter(|x| x.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)))
-    };
-    let (x, y) = (range(0), range(1));
-    let (low_x, low_y) = (if x.0.is_finite() { x.0 } else { 0.0 }, if y.0.is_finite() { y.0 } else { 0.0 });
-    let span = (x.1 - x.0).max(y.1 - y.0);
-    let span = if span.is_finite() && span > 0.0 { span } else { 1.0 };
-    let quantised = |value: f64, low: f64| (((value - low) / span * 65535.0).round().clamp(0.0, 65535.0)) as u16;
-    let mut coordinates = Vec::with_capacity(order.len() * 4);
-    for (axis, low) in [(0, low_x), (1, low_y)] {
-        for &cell in &order {
-            coordinates.extend_from_slice(&quantised(place(cell, axis), low).to_le_bytes());
-        }
-    }
-
+    let points = Quantised::new(&order, 2, |cell, axis| embedding.points[cell][axis]);
     let genes: Vec<Value> = embedding
         .genes
         .iter()
@@ -62,18 +43,58 @@ pub(super) fn pack(embedding: &Embedding, clusters: &[Cluster]) -> Value {
         .zip(&shown)
         .zip(&members)
         .map(|((cluster, shown), all)| {
-            let middle = |axis: usize, low: f64| (median(all.iter().map(|&cell| place(cell, axis))) - low) / span;
+            let middle = |axis: usize| {
+                let places = all.iter().map(|&cell| f64::from(embedding.points[cell][axis]));
+                ((median(places) - points.lows[axis]) / points.span * 1e4).round() / 1e4
+            };
             json!({
                 "name": cluster.name,
                 "size": cluster.size,
                 "shown": shown.len(),
-                "x": (middle(0, low_x) * 1e4).round() / 1e4,
-                "y": (middle(1, low_y) * 1e4).round() / 1e4,
+                "x": middle(0),
+                "y": middle(1),
                 "marker": cluster.markers.first().map(|marker| marker.gene.clone()),
             })
         })
         .collect();
-    json!({ "n": order.len(), "total": total, "points": deflated(&coordinates), "groups": groups, "genes": genes })
+    json!({ "n": order.len(), "total": total, "points": points.packed, "groups": groups, "genes": genes })
+}
+
+/// Coordinates in 16 bits over the longest of their ranges.
+pub(super) struct Quantised {
+    /// Axis after axis, deflated, in base64.
+    pub packed: String,
+    /// Where each axis begins, and the length of that range.
+    pub lows: Vec<f64>,
+    pub span: f64,
+    /// What each axis spans of it.
+    pub shares: Vec<f64>,
+}
+
+impl Quantised {
+    /// Of `cells`, `place(cell, axis)` for each axis. What is not finite bounds no range.
+    pub(super) fn new(cells: &[usize], axes: usize, place: impl Fn(usize, usize) -> f32) -> Self {
+        let (mut lows, mut spans) = (Vec::with_capacity(axes), Vec::with_capacity(axes));
+        for axis in 0..axes {
+            let (low, high) = cells
+                .iter()
+                .map(|&cell| f64::from(place(cell, axis)))
+                .filter(|x| x.is_finite())
+                .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+            lows.push(if low.is_finite() { low } else { 0.0 });
+            spans.push(if high > low { high - low } else { 0.0 });
+        }
+        let span = spans.iter().copied().fold(0.0, f64::max);
+        let span = if span > 0.0 { span } else { 1.0 };
+        let mut bytes = Vec::with_capacity(cells.len() * axes * 2);
+        for (axis, low) in lows.iter().enumerate() {
+            for &cell in cells {
+                let share = (f64::from(place(cell, axis)) - low) / span;
+                bytes.extend_from_slice(&((share * 65535.0).round().clamp(0.0, 65535.0) as u16).to_le_bytes());
+            }
+        }
+        Self { packed: deflated(&bytes), lows, span, shares: spans.iter().map(|one| one / span).collect() }
+    }
 }
 
 /// The cells of each cluster, ascending.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::MOST_POINTS;
 use super::charts;
-use super::embedding::{deflated, members};
+use super::embedding::{Quantised, deflated, members};
 use super::page::{END, beginning, colour, heading, run_section, short_name};
 use super::text::{escape, fixed, px, script_json};
 use super::volume::Distribution;
@@ -263,7 +263,7 @@ fn pack(data: &JointReport) -> Value {
     };
     let (members, shown) = by_type(&data.labels);
     let order: Vec<usize> = shown.iter().flatten().copied().collect();
-    let (points, extent, span) = quantised(&order, data.dimensions.clamp(2, 3), |cell, axis| data.places[cell][axis]);
+    let places = Quantised::new(&order, data.dimensions.clamp(2, 3), |cell, axis| data.places[cell][axis]);
     let confidence: Vec<u8> =
         order.iter().map(|&cell| (data.confidence[cell].clamp(0.0, 1.0) * 255.0).round() as u8).collect();
     let region: Vec<u8> = order
@@ -284,44 +284,21 @@ fn pack(data: &JointReport) -> Value {
         "types": named(&data.types, &type_sizes),
         "regions": named(&data.regions, &sizes),
         "places": {
-            "n": order.len(), "dimensions": data.dimensions.clamp(2, 3), "points": points, "extent": extent, "span": span, "unit": data.unit,
+            "n": order.len(), "dimensions": data.dimensions.clamp(2, 3), "points": places.packed, "extent": places.shares,
+            "span": places.span, "unit": data.unit,
             "shown": shown.iter().map(Vec::len).collect::<Vec<_>>(), "confidence": deflated(&confidence), "regions": deflated(&region),
         },
     });
     if !data.embedding.is_empty() {
         let (_, shown) = by_type(&data.embedded);
         let order: Vec<usize> = shown.iter().flatten().copied().collect();
-        let (points, extent, _) = quantised(&order, 2, |cell, axis| data.embedding[cell][axis]);
+        let embedded = Quantised::new(&order, 2, |cell, axis| data.embedding[cell][axis]);
         packed["reference"] = json!({
-            "n": order.len(), "points": points, "extent": extent, "shown": shown.iter().map(Vec::len).collect::<Vec<_>>(),
+            "n": order.len(), "points": embedded.packed, "extent": embedded.shares,
+            "shown": shown.iter().map(Vec::len).collect::<Vec<_>>(),
         });
     }
     packed
-}
-
-/// Coordinates over the longest of their ranges, axis after axis; what each axis spans of it, and that range.
-fn quantised(cells: &[usize], axes: usize, place: impl Fn(usize, usize) -> f32) -> (String, Vec<f64>, f64) {
-    let mut lows = Vec::with_capacity(axes);
-    let mut spans = Vec::with_capacity(axes);
-    for axis in 0..axes {
-        let (low, high) = cells
-            .iter()
-            .map(|&cell| f64::from(place(cell, axis)))
-            .filter(|x| x.is_finite())
-            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-        lows.push(if low.is_finite() { low } else { 0.0 });
-        spans.push(if high > low { high - low } else { 0.0 });
-    }
-    let span = spans.iter().copied().fold(0.0, f64::max);
-    let span = if span > 0.0 { span } else { 1.0 };
-    let mut bytes = Vec::with_capacity(cells.len() * axes * 2);
-    for (axis, low) in lows.iter().enumerate() {
-        for &cell in cells {
-            let share = (f64::from(place(cell, axis)) - low) / span;
-            bytes.extend_from_slice(&((share * 65535.0).round().clamp(0.0, 65535.0) as u16).to_le_bytes());
-        }
-    }
-    (deflated(&bytes), spans.iter().map(|one| one / span).collect(), span)
 }
 
 #[cfg(test)]

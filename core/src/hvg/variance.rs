@@ -1,9 +1,13 @@
 //! The flavors that compare variances with a loess curve over the mean.
 
+use multiversion::multiversion;
+
 use super::{Flavor, Hvg, HvgInput, HvgOptions, HvgStatistics, Loess};
 use crate::matrix::{Pass, RowBlock, run};
-use crate::qc::{CountFault, CountFaultPass};
-use crate::stats::{GeneMoments, MomentsPass, ValueMap, gene_moments, gene_moments_by, median};
+use crate::qc::{CountFault, fault_in};
+use crate::stats::{
+    GeneMoments, MomentSums, MomentsPass, PartialMoments, SmallCounts, ValueMap, gene_moments, gene_moments_by, median,
+};
 use crate::{Ctx, DataFault, Error, Result};
 
 /// Genes selected when no number is given.
@@ -56,12 +60,49 @@ pub(super) fn first_read(
 ) -> Result<(Vec<GeneMoments>, Option<CountFault>)> {
     let (source, map) = (input.source, ValueMap::Identity);
     match (input.batches, options.check_values) {
-        (None, true) => run(source, &(MomentsPass::new(source.n_cols(), map), CountFaultPass), "gene moments", ctx),
+        (None, true) => run(source, &CheckedMoments(MomentsPass::new(source.n_cols(), map)), "gene moments", ctx),
         (None, false) => Ok((vec![gene_moments(source, map, ctx)?], None)),
         (Some(groups), check) => {
             let fault = if check { crate::qc::find_count_fault(source, ctx)? } else { None };
             Ok((gene_moments_by(source, groups, n_batches, map, ctx)?, fault))
         }
+    }
+}
+
+/// Moments, and the first value that is not a count: rows that can be summed as small counts need no look of their own.
+struct CheckedMoments(MomentsPass<'static>);
+
+impl Pass for CheckedMoments {
+    type Partial = (Vec<PartialMoments>, Option<CountFault>);
+    type State = (Vec<GeneMoments>, Option<CountFault>);
+    type Output = (Vec<GeneMoments>, Option<CountFault>);
+
+    fn start(&self) -> Self::State {
+        (self.0.start(), None)
+    }
+
+    fn block(&self, block: &RowBlock<'_>) -> Result<Self::Partial> {
+        let (mut sums, mut small) = (MomentSums::new(0, block.n_cols), SmallCounts::default());
+        let mut fault = None;
+        for (row, columns, values) in block.rows() {
+            match small.of(values) {
+                Some(counts) => sums.add_counts(columns, counts, |_| {}),
+                None => {
+                    fault = fault.or_else(|| fault_in(row, columns, values));
+                    sums.add_values(columns, values);
+                }
+            }
+        }
+        Ok((vec![sums.finish()], fault))
+    }
+
+    fn merge(&self, state: &mut Self::State, (sums, fault): Self::Partial) -> Result<()> {
+        state.1 = state.1.or(fault);
+        self.0.merge(&mut state.0, sums)
+    }
+
+    fn finish(&self, (sums, fault): Self::State) -> Result<Self::Output> {
+        Ok((self.0.finish(sums)?, fault))
     }
 }
 
@@ -112,7 +153,7 @@ impl Curve {
         let reach = (moments.n_rows as f64).sqrt();
         let limits: Vec<f64> =
             deviations.iter().zip(&means).map(|(deviation, mean)| deviation * reach + mean).collect();
-        let limits_f32 = limits
+        let limits_f32: Vec<f32> = limits
             .iter()
             .map(|&limit| {
                 let near = limit as f32;
@@ -127,6 +168,23 @@ impl Curve {
 struct Above<'a> {
     curves: &'a [Curve],
     batches: Option<&'a [u32]>,
+}
+
+/// Values that are asked at once whether any is above its limit.
+const ASKED: usize = 512;
+
+/// Whether any value is above the limit of its column.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
+fn any_above(columns: &[u32], values: &[f32], limits: &[f32]) -> bool {
+    let Some(last) = limits.len().checked_sub(1) else { return false };
+    let n = columns.len().min(values.len());
+    let (columns, values) = (&columns[..n], &values[..n]);
+    let mut above = false;
+    for i in 0..n {
+        // No column lies beyond the last: that is said so that no check stands in the way of vectors.
+        above |= values[i] > limits[(columns[i] as usize).min(last)];
+    }
+    above
 }
 
 impl Pass for Above<'_> {
@@ -145,9 +203,15 @@ impl Pass for Above<'_> {
         for (row, columns, values) in block.rows() {
             let batch = self.batches.map_or(0, |batches| batches[row]);
             let limits = &self.curves[batch as usize].limits_f32;
-            for (&column, &value) in columns.iter().zip(values) {
-                if value > limits[column as usize] {
-                    found.push((batch, column, value));
+            // Few values are above: many at once are asked whether any is.
+            for (columns, values) in columns.chunks(ASKED).zip(values.chunks(ASKED)) {
+                if !any_above(columns, values, limits) {
+                    continue;
+                }
+                for (&column, &value) in columns.iter().zip(values) {
+                    if value > limits[column as usize] {
+                        found.push((batch, column, value));
+                    }
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::source::block_range;
@@ -129,8 +130,7 @@ impl<'a> IndexSlice<'a> {
                 .map(|(row, ends)| {
                     let row_indices = &indices[ends[0] as usize..ends[1] as usize];
                     let (Some(&first), Some(&last)) = (row_indices.first(), row_indices.last()) else { return Ok(()) };
-                    let rising = row_indices.windows(2).fold(true, |ok, pair| ok & (pair[0] < pair[1]));
-                    if !rising {
+                    if !rises(row_indices) {
                         let expected = "columns that rise within each row (call sum_duplicates() first)";
                         let found = format!("unsorted or repeated columns in row {row}");
                         return Err(Error::data(DataFault::Invalid, "matrix indices", expected, found));
@@ -153,6 +153,18 @@ impl<'a> IndexSlice<'a> {
             Self::U64(v) => scan(v, indptr, n_cols, i128::from),
         }
     }
+}
+
+/// Whether each entry is above the one before it.
+#[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
+fn rises<T: Copy + PartialOrd>(entries: &[T]) -> bool {
+    let pairs = entries.len().saturating_sub(1);
+    let (before, after) = (&entries[..pairs], &entries[entries.len() - pairs..]);
+    let mut ok = true;
+    for i in 0..pairs {
+        ok &= before[i] < after[i];
+    }
+    ok
 }
 
 /// Compressed sparse rows in borrowed memory. Lends its blocks without copying when values are f32 and

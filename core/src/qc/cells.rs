@@ -154,12 +154,14 @@ impl<'a> CellRows<'a> {
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn sum_and_count(counts: &[u16]) -> (f64, u32) {
     let (mut total, mut n_genes) = (0u64, 0u32);
-    // Runs short enough for sums of 32 bits.
+    // Runs short enough for sums of 32 bits. Closures would not be inlined into code for other processors.
     for run in counts.chunks(1 << 20) {
-        let (sum, some) =
-            run.iter().fold((0u32, 0u32), |(sum, some), &count| (sum + u32::from(count), some + u32::from(count != 0)));
+        let mut sum = 0u32;
+        for &count in run {
+            sum += u32::from(count);
+            n_genes += u32::from(count != 0);
+        }
         total += u64::from(sum);
-        n_genes += some;
     }
     (total as f64, n_genes)
 }

@@ -33,7 +33,28 @@ fn is_count(value: f32) -> bool {
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn all_counts(values: &[f32]) -> bool {
-    values.iter().fold(true, |good, &value| good & is_count(value))
+    let mut good = true;
+    for &value in values {
+        good &= is_count(value);
+    }
+    good
+}
+
+/// The first value of a row that is not a count.
+pub(crate) fn fault_in(row: usize, columns: &[u32], values: &[f32]) -> Option<CountFault> {
+    if all_counts(values) {
+        return None;
+    }
+    let at = values.iter().position(|&value| !is_count(value))?;
+    let value = values[at];
+    let fault = if !value.is_finite() {
+        DataFault::NotFinite
+    } else if value < 0.0 {
+        DataFault::Negative
+    } else {
+        DataFault::NotCounts
+    };
+    Some(CountFault { row, column: columns[at], value, fault })
 }
 
 impl Pass for CountFaultPass {
@@ -49,20 +70,7 @@ impl Pass for CountFaultPass {
         if all_counts(block.values) {
             return Ok(None);
         }
-        for (row, columns, values) in block.rows() {
-            if let Some(at) = values.iter().position(|&value| !is_count(value)) {
-                let value = values[at];
-                let fault = if !value.is_finite() {
-                    DataFault::NotFinite
-                } else if value < 0.0 {
-                    DataFault::Negative
-                } else {
-                    DataFault::NotCounts
-                };
-                return Ok(Some(CountFault { row, column: columns[at], value, fault }));
-            }
-        }
-        Ok(None)
+        Ok(block.rows().find_map(|(row, columns, values)| fault_in(row, columns, values)))
     }
 
     fn merge(&self, state: &mut Option<CountFault>, partial: Option<CountFault>) -> Result<()> {

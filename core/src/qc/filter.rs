@@ -65,7 +65,11 @@ impl Pass for PerCell {
 
 #[multiversion(targets("x86_64+avx512f+avx512dq+avx512vl+avx512bw+fma+avx2", "x86_64+avx2+fma"))]
 fn positives(values: &[f32]) -> u32 {
-    values.iter().map(|&value| u32::from(value > 0.0)).sum()
+    let mut number = 0;
+    for &value in values {
+        number += u32::from(value > 0.0);
+    }
+    number
 }
 
 /// Which cells of a cells x genes matrix reach a minimum or stay within a maximum (both inclusive) of total
@@ -94,11 +98,15 @@ pub fn filter_genes(source: &dyn RowBlocks, options: &FilterGenesOptions, ctx: &
     let by_counts = options.min_counts.is_some() || options.max_counts.is_some();
     let measure = if by_counts { Measure::Sum } else { Measure::Positive };
     let number = column_sums(source, "filter genes", ctx, |block, sums| {
-        for (&column, &value) in block.indices.iter().zip(block.values) {
-            sums[column as usize] += match measure {
-                Measure::Sum => f64::from(value),
-                Measure::Positive => f64::from(u8::from(value > 0.0)),
-            };
+        let entries = block.indices.iter().zip(block.values);
+        match measure {
+            Measure::Sum => entries.for_each(|(&column, &value)| sums[column as usize] += f64::from(value)),
+            Measure::Positive => {
+                // Whole numbers, and a table half as large.
+                let mut cells = vec![0u32; sums.len()];
+                entries.for_each(|(&column, &value)| cells[column as usize] += u32::from(value > 0.0));
+                sums.iter_mut().zip(cells).for_each(|(sum, cells)| *sum += f64::from(cells));
+            }
         }
         Ok(())
     })?;

@@ -13,6 +13,7 @@ mod tests;
 mod top;
 
 pub use cells::CellMetrics;
+pub(crate) use check::fault_in;
 pub use check::{CountFault, CountFaultPass, check_counts, check_not_empty, find_count_fault};
 pub use compact::{Index, compact_in_place, compact_parts};
 pub use filter::{Filtered, filter_cells, filter_genes};

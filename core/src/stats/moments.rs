@@ -109,22 +109,35 @@ pub struct PartialMoments {
 /// the others apart from them.
 pub(crate) struct MomentSums {
     partial: PartialMoments,
-    /// Of each column the sum, [`SUM`] bits up, with the number of values other than zero below it; and the sum of squares.
-    whole: Vec<[u64; 2]>,
+    /// Of each column, of the counts below [`TINY`] in the last rows: number other than zero, sum and sum of squares in one word, so that
+    /// the table is small and each count costs one load and one store.
+    packed: Vec<u64>,
+    packed_rows: usize,
+    /// Of each column, of the other small counts and of earlier rows: the same three numbers.
+    whole: Vec<[u64; 3]>,
     buffer: Vec<f64>,
 }
 
-/// Bits below the sum.
-const SUM: u32 = 24;
-/// Set beside the sum of a column that somebody asked to be told of.
+/// Counts below this are summed in one word per column, of at most [`PACKED_ROWS`] rows.
+const TINY: usize = 128;
+const PACKED_ROWS: usize = 8192;
+/// Where the sum and the sum of squares begin in that word: each number has room for the most that so many rows can give.
+const SUM: u32 = 14;
+const SQUARES: u32 = SUM + 20;
+const END: u32 = SQUARES + 27;
+const _: () = assert!(PACKED_ROWS < 1 << SUM);
+const _: () = assert!(PACKED_ROWS * (TINY - 1) < 1 << (SQUARES - SUM));
+const _: () = assert!(PACKED_ROWS * (TINY - 1) * (TINY - 1) < 1 << (END - SQUARES));
+/// Set in the word of a column that somebody asked to be told of.
 const FLAG: u64 = 1 << 63;
+const _: () = assert!(END <= 63);
 
-/// What a small count adds.
-static OF_COUNT: [[u64; 2]; SMALL] = {
-    let mut table = [[0; 2]; SMALL];
+/// What a small count adds to the word.
+static OF_COUNT: [u64; SMALL] = {
+    let mut table = [0; SMALL];
     let mut count = 1;
-    while count < SMALL {
-        table[count] = [((count as u64) << SUM) | 1, (count * count) as u64];
+    while count < TINY {
+        table[count] = ((count * count) as u64) << SQUARES | (count as u64) << SUM | 1;
         count += 1;
     }
     table
@@ -133,18 +146,18 @@ static OF_COUNT: [[u64; 2]; SMALL] = {
 impl MomentSums {
     pub(crate) fn new(group: usize, n_cols: usize) -> Self {
         let partial = PartialMoments { group, n_rows: 0, sums: vec![[0.0; 2]; n_cols], non_zeros: vec![0; n_cols] };
-        Self { partial, whole: Vec::new(), buffer: Vec::new() }
+        Self { partial, packed: Vec::new(), packed_rows: 0, whole: Vec::new(), buffer: Vec::new() }
     }
 
     /// Columns of which [`MomentSums::add_counts`] tells.
     pub(crate) fn flag(&mut self, columns: impl Iterator<Item = usize>) {
-        self.make_whole();
-        columns.for_each(|column| self.whole[column][0] |= FLAG);
+        self.make_packed();
+        columns.for_each(|column| self.packed[column] |= FLAG);
     }
 
-    fn make_whole(&mut self) {
-        if self.whole.is_empty() {
-            self.whole = vec![[0; 2]; self.partial.sums.len()];
+    fn make_packed(&mut self) {
+        if self.packed.is_empty() {
+            self.packed = vec![0; self.partial.sums.len()];
         }
     }
 
@@ -152,15 +165,35 @@ impl MomentSums {
     #[inline]
     pub(crate) fn add_counts(&mut self, columns: &[u32], counts: &[u16], mut flagged: impl FnMut(usize)) {
         self.partial.n_rows += 1;
-        self.make_whole();
-        let whole = self.whole.as_mut_slice();
+        self.make_packed();
+        if self.packed_rows == PACKED_ROWS {
+            self.unpack();
+        }
+        self.packed_rows += 1;
+        let packed = self.packed.as_mut_slice();
         for (at, (&column, &count)) in columns.iter().zip(counts).enumerate() {
-            let (sums, more) = (&mut whole[column as usize], &OF_COUNT[usize::from(count) % SMALL]);
-            *sums = [sums[0] + more[0], sums[1] + more[1]];
-            if sums[0] >= FLAG {
+            let word = &mut packed[column as usize];
+            *word += OF_COUNT[usize::from(count) % SMALL];
+            if *word >= FLAG {
                 flagged(at);
             }
+            if usize::from(count) >= TINY {
+                let n_cols = self.partial.sums.len();
+                add_large(&mut self.whole, n_cols, column, count);
+            }
         }
+    }
+
+    /// Moves the words to where there is room for more.
+    fn unpack(&mut self) {
+        self.whole.resize(self.packed.len(), [0; 3]);
+        for (word, whole) in self.packed.iter_mut().zip(&mut self.whole) {
+            whole[0] += *word & ((1 << SUM) - 1);
+            whole[1] += *word >> SUM & ((1 << (SQUARES - SUM)) - 1);
+            whole[2] += *word >> SQUARES & ((1 << (END - SQUARES)) - 1);
+            *word &= FLAG;
+        }
+        self.packed_rows = 0;
     }
 
     /// Adds a row of any values.
@@ -198,13 +231,23 @@ impl MomentSums {
     }
 
     pub(crate) fn finish(mut self) -> PartialMoments {
-        for (column, &[sum, squares]) in self.whole.iter().enumerate() {
-            self.partial.non_zeros[column] += (sum & ((1 << SUM) - 1)) as u32;
-            self.partial.sums[column][0] += ((sum & !FLAG) >> SUM) as f64;
+        if self.packed_rows > 0 {
+            self.unpack();
+        }
+        for (column, &[number, sum, squares]) in self.whole.iter().enumerate() {
+            self.partial.non_zeros[column] += number as u32;
+            self.partial.sums[column][0] += sum as f64;
             self.partial.sums[column][1] += squares as f64;
         }
         self.partial
     }
+}
+
+#[cold]
+fn add_large(whole: &mut Vec<[u64; 3]>, n_cols: usize, column: u32, count: u16) {
+    whole.resize(n_cols, [0; 3]);
+    let (whole, count) = (&mut whole[column as usize], u64::from(count));
+    *whole = [whole[0] + 1, whole[1] + count, whole[2] + count * count];
 }
 
 impl PartialMoments {
@@ -366,6 +409,36 @@ mod tests {
         let one = get(1);
         assert_eq!(one, get(2));
         assert_eq!(one, get(8));
+    }
+
+    #[test]
+    fn counts_of_many_rows_are_summed_without_overflow() {
+        // More rows in one block than a word has room for, of the largest counts on each side of the limits.
+        let (n, counts) = (3 * PACKED_ROWS + 5, [127.0f32, 128.0, 1.0, 1023.0, 0.0, 1024.0]);
+        let width = counts.len();
+        let indices = (0..n).flat_map(|_| 0..width as u32).collect();
+        let indptr = (0..=(n * width) as u64).step_by(width).collect();
+        // The last column is large in one row only: the others are rows of small counts.
+        let values = (0..n).flat_map(|row| counts.map(|count| if count == 1024.0 && row != 70 { 3.0 } else { count }));
+        let matrix = Csr::new(n, width, indptr, indices, values.collect()).unwrap();
+        assert!(matrix.block_rows(0).len() > 2 * PACKED_ROWS);
+        let got = gene_moments(&matrix, ValueMap::Identity, &Ctx::quiet()).unwrap();
+        let n = n as f64;
+        assert_eq!(got.sum, [127.0 * n, 128.0 * n, n, 1023.0 * n, 0.0, 3.0 * (n - 1.0) + 1024.0]);
+        let squares = [127.0 * 127.0 * n, 128.0 * 128.0 * n, n, 1023.0 * 1023.0 * n, 0.0, 9.0 * (n - 1.0) + 1048576.0];
+        assert_eq!(got.sum_squares, squares);
+        assert_eq!(got.non_zeros, [n as u64, n as u64, n as u64, n as u64, 0, n as u64]);
+
+        let mut sums = MomentSums::new(0, width);
+        sums.flag([1, 4].into_iter());
+        for row in 0..2 * PACKED_ROWS + 1 {
+            let mut told = Vec::new();
+            sums.add_counts(&[0, 1, 3, 4], &[127, 5, 127, 0], |at| told.push(at));
+            assert_eq!(told, [1, 3], "row {row}");
+        }
+        let sums = sums.finish();
+        assert_eq!(sums.non_zeros, [16385, 16385, 0, 16385, 0, 0]);
+        assert_eq!(sums.sums[1], [5.0 * 16385.0, 25.0 * 16385.0]);
     }
 
     #[test]

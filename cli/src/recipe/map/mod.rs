@@ -134,6 +134,11 @@ pub fn map(files: MapFiles<'_>, config: &MapConfig, hooks: &dyn Hooks, ctx: &Ctx
         Ok(((file, places, reference, shared, sha256), note))
     })?;
     let imputed = find::wanted(&reference, &config.output.impute)?;
+    let most = shared.names.len() / 2;
+    if config.held_out.folds > most {
+        let expected = format!("at most {most}, half of the shared genes, or 0");
+        return Err(Error::parameter("held_out.folds", expected, config.held_out.folds));
+    }
     let (weights, cosines) = stages.run("mapping", |ctx| {
         let (weights, cosines) = find::weights(
             &read::columns(&places.matrix, &shared.places)?,
@@ -159,12 +164,6 @@ pub fn map(files: MapFiles<'_>, config: &MapConfig, hooks: &dyn Hooks, ctx: &Ctx
     }
     let held_out = if config.held_out.folds == 0 {
         None
-    } else if config.held_out.folds > shared.names.len() / 2 {
-        return Err(Error::parameter(
-            "held_out.folds",
-            format!("at most {}, half of the shared genes, or 0", shared.names.len() / 2),
-            config.held_out.folds,
-        ));
     } else {
         Some(stages.run("held out", |ctx| {
             let found = find::held_out(&places, &reference, &shared, config, ctx)?;
