@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import warnings
 from pathlib import Path
 
@@ -16,6 +18,10 @@ DATA = Path(os.environ.get("ZENSAIBO_DATA", REPOSITORY.parent / "shared" / "data
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A job that a shell runs in the background ignores SIGINT, and so would every process that it starts: those that are
+    # to be interrupted would run for ever. A handler here is the default in what is started from here.
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # anndata's test helpers, which compare objects slot by slot, use this mark on import.
     config.addinivalue_line("markers", "gpu: needs a graphics card (anndata's helpers name it)")
 

@@ -351,9 +351,13 @@ fn move_piece<const D: usize>(
             let mut pull = pulls(&x, &others, turn.alpha, forces);
             pull[targets.len()..].fill(0.0);
             strength += sum(&pull);
-            drawn.extend(
-                (0..targets.len()).map(|l| -> [f32; D] { std::array::from_fn(|d| pull[l] * (others[d][l] - x[d])) }),
-            );
+            for l in 0..targets.len() {
+                let mut way = [0f32; D];
+                for d in 0..D {
+                    way[d] = pull[l] * (others[d][l] - x[d]);
+                }
+                drawn.push(way);
+            }
         }
         let held = if strength > MOST_PULL { MOST_PULL / strength } else { 1.0 };
 
