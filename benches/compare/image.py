@@ -83,6 +83,28 @@ def _(volume):
     return {"centres": cells.obsm["spatial"][:, ::-1]}
 
 
+@body("zensaibo/detect-large")
+def _(volume):
+    import zensaibo as zs
+
+    cells = zs.im.detect_cells(volume, spacing=(5, 2, 2), soma_diameter=16, classifier=None, threads=threads)
+    return {"centres": cells.obsm["spatial"][:, ::-1]}
+
+
+# --- cellfinder
+
+
+def cellfinder(volume, deviations):
+    """Candidates, by its defaults for voxels of 5, 2 and 2 micrometres but for the threshold."""
+    from cellfinder.core.detect.detect import main as detect
+
+    found = detect(volume, voxel_sizes=(5, 2, 2), soma_diameter=16, n_sds_above_mean_thresh=deviations, torch_device="cpu")
+    return {"centres": np.array([(cell.z * 5, cell.y * 2, cell.x * 2) for cell in found], float).reshape(-1, 3)}
+
+
+BODIES["cellfinder/detect-large"] = lambda volume: cellfinder(volume, 10)
+BODIES["cellfinder-3sd/detect-large"] = lambda volume: cellfinder(volume, 3)
+
 # --- cc3d and edt
 
 

@@ -250,7 +250,26 @@ fn zarr() {
     compare(folder.path());
     refused(&at("plate.zarr"), &["plate", "A/1/0", "B/2/1"]);
     refused(&at("plate.zarr/A/1"), &["well", "0, 1"]);
-    refused(&at("affine.zarr"), &["coordinateTransformations", "affine", "sequence"]);
+    for (name, words) in [
+        ("affine", &["3 rows of 4 numbers for `affine`"] as &[&str]),
+        ("sheared", &["every axis along one other", "0.1"]),
+        ("turned_stored", &["every axis along one other", "-0.6"]),
+        ("mirrored", &["axis x to run on", "-1"]),
+        ("bent", &["displacements", "identity, scale, translation"]),
+        ("no_parameters", &["[3, 3] finite numbers at `path`"]),
+        ("indices_turned", &["every axis along one other"]),
+        ("twice", &["one transformation of a level", "2"]),
+    ] {
+        let all: Vec<&str> = ["coordinateTransformations", "zarr.json"].iter().chain(words).copied().collect();
+        refused(&at(&format!("{name}.zarr")), &all);
+    }
+    refused(&at("indices_many.zarr"), &["axes", "4 dimensions"]);
+    let named = OpenOptions { axes: Some("czyx".into()), ..OpenOptions::default() };
+    let volume = open_volume_with(&at("indices_many.zarr"), &named).unwrap();
+    assert_eq!((volume.info().shape, volume.info().spacing), ([1, 3, 8, 12, 16], None));
+    refused(&at("scene.zarr"), &["scene", "tile_0, tile_1, tile_2, tile_3"]);
+    assert_eq!(open_volume(&at("scene.zarr/tile_1")).unwrap().info().spacing, Some([2.0; 3]));
+    refused(&at("scene_alone.zarr"), &["scene", "no image"]);
     refused(&at("four"), &["axes", "4 dimensions"]);
     refused(&at("text"), &["text", "numbers"]);
     let four = OpenOptions { axes: Some("czyx".into()), ..OpenOptions::default() };

@@ -34,7 +34,7 @@ use zensaibo_core::data::{Frame, Grid, Region, VolumeBlocks};
 use zensaibo_core::options::Options;
 use zensaibo_core::{Ctx, DataFault, Error, Result};
 
-use crate::blocks::{Border, Plan, Work, map_shared, pool, read_sides};
+use crate::blocks::{Border, DEFAULT_MEMORY, Plan, Work, map_shared, pool, read_sides};
 use crate::classify::CellClassifier;
 use crate::space::Spacing;
 
@@ -147,10 +147,17 @@ impl<'a> Search<'a> {
     /// The cut of the volume.
     pub(crate) fn plan(&self, memory: Option<u64>) -> Result<Plan> {
         let bytes_per_voxel = 24 + self.signal.info().dtype.size() + if self.background.is_some() { 8 } else { 0 };
-        let chunk = self.signal.info().chunk;
+        let (shape, chunk) = (self.signal.info().space(), self.signal.info().chunk);
         let work = Work { halo: self.halo(), bytes_per_voxel, chunk, memory };
-        let cut = if self.signal.exchange().is_some() { Plan::shared } else { Plan::new };
-        cut(self.signal.info().space(), &work)
+        if self.signal.exchange().is_some() {
+            return Plan::shared(shape, &work);
+        }
+        // Memory that is touched for the first time costs more than voxels that are smoothed twice: a volume of one block or two is
+        // cut into more.
+        let voxels: u64 = shape.iter().map(|&n| n as u64).product();
+        let small = SMALL_MEMORY.saturating_mul(rayon::current_num_threads() as u64);
+        let memory = memory.unwrap_or(voxels.saturating_mul(32).max(small).min(DEFAULT_MEMORY));
+        Plan::new(shape, &Work { memory: Some(memory), ..work })
     }
 
     /// Voxels around a block that are read, before and after it: the halo, and beyond the ends of the volume just what a look at a
@@ -327,6 +334,9 @@ impl<'a> Search<'a> {
         out.extend([count[0], count[1], rival(0), rival(1), (stronger / self.diameter) as f32]);
     }
 }
+
+/// Working memory for each thread where nobody says otherwise and the volume is small.
+const SMALL_MEMORY: u64 = 512 << 20;
 
 /// Candidates that stand out less than this, in local noise, are no neighbours worth counting.
 const FAINTEST: f32 = 1.0;

@@ -7,6 +7,7 @@
 
 mod background;
 mod basins;
+mod hills;
 mod nuclei;
 mod options;
 mod shared;

@@ -8,6 +8,7 @@ use zensaibo_core::{Ctx, Error, Result};
 use super::NucleiOptions;
 use super::background::{Scales, noise_of, noise_planes, plane_noise};
 use super::basins::basins;
+use super::hills::hills;
 use super::shared::segment_shared;
 use crate::blocks::{DEFAULT_MEMORY, Plan, Work, filled, map_blocks};
 use crate::measure::{RegionOptions, RegionTable, region_properties};
@@ -88,7 +89,7 @@ pub fn segment_nuclei(
     drop((summits, inside));
     outline(&mut labels, &contrast.data, options.contour_level);
     let mut labels = largest_pieces(Grid { shape, data: labels }, spacing, options, ctx)?;
-    hills(&mut labels, &contrast.data, &light.data, options, ctx)?;
+    hills(&mut labels, &contrast.data, &light.data, spacing, options, ctx)?;
     drop((contrast, light));
     stage.advance(count)?;
     drop(stage);
@@ -174,70 +175,4 @@ pub(super) fn chosen(pieces: &[(u32, u64)], spacing: Spacing, options: &NucleiOp
         if kept { next } else { 0 }
     });
     kept.collect()
-}
-
-/// How far above the contour, on the way to the summit, what lies beyond the surface may reach and still be darker.
-const RISE: f64 = 0.25;
-
-/// Below which light it is dark beyond the surface of a nucleus of this greatest contrast, with the background there.
-pub(super) fn dark_below(top: f32, background: f32, options: &NucleiOptions) -> f32 {
-    let level = (options.contour_level + RISE * (1.0 - options.contour_level)) as f32;
-    background + level * top
-}
-
-/// From the faces of labels 0, 1, ... (all, and those beyond which it is dark) the numbers of those that are hills, from 1; else 0.
-pub(super) fn risen(faces: &[[u64; 2]], options: &NucleiOptions) -> Vec<u32> {
-    let (mut numbers, mut next) = (vec![0u32; faces.len()], 0);
-    for (number, [all, darker]) in numbers.iter_mut().zip(faces).skip(1) {
-        if *darker as f64 >= options.min_rim * *all as f64 {
-            next += 1;
-            *number = next;
-        }
-    }
-    numbers
-}
-
-/// Keeps the nuclei beyond whose surface it is darker almost everywhere; numbered anew in the same order.
-fn hills(labels: &mut Grid<u32>, contrast: &[f32], light: &[f32], options: &NucleiOptions, ctx: &Ctx) -> Result<()> {
-    let count = labels.data.par_iter().max().map_or(0, |&most| most as usize);
-    // Greatest contrast of each and the background there; of equal places the first.
-    let mut tops = vec![(f32::NEG_INFINITY, 0f32); count + 1];
-    for ((&label, &value), &light) in labels.data.iter().zip(contrast).zip(light) {
-        let top = &mut tops[label as usize];
-        if value > top.0 {
-            *top = (value, light - value);
-        }
-    }
-    let dark: Vec<f32> = tops.iter().map(|&(top, background)| dark_below(top, background, options)).collect();
-    // Faces of the surface with nothing beyond, and those beyond which it is dark.
-    let mut faces = vec![[0u64; 2]; count + 1];
-    let [depth, height, width] = labels.shape;
-    let plane = height * width;
-    let mut at = 0;
-    for z in 0..depth {
-        ctx.check()?;
-        for y in 0..height {
-            for x in 0..width {
-                let label = labels.data[at] as usize;
-                if label != 0 {
-                    let beyond = [
-                        (z > 0).then(|| at - plane),
-                        (z + 1 < depth).then_some(at + plane),
-                        (y > 0).then(|| at - width),
-                        (y + 1 < height).then_some(at + width),
-                        (x > 0).then(|| at - 1),
-                        (x + 1 < width).then_some(at + 1),
-                    ];
-                    for next in beyond.into_iter().flatten().filter(|&next| labels.data[next] == 0) {
-                        faces[label][0] += 1;
-                        faces[label][1] += u64::from(light[next] < dark[label]);
-                    }
-                }
-                at += 1;
-            }
-        }
-    }
-    let numbers = risen(&faces, options);
-    labels.data.par_iter_mut().for_each(|label| *label = numbers[*label as usize]);
-    Ok(())
 }

@@ -43,6 +43,10 @@ options! {
         /// edge (tissue beside a crack) is none. Surface shared with other nuclei, and what the border of the volume
         /// hides, does not count. 0 keeps all.
         pub min_rim: f64 = 0.85,
+        /// Least share of its contrast by which a nucleus that the border of the volume cuts is brighter than the background around
+        /// it: the upper quartile at the nuclei within six diameters, of which there must be four. A sliver of tissue between a
+        /// crack and the border is a hill above the crack and no brighter than other tissue. 0 keeps all.
+        pub min_rise: f64 = 0.35,
         /// Least volume in cubic micrometres; none for a tenth of a ball of the diameter.
         pub min_volume: Option<f64> = None,
         /// Greatest volume in cubic micrometres; none for any.
@@ -66,6 +70,7 @@ impl NucleiOptions {
         within("background_width", self.background_width, 1.0, 20.0)?;
         within("noise_factor", self.noise_factor, 0.0, 1e3)?;
         within("min_rim", self.min_rim, 0.0, 1.0)?;
+        within("min_rise", self.min_rise, 0.0, 1.0)?;
         for (name, value) in
             [("min_contrast", self.min_contrast), ("min_volume", self.min_volume), ("max_volume", self.max_volume)]
         {

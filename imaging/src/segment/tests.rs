@@ -123,8 +123,11 @@ fn dense_nuclei_are_found_and_outlined() {
         tears: 1,
         ..isotropic.clone()
     };
-    // Between the crack and the border of the volume lie slivers of tissue that are dark all around.
-    for (options, f1, seg) in [(isotropic, 0.98, 0.85), (worse, 0.97, 0.85)] {
+    // Between the crack and the border of the volume lie slivers of tissue that are dark all around (seed 6: twenty).
+    let others = [0, 6].map(|seed| PhantomOptions { seed, ..worse.clone() });
+    for (options, f1, seg) in
+        [(isotropic, 0.98, 0.85), (worse, 0.98, 0.85)].into_iter().chain(others.map(|options| (options, 0.98, 0.85)))
+    {
         let phantom = Phantom::new(&options).unwrap();
         let found = run(&phantom, &NucleiOptions { diameter: 16.0, ..NucleiOptions::default() }, None, 2);
         let truth = phantom.labels();
@@ -166,6 +169,46 @@ fn edges_of_cracks_are_no_nuclei() {
         assert!(all.false_positives >= 10, "{all:?}");
         assert!(hills.f1 >= 0.96 && hills.true_positives + 1 >= all.true_positives, "{hills:?}");
     }
+}
+
+#[test]
+fn what_the_border_cuts_must_rise_above_the_tissue_around() {
+    // Tissue of 200 beside a crack of 0, and a strip of it between the crack and the border; nuclei in the tissue, at the
+    // border, and one that is dim.
+    let shape = [24, 64, 64];
+    let mut grid = Grid::filled(shape, 200f32);
+    let nuclei =
+        [[6, 40, 12], [18, 42, 30], [8, 50, 50], [16, 28, 46], [12, 63, 32], [0, 40, 40], [20, 56, 8], [6, 26, 24]];
+    for z in 0..shape[0] {
+        for y in 0..shape[1] {
+            for x in 0..shape[2] {
+                let at = grid.index(z, y, x);
+                if (4..14).contains(&y) {
+                    grid.data[at] = 0.0;
+                }
+                for (number, nucleus) in nuclei.iter().enumerate() {
+                    let square: f64 = [z, y, x].iter().zip(nucleus).map(|(&a, &b)| (a as f64 - b as f64).powi(2)).sum();
+                    let bright = if number == 4 { 100.0 } else { 400.0 };
+                    grid.data[at] += (bright * (-square / 18.0).exp()) as f32;
+                }
+            }
+        }
+    }
+    let volume = (VolumeInfo::plain("crack", shape, Dtype::F32), grid);
+    let found = |min_rise: f64| {
+        let settings = NucleiOptions { diameter: 8.0, min_rise, ..NucleiOptions::default() };
+        let table = run(&volume, &settings, None, 2).table;
+        let strip = (0..table.len()).filter(|&row| table.centroid[row][1] < 14.0).count();
+        (table.len() - strip, strip)
+    };
+    let (inside, strip) = found(0.0);
+    assert!(inside == nuclei.len() && strip > 0, "{inside} nuclei, {strip} of the strip");
+    assert_eq!(found(NucleiOptions::default().min_rise), (nuclei.len(), 0));
+    let wrong = NucleiOptions { min_rise: 1.5, ..NucleiOptions::default() };
+    let ctx = Ctx::quiet();
+    let refused =
+        segment_nuclei(&volume, Frame::default(), Spacing::voxels(), &wrong, None, &ctx).err().unwrap().to_string();
+    assert!(refused.contains("min_rise"), "{refused}");
 }
 
 #[test]

@@ -128,6 +128,65 @@ for name, steps in {
     plain = name.endswith("identity")
     expect(f"{name}.zarr", array[None, None], "zyx", spacing=[1, 1, 1] if plain else [2, 0.5, 0.5], origin=None if plain else [1, 2, 3], orientation="asr")
 
+
+
+def system(name, axes, kind="space", unit="micrometer"):
+    kinds = {"t": ("time", "millisecond"), "c": ("channel", None)} if kind == "space" else {}
+    described = [(axis, *kinds.get(axis, (kind, unit))) for axis in axes]
+    return {"name": name, "axes": [{"name": a, "type": k, **({"unit": u} if u else {})} for a, k, u in described]}
+
+
+def v06(name, arrays, systems, steps, wide=(), **parameters):
+    """An image of 0.6rc0: `steps` lead from each level to the last of the systems; `parameters` are arrays beside them."""
+    root = zarr.open_group(str(out / name), mode="w")
+    for level, data in enumerate(arrays):
+        root.create_array(f"s{level}", data=data, dimension_names=[a["name"] for a in systems[-1]["axes"]])
+    for key, values in parameters.items():
+        root.create_array(f"coordinateTransformations/{key}", data=np.array(values))
+    home = {"name": systems[-1]["name"]}
+    datasets = [{"path": f"s{i}", "coordinateTransformations": [{**step, "input": {"path": f"s{i}"}, "output": home}]} for i, step in enumerate(steps)]
+    wide = [{**step, "input": home, "output": {"name": to}} for step, to in wide]
+    root.attrs["ome"] = {"version": "0.6rc0", "multiscales": [
+        {"name": name, "coordinateSystems": systems, "datasets": datasets, **({"coordinateTransformations": wide} if wide else {})}]}
+
+
+# The specification's own images: three levels along five axes; a system beyond the intrinsic one; one of array indices.
+array = noise((2, 3, 8, 12, 16), "u2")
+levels = [array, array[..., ::2, ::2, ::2], array[..., ::4, ::4, ::4]]
+v06("example.zarr", levels, [system("intrinsic", "tczyx")], [{"type": "scale", "scale": [0.1, 1.0, s, s, s]} for s in (0.5, 1.0, 2.0)])
+for level, um in enumerate((0.5, 1.0, 2.0)):
+    expect(f"example_{level}", levels[level], "tczyx", spacing=[um] * 3, step=1e-4, level=level, open="example.zarr")
+plane = noise((20, 30), "u1")
+v06("further.zarr", [plane], [system("physical", "yx"), system("intrinsic", "yx")], [{"type": "scale", "scale": [1, 1]}],
+    [({"type": "scale", "scale": [10, 10]}, "physical")])
+expect("further.zarr", five(plane, "yx"), "yx", spacing=[1, 1, 1])
+indices = system("indices", ["dim_0", "dim_1"], "array", None)
+v06("indices.zarr", [plane], [system("physical", "yx"), indices], [{"type": "identity"}], [({"type": "scale", "scale": [0.236, 0.236]}, "physical")])
+expect("indices.zarr", five(plane, "yx"), "yx", spacing=[0.236] * 3)
+v06("indices_alone.zarr", [plane], [indices], [{"type": "identity"}])
+expect("indices_alone.zarr", five(plane, "yx"), "yx")
+# Maps that move no axis off the others, however they are written; names that are free, of types that are not.
+volume = noise((5, 11, 13), "u2")
+free = [system("bent", "zyx"), system("home", "zyx")]
+steps = {
+    "map_affine": {"type": "affine", "affine": [[2, 0, 0, 7], [0, 0.5, 0, 8], [0, 0, 0.25, 9]]},
+    "map_stored": {"type": "affine", "path": "coordinateTransformations/affine"},
+    "map_parts": {"type": "byDimension", "transformations": [
+        {"inputAxes": [0], "outputAxes": [0], "transformation": {"type": "affine", "affine": [[2, 7]]}},
+        {"inputAxes": [1, 2], "outputAxes": [1, 2], "transformation": {"type": "sequence", "transformations": [
+            {"type": "scale", "scale": [0.5, 0.25]}, {"type": "translation", "translation": [8, 9]}]}}]},
+}
+for name, step in steps.items():
+    v06(f"{name}.zarr", [volume], free, [step], [({"type": "displacements", "path": "coordinateTransformations/field"}, "bent")],
+        affine=[[2.0, 0, 0, 7], [0, 0.5, 0, 8], [0, 0, 0.25, 9]])
+    expect(f"{name}.zarr", volume[None, None], "zyx", spacing=[2, 0.5, 0.25], origin=[7, 8, 9])
+order = {"type": "sequence", "transformations": [{"type": "scale", "scale": [2, 0.5, 0.25]}, {"type": "mapAxis", "mapAxis": [2, 0, 1]}]}
+v06("map_order.zarr", [volume], [system("home", "zyx")], [order])
+expect("map_order.zarr", volume.transpose(2, 0, 1)[None, None], "zyx", spacing=[0.25, 2, 0.5])
+named = {"name": "home", "axes": [{"name": "frame", "type": "time", "unit": "second"}, {"name": "stain", "type": "channel"}, *system("", "ZYX")["axes"]]}
+v06("names.zarr", [array], [named], [{"type": "scale", "scale": [3, 1, 2, 1, 1]}])
+expect("names.zarr", array, "tczyx", spacing=[2, 1, 1], step=3.0)
+
 (out / "index.json").write_text(json.dumps(index))
 
 # what is no single image
@@ -135,10 +194,31 @@ root = zarr.open_group(str(out / "plate.zarr"), mode="w")
 root.attrs["ome"] = {"version": "0.5", "plate": {"wells": [{"path": "A/1"}, {"path": "B/2"}]}}
 for well in ["A/1", "B/2"]:
     root.create_group(well).attrs["ome"] = {"version": "0.5", "well": {"images": [{"path": "0"}, {"path": "1"}]}}
-root = zarr.open_group(str(out / "affine.zarr"), mode="w")
-root.create_array("s0", data=array)
-root.attrs["ome"] = {"version": "0.6rc0", "multiscales": [{
-    "coordinateSystems": [{"name": "p", "axes": space("zyx", None)}],
-    "datasets": [{"path": "s0", "coordinateTransformations": [{"type": "affine", "affine": [], "input": "s0", "output": "p"}]}]}]}
+# maps that a spacing cannot say
+turn = [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
+for name, step in {
+    "affine": {"type": "affine", "affine": []},
+    "sheared": {"type": "affine", "affine": [[2, 0, 0, 7], [0, 0.5, 0.1, 8], [0, 0, 0.25, 9]]},
+    "turned_stored": {"type": "rotation", "path": "coordinateTransformations/turn"},
+    "mirrored": {"type": "scale", "scale": [2, 1, -1]},
+    "bent": {"type": "displacements", "path": "coordinateTransformations/turn"},
+    "no_parameters": {"type": "rotation", "path": "coordinateTransformations/none"},
+}.items():
+    v06(f"{name}.zarr", [volume], [system("home", "zyx")], [step], turn=turn)
+v06("indices_turned.zarr", [plane], [system("physical", "yx"), indices], [{"type": "identity"}], [({"type": "rotation", "rotation": [[0.8, -0.6], [0.6, 0.8]]}, "physical")])
+v06("indices_many.zarr", [array[0]], [system("indices", ["dim_0", "dim_1", "dim_2", "dim_3"], "array", None)], [{"type": "identity"}])
+v06("twice.zarr", [plane], [system("home", "yx")], [{"type": "identity"}])
+root = zarr.open_group(str(out / "twice.zarr"), mode="a")
+ome = root.attrs["ome"]
+ome["multiscales"][0]["datasets"][0]["coordinateTransformations"] *= 2
+root.attrs["ome"] = ome
+# the specification's scene of tiles, and one of no image
+root = zarr.open_group(str(out / "scene.zarr"), mode="w")
+root.attrs["ome"] = {"version": "0.6rc0", "scene": {"coordinateSystems": [system("world", "yx")], "coordinateTransformations": [
+    {"type": "translation", "translation": by, "name": f"tile_{i} to world", "input": {"path": f"tile_{i}", "name": "physical"}, "output": {"name": "world"}}
+    for i, by in enumerate([[0, 0], [0, 348], [276, 0], [276, 348]])]}}
+v06("scene.zarr/tile_1", [plane], [system("physical", "yx")], [{"type": "scale", "scale": [2, 2]}])
+root = zarr.open_group(str(out / "scene_alone.zarr"), mode="w")
+root.attrs["ome"] = {"version": "0.6rc0", "scene": {"coordinateTransformations": [{"type": "identity", "input": {"name": "a"}, "output": {"name": "b"}}]}}
 zarr.create_array(str(out / "four"), data=noise((2, 3, 4, 5), "u1"))
 zarr.create_array(str(out / "text"), data=np.array(["a", "b"], "U3"))

@@ -36,6 +36,7 @@ def segment_nuclei(
     min_contrast: float | None = None,
     noise_factor: float = 5.0,
     min_rim: float = 0.85,
+    min_rise: float = 0.35,
     min_volume: float | None = None,
     max_volume: float | None = None,
     memory: int | str | None = None,
@@ -77,7 +78,12 @@ def segment_nuclei(
     min_rim
         Least share of the surface beyond which it is darker: a nucleus is a hill, and what is bright on one side of an edge
         (tissue beside a crack) is none. Surface shared with other nuclei, and what the border of the volume hides, does not
-        count: slivers of tissue between a crack and the border may stay. 0 keeps all.
+        count. 0 keeps all.
+    min_rise
+        Least share of its contrast by which a nucleus that the border of the volume cuts is brighter than the background around
+        it: the upper quartile at the nuclei within six diameters, of which there must be four. A sliver of tissue between a
+        crack and the border is a hill above the crack and no brighter than other tissue. Lower it where dim nuclei at the
+        border lie beside bright layers; 0 keeps all.
     min_volume
         Least volume in cubic micrometres; None for a tenth of a ball of the diameter.
     max_volume
@@ -127,6 +133,7 @@ def segment_nuclei(
         "min_contrast": min_contrast,
         "noise_factor": noise_factor,
         "min_rim": min_rim,
+        "min_rise": min_rise,
         "min_volume": min_volume,
         "max_volume": max_volume,
     }

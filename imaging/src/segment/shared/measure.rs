@@ -9,13 +9,13 @@ use super::outline::Pieces;
 use super::shell::Runs;
 use super::{MEASURE, OUTLINE, Work};
 use crate::measure::{Crofton, Part, RegionTable, Tally, measure_block};
-use crate::segment::nuclei::risen;
+use crate::segment::hills::{Faces, Top, risen};
 
-/// Sums of the nuclei of a block, and their faces: with nothing beyond, and those beyond which it is dark.
+/// Sums of the nuclei of a block, and their faces.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Measured {
     sums: Part,
-    faces: Vec<[u64; 2]>,
+    faces: Vec<Faces>,
 }
 
 /// The labels of a block and one voxel around it, read as a part of the volume.
@@ -80,7 +80,7 @@ impl Work<'_> {
         let sums = measure_block(&labels, (self.volume, time), crofton, region)?;
         let labels = labels.labels;
         let places: std::collections::HashMap<u64, usize> = sums.labels.iter().copied().zip(0..).collect();
-        let mut faces = vec![[0u64; 2]; sums.labels.len()];
+        let mut faces = vec![Faces::default(); sums.labels.len()];
         let (size, steps) = (around.size, [around.size[1] * around.size[2], around.size[2], 1]);
         for z in core.range(0) {
             for y in core.range(1) {
@@ -90,19 +90,24 @@ impl Work<'_> {
                     if label == 0 {
                         continue;
                     }
-                    let [mut all, mut darker] = [0; 2];
+                    let mut own = Faces::default();
                     for (axis, place) in [z, y, x].into_iter().enumerate() {
                         // The grown block ends where the volume does, or one voxel further than this one.
                         let before = (place > 0).then(|| at - steps[axis]);
                         let after = (place + 1 < size[axis]).then(|| at + steps[axis]);
-                        for next in [before, after].into_iter().flatten().filter(|&next| labels.data[next] == 0) {
-                            all += 1;
-                            darker += u64::from(light.data[next] < pieces.dark[label as usize]);
+                        for next in [before, after] {
+                            match next {
+                                Some(next) if labels.data[next] == 0 => {
+                                    own.free += 1;
+                                    own.dark += u64::from(light.data[next] < pieces.dark[label as usize]);
+                                }
+                                Some(_) => {}
+                                None => own.hidden += u64::from(self.shape()[axis] > 1),
+                            }
                         }
                     }
-                    if all > 0 {
-                        let faces = &mut faces[places[&u64::from(label)]];
-                        *faces = [faces[0] + all, faces[1] + darker];
+                    if own != Faces::default() {
+                        faces[places[&u64::from(label)]].add(&own);
                     }
                 }
             }
@@ -115,20 +120,19 @@ impl Work<'_> {
         &self,
         parts: &dyn StoredBlocks,
         frame: usize,
-        count: usize,
+        tops: &[Top],
         crofton: &Crofton,
     ) -> Result<(Vec<u32>, RegionTable)> {
         let mut tally = Tally::new(self.volume.info().shape[1]);
-        let mut faces = vec![[0u64; 2]; count];
+        let mut faces = vec![Faces::default(); tops.len()];
         for block in 0..self.plan.len() {
             let found: Measured = stored(MEASURE, parts, frame * self.plan.len() + block)?;
             tally.add(&self.plan.region(block), &found.sums);
             for (&label, more) in found.sums.labels.iter().zip(&found.faces) {
-                let faces = &mut faces[label as usize];
-                *faces = [faces[0] + more[0], faces[1] + more[1]];
+                faces[label as usize].add(more);
             }
         }
-        let numbers = risen(&faces, self.options);
+        let numbers = risen(&faces, tops, self.spacing, self.options);
         let name = |label: u64| Some(u64::from(numbers[label as usize])).filter(|&number| number != 0);
         let table = tally.table(Some(self.volume.info()), self.spacing, self.shape(), Some(crofton), name);
         Ok((numbers, table))

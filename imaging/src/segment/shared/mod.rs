@@ -161,7 +161,7 @@ fn in_work(work: &Work<'_>, exchange: &Arc<dyn Exchange>, ctx: &Ctx) -> Result<S
         all.noise.push(found.0);
         all.min_contrast.push(work.scales.least_contrast(work.options, found));
         let pieces = Pieces::merge(work, &*outlined, frame, ctx)?;
-        let (hills, table) = work.table(&*measured, frame, pieces.dark.len(), &crofton)?;
+        let (hills, table) = work.table(&*measured, frame, &pieces.tops, &crofton)?;
         let (starts, nucleus) = pieces.into_numbers();
         let nucleus: Vec<u32> = nucleus.into_iter().map(|number| hills[number as usize]).collect();
         for block in starts.windows(2) {

@@ -7,11 +7,12 @@ use zensaibo_core::exchange::{StoredBlocks, stored};
 use zensaibo_core::{Ctx, Result};
 
 use super::divide::{Basins, number};
-use super::shell::{Runs, Shell, Shells, raster};
+use super::shell::{Runs, Shell, Shells, raster, voxel};
 use super::{OUTLINE, Work};
 use crate::morphology::Sets;
 use crate::segment::basins::AFTER;
-use crate::segment::nuclei::{chosen, dark_below, pieces_of};
+use crate::segment::hills::Top;
+use crate::segment::nuclei::{chosen, pieces_of};
 
 /// What all need to know of the pieces of a block, in raster order.
 #[derive(Serialize, Deserialize)]
@@ -85,7 +86,9 @@ pub(super) struct Pieces<'a> {
     starts: Vec<u32>,
     /// The nucleus of each piece, from 1; 0 for none.
     nucleus: Vec<u32>,
-    /// Below which light it is dark beside each nucleus; that of number 0 has no meaning.
+    /// The brightest place of each nucleus; that of number 0 has no meaning.
+    pub(super) tops: Vec<Top>,
+    /// Below which light it is dark beside each.
     pub(super) dark: Vec<f32>,
     shells: Shells<'a>,
 }
@@ -127,14 +130,16 @@ impl<'a> Pieces<'a> {
         let found: Vec<(u32, u64)> =
             order.iter().map(|&piece| (basins[piece as usize], voxels[piece as usize])).collect();
         let numbers = chosen(&found, work.spacing, work.options);
-        let (mut nucleus, mut dark) = (vec![0u32; basins.len()], vec![0f32]);
+        let nothing = Top { contrast: f32::NEG_INFINITY, voxel: [0; 3], background: 0.0 };
+        let (mut nucleus, mut nuclei) = (vec![0u32; basins.len()], vec![nothing]);
         for (&piece, &number) in order.iter().zip(&numbers).filter(|(_, number)| **number != 0) {
             nucleus[piece as usize] = number;
-            let (top, _, background) = tops[piece as usize];
-            dark.push(dark_below(top, background, work.options));
+            let (contrast, place, background) = tops[piece as usize];
+            nuclei.push(Top { contrast, voxel: voxel(work.shape(), place), background });
         }
         let nucleus = (0..basins.len() as u32).map(|piece| nucleus[sets.find(piece) as usize]).collect();
-        Ok(Self { starts, nucleus, dark, shells })
+        let dark = nuclei.iter().map(|top| top.dark_below(work.options)).collect();
+        Ok(Self { starts, nucleus, tops: nuclei, dark, shells })
     }
 
     /// The nuclei of the pieces of a block.

@@ -8,8 +8,10 @@ use zensaibo_core::data::{Orientation, VolumeBlocks, VolumeInfo};
 use zensaibo_core::{Error, Result};
 
 use super::store;
+use super::systems::{Axis, Fault, Map, list, reference};
 use crate::place::{below, document, is_url, shown};
 use crate::volume::OpenOptions;
+use crate::volume::open::axes_of;
 use crate::volume::units::{micrometres, plausible, seconds};
 
 /// What a folder is to Zarr.
@@ -76,10 +78,6 @@ fn group(path: &Path) -> Result<Group> {
     Ok(Group { ome: attributes.clone(), attributes, file })
 }
 
-fn list(json: &Json) -> &[Json] {
-    json.as_array().map_or(&[], Vec::as_slice)
-}
-
 /// Opens an OME-Zarr image, or a plain array.
 pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
     if node == Node::Array {
@@ -139,6 +137,18 @@ pub(in crate::volume) fn open(path: &Path, node: Node, options: &OpenOptions) ->
                 None => several("series", names),
             };
         }
+        if group.ome["scene"].is_object() {
+            // Images of a scene are named where transformations between them are.
+            let mut names: Vec<String> = Vec::new();
+            for step in list(&group.ome["scene"]["coordinateTransformations"]) {
+                for end in ["input", "output"] {
+                    let name = reference(&step[end]).0.map(str::to_string);
+                    names.extend(name.filter(|name| !names.contains(name)));
+                }
+            }
+            let none = || vec!["no image, only transformations between systems".to_string()];
+            return several("scene", if names.is_empty() { none() } else { names });
+        }
         let present: Vec<String> = group.ome.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default();
         return Err(Error::format(
             &group.file,
@@ -173,27 +183,59 @@ fn series_in(path: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// An axis, as the metadata describes it.
-struct Axis {
-    name: String,
-    unit: Option<String>,
-    /// The side where index 0 lies, as a word.
-    side: Option<String>,
+/// Where a level leads.
+struct Led {
+    axes: Vec<Axis>,
+    map: Map,
+    /// Whether systems are named: version 0.6 on.
+    systems: bool,
+    /// Whether the axes are those of an array and of nothing in the world.
+    array: bool,
 }
 
-fn axis(json: &Json) -> Axis {
-    let text = |key: &str| json[key].as_str().map(str::to_string);
-    let side = json["orientation"]["value"].as_str().or(json["orientation"].as_str());
-    Axis {
-        name: json.as_str().map(str::to_string).or_else(|| text("name")).unwrap_or_default(),
-        unit: text("unit"),
-        side: side.and_then(|value| value.split("-to-").next()).map(str::to_string),
+/// The system that the voxels of a level are in, and the way there: from 0.6 on the one that all levels lead to, unless it is one
+/// of array indices and the image says how to go on to one of space; before, the axes of the image.
+fn led(path: &Path, image: &Json, dataset: &Json, rank: usize) -> std::result::Result<Led, (&'static str, Fault)> {
+    const STEPS: &str = "coordinateTransformations";
+    let mut map = Map::identity(rank);
+    let (own, wide) = (list(&dataset[STEPS]), list(&image[STEPS]));
+    let systems = list(&image["coordinateSystems"]);
+    if systems.is_empty() {
+        // Those of the image follow those of the level.
+        for step in own.iter().chain(wide) {
+            map.then(path, step).map_err(|fault| (STEPS, fault))?;
+        }
+        let axes = list(&image["axes"]).iter().map(Axis::of).collect();
+        return Ok(Led { axes, map, systems: false, array: false });
     }
-}
-
-/// Name of the system that `input` or `output` of a transformation points at: a string, or an object from 0.6 on.
-fn system(json: &Json) -> Option<&str> {
-    json.as_str().or(json["name"].as_str())
+    if own.len() > 1 {
+        // Each would lead to a system of its own.
+        return Err((STEPS, ("one transformation of a level, which may be a sequence".into(), own.len().to_string())));
+    }
+    for step in own {
+        map.then(path, step).map_err(|fault| (STEPS, fault))?;
+    }
+    let target = own.first().and_then(|step| reference(&step["output"]).1);
+    let named = |name: Option<&str>| systems.iter().find(|system| name.is_some() && system["name"].as_str() == name);
+    let home = named(target).or(if target.is_none() { systems.first() } else { None });
+    let home = home.ok_or_else(|| {
+        ("coordinateSystems", (format!("one named {:?}", target.unwrap_or_default()), "none of that name".into()))
+    })?;
+    let axes = |system: &Json| -> Vec<Axis> { list(&system["axes"]).iter().map(Axis::of).collect() };
+    let of_space = |system: &Json| axes(system).iter().any(|axis| axis.kind.as_deref() == Some("space"));
+    let array = !axes(home).is_empty() && axes(home).iter().all(|axis| axis.kind.as_deref() == Some("array"));
+    if array {
+        let here = home["name"].as_str();
+        let further = wide.iter().filter(|step| reference(&step["input"]) == (None, here)).find_map(|step| {
+            let (None, name) = reference(&step["output"]) else { return None };
+            Some((step, named(name).filter(|system| of_space(system))?))
+        });
+        if let Some((step, system)) = further {
+            map.then(path, step).map_err(|fault| (STEPS, fault))?;
+            return Ok(Led { axes: axes(system), map, systems: true, array: false });
+        }
+    }
+    Ok(Led { axes: axes(home), map, systems: true, array })
 }
 
 fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -> Result<Arc<dyn VolumeBlocks>> {
@@ -215,22 +257,13 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
     {
         return Err(bad("multiscales/datasets/path", "a path inside the image", place.into()));
     }
-    let systems = list(&image["coordinateSystems"]);
-    let axes: Vec<Axis> = if systems.is_empty() {
-        list(&image["axes"]).iter().map(axis).collect()
-    } else {
-        // The system that the levels lead to.
-        let target = list(&dataset["coordinateTransformations"]).first().and_then(|step| system(&step["output"]));
-        let own = systems.iter().find(|system| target.is_some() && system["name"].as_str() == target);
-        let own = own.or(if target.is_none() { systems.first() } else { None });
-        let own =
-            own.ok_or_else(|| bad("coordinateSystems", &format!("one named {target:?}"), "none of that name".into()))?;
-        list(&own["axes"]).iter().map(axis).collect()
-    };
     let (array, rank) = store::open_level(&below(path, place))?;
+    let led = led(path, image, dataset, rank).map_err(|(key, (expected, found))| bad(key, &expected, found))?;
+    let Led { axes, map, .. } = led;
     let axes = if axes.is_empty() && rank == 5 {
         // Versions before 0.3 had these five axes and named none.
-        "tczyx".chars().map(|name| Axis { name: name.into(), unit: None, side: None }).collect()
+        let named = |name: char| Axis { name: name.into(), kind: None, unit: None, side: None };
+        "tczyx".chars().map(named).collect()
     } else {
         axes
     };
@@ -238,18 +271,23 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
         let expected = format!("{rank} axes, as the array at {place} has");
         return Err(bad("multiscales/axes", &expected, format!("{}", axes.len())));
     }
-    let mut scale = vec![1.0f64; rank];
-    let mut shift = vec![0.0f64; rank];
-    let mut steps: Vec<&Json> = list(&dataset["coordinateTransformations"]).iter().collect();
-    if systems.is_empty() {
-        // Those of the image follow those of the level; from 0.6 on they lead to further systems and are no part of it.
-        steps.extend(list(&image["coordinateTransformations"]));
+    let to = map.straight().map_err(|(expected, found)| bad("coordinateTransformations", &expected, found))?.axes;
+    let (scale, shift): (Vec<f64>, Vec<f64>) = to.iter().map(|&(_, scale, shift)| (scale, shift)).unzip();
+    // In the order of the array, from here on.
+    let axes: Vec<&Axis> = to.iter().map(|&(at, ..)| &axes[at]).collect();
+    let mut order: Vec<String> = axes.iter().map(|axis| axis.letter()).collect();
+    if led.array {
+        // Axes that are none of the world: what they are is said by the caller, or by how many they are.
+        let known = order.iter().all(|name| name.len() == 1 && "tczyx".contains(name.as_str()));
+        if !known || options.axes.is_some() {
+            let named = axes_of(&shown(path), rank, options.axes.as_deref())?;
+            order = named.chars().map(String::from).collect();
+        }
     }
-    for step in steps {
-        apply(step, &mut scale, &mut shift, 0)
-            .map_err(|(expected, found)| bad("coordinateTransformations", &expected, found))?;
+    if let Some(axis) = (0..rank).find(|&axis| led.systems && "zyx".contains(&order[axis]) && scale[axis] < 0.0) {
+        let expected = format!("axis {} to run on, not back", order[axis]);
+        return Err(bad("coordinateTransformations", &expected, format!("{} a voxel", scale[axis])));
     }
-    let order: Vec<String> = axes.iter().map(|axis| axis.name.to_lowercase()).collect();
     let mut info = array.info(&order)?;
     info.name = shown(path).display().to_string();
     let at = |name: &str| order.iter().position(|axis| axis == name);
@@ -289,39 +327,6 @@ fn multiscale(path: &Path, group: &Group, image: &Json, options: &OpenOptions) -
         info.channels = channels;
     }
     array.volume(info, &order)
-}
-
-/// Adds one transformation to what was there: identity, scale, translation, or a sequence of them.
-fn apply(step: &Json, scale: &mut [f64], shift: &mut [f64], depth: usize) -> std::result::Result<(), (String, String)> {
-    let kind = step["type"].as_str().unwrap_or("nothing");
-    let numbers = |key: &str| -> std::result::Result<Vec<f64>, (String, String)> {
-        let found: Vec<f64> = list(&step[key]).iter().filter_map(Json::as_f64).collect();
-        if found.len() == scale.len() && found.iter().all(|x| x.is_finite()) {
-            return Ok(found);
-        }
-        Err((format!("{} numbers for `{key}`", scale.len()), step[key].to_string()))
-    };
-    match kind {
-        "identity" => {}
-        "scale" => {
-            let factors = numbers("scale")?;
-            for axis in 0..scale.len() {
-                scale[axis] *= factors[axis];
-                shift[axis] *= factors[axis];
-            }
-        }
-        "translation" => {
-            let by = numbers("translation")?;
-            shift.iter_mut().zip(by).for_each(|(shift, by)| *shift += by);
-        }
-        "sequence" if depth < 8 => {
-            for inner in list(&step["transformations"]) {
-                apply(inner, scale, shift, depth + 1)?;
-            }
-        }
-        other => return Err(("identity, scale, translation, or a sequence of them".into(), other.into())),
-    }
-    Ok(())
 }
 
 /// Levels of an image, finest first: their paths. For reports.

@@ -102,6 +102,28 @@ pub(super) fn open_array(path: &Path, given: Option<&str>) -> Result<Arc<dyn Vol
 }
 
 impl Level {
+    /// Its shape and all its values: for small arrays of parameters.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for whole numbers, more than 64 of them, and damaged arrays.
+    pub(super) fn numbers(self) -> Result<(Vec<usize>, Vec<f64>)> {
+        let bad = |found: String| Error::format(&self.path, "array", "at most 64 numbers of float32 or float64", found);
+        let length: usize = self.shape.iter().product();
+        if length > 64 {
+            return Err(bad(format!("{:?}", self.shape)));
+        }
+        let all = self.array.subset_all();
+        let values = match self.dtype {
+            Dtype::F64 => calm(&self.path, "array", || Ok(self.array.retrieve_array_subset::<Vec<f64>>(&all)?))?,
+            Dtype::F32 => {
+                let found = calm(&self.path, "array", || Ok(self.array.retrieve_array_subset::<Vec<f32>>(&all)?))?;
+                found.into_iter().map(f64::from).collect()
+            }
+            other => return Err(bad(other.name().into())),
+        };
+        Ok((self.shape, values))
+    }
+
     /// The axis of (t, c, z, y, x) that each dimension is.
     fn dims(&self, order: &[String]) -> Result<Vec<usize>> {
         let dims: Vec<usize> =
