@@ -160,7 +160,7 @@ def detect_cells(
     channel, time
         Which channel and time point of the signal.
     memory
-        Working memory in bytes or as text ("4GiB"); 2 GiB by default.
+        Working memory in bytes or as text ("4GiB"); 2 GiB by default, less for small volumes.
     threads
         Threads to use; all cores by default. They change the time and nothing else, as does `memory`.
     progress

@@ -155,7 +155,7 @@ def open(
     ----------
     source
         The path of a file or folder, known by content: TIFF, BigTIFF, OME-TIFF, ImageJ hyperstacks, folders of planes (in
-        natural order), OME-Zarr 0.4, 0.5 and 0.6, plain Zarr, N5, Imaris, BDV (HDF5 or XML), NIfTI, NRRD, npy; the URL
+        natural order), OME-Zarr 0.4, 0.5 and 0.6rc0, plain Zarr, N5, Imaris, BDV (HDF5 or XML), NIfTI, NRRD, npy; the URL
         (``http://``, ``https://``, ``s3://``) of an OME-Zarr, a plain Zarr array or an HDF5 file. Or a `Volume`; a numpy array (used where it lies: do not change it meanwhile); anything with ``shape``, ``dtype``
         and numpy's indexing, such as a dask or zarr array, which is read region by region.
     spacing
