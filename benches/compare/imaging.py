@@ -3,8 +3,8 @@
 Every call runs in a process of its own, on volumes that are made here with known truth; what a peer compiles or loads it does on
 a small part of the volume, outside the clock. Prints and writes to benches/results/imaging.{json,md}: CPU-seconds and
 wall, ours / peer, peak memory, one judgement for all peers of a case, and for our kernels the bound (bytes that must be moved
-over the bandwidth of this machine, or vector instructions at one a cycle, whichever takes longer) and the share of it that is
-reached. `--side 128` tries the cases on smaller volumes and writes nothing down.
+over the bandwidth of this machine, or vector instructions at one a cycle, whichever takes longer; of stores the codec alone) and the
+share of it that is reached. `--side 128` tries the cases on smaller volumes and writes nothing down.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -52,10 +53,12 @@ CASES = {
     "tophat": ("picture", ["scipy", "sitk"], 4 + 4, 25),
     "downsample": ("picture", ["skimage", "sitk"], 4 + 0.5, 0),
     "region-properties": ("labels", ["cc3d", "skimage", "sitk"], 4, 0),
-    "detect-sparse": ("sparse", ["scipy", "skimage"], None, None),
-    "detect-dense": ("dense", ["scipy", "skimage"], None, None),
-    "detect-large": ("large", ["cellfinder", "cellfinder-3sd"], None, None),
-    "segment": ("dense", ["skimage", "sitk"], None, None),
+    # Three Gaussians along each axis, two differences, six comparisons of each with neighbours; every voxel is read twice.
+    "detect-sparse": ("sparse", ["scipy", "skimage"], 2 * 2, 161),
+    "detect-dense": ("dense", ["scipy", "skimage"], 2 * 2, 161),
+    "detect-large": ("large", ["cellfinder", "cellfinder-3sd"], 2 * 2, 139),
+    # Read once, labels written once: what a watershed follows has no bound of its own.
+    "segment": ("dense", ["skimage", "sitk"], 2 + 4, 0),
     "zarr-write": ("dense", ["tensorstore"], None, None),
     "zarr-write-pyramid": ("dense", ["ome-zarr"], None, None),
     "zarr-read": ("store", ["tensorstore", "ome-zarr"], None, None),
@@ -194,12 +197,31 @@ def judge(case: str, side: int, results: dict[str, dict]) -> dict[str, str]:
     return verdict
 
 
-def bound(case: str, side: int, moved: float, worked: float) -> dict | None:
-    """What takes a kernel longest at least: moving its bytes, or its vector instructions."""
+def codec(volume: np.ndarray, case: str) -> dict:
+    """CPU-seconds of the codec alone: chunks of 64 voxels a side by Blosc with Zstandard at level 3, as our stores have them."""
+    from numcodecs import Blosc, blosc
+
+    blosc.use_threads = False
+    compressor = Blosc(cname="zstd", clevel=3, shuffle=Blosc.SHUFFLE)
+    starts = [range(0, n, 64) for n in volume.shape]
+    chunks = [np.ascontiguousarray(volume[z : z + 64, y : y + 64, x : x + 64]) for z in starts[0] for y in starts[1] for x in starts[2]]
+    packed = [compressor.encode(chunk) for chunk in chunks]
+    begin = time.process_time()
+    for chunk, bytes_ in zip(chunks, packed, strict=True):
+        compressor.decode(bytes_) if case == "zarr-read" else compressor.encode(chunk)
+    spent = time.process_time() - begin
+    # Each coarser level of the pyramid has an eighth of the voxels.
+    spent *= 8 / 7 if case == "zarr-write-pyramid" else 1
+    return {"kind": "decode" if case == "zarr-read" else "encode", "cpu": spent}
+
+
+def bound(case: str, side: int, moved: float, worked: float) -> dict:
+    """What takes a kernel longest at least: moving its bytes, its vector instructions, or the codec."""
     _, _, size, steps = CASES[case]
     if size is None:
-        return None
-    bounds = {"memory": side**3 * size / moved, "arithmetic": side**3 * steps / worked}
+        return codec(np.load(prepared(side) / "dense.npy"), case)
+    voxels = side**3 * (20 if case == "detect-large" else 1)
+    bounds = {"memory": voxels * size / moved, "arithmetic": voxels * steps / worked}
     kind = max(bounds, key=bounds.get)
     return {"kind": kind, "cpu": bounds[kind]}
 
@@ -245,8 +267,7 @@ def main() -> None:
             for peer, result in results.items()
         }
         record[case] = {"side": arguments.side, "threads": arguments.threads, "peers": old | new}
-        if limit := bound(case, arguments.side, moved, worked):
-            record[case]["bound"] = limit
+        record[case]["bound"] = bound(case, arguments.side, moved, worked)
     text = table(record) + (
         f"\n{arguments.side}^3 voxels (detect-large: 20 times as many), {arguments.threads} thread{'s' * (arguments.threads > 1)} on {_cpu_name()}, load average "
         f"{os.getloadavg()[2]:.1f} on {os.cpu_count()} cores; one core moves {moved / 1e9:.1f} GB/s.\n"

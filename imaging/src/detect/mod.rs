@@ -152,12 +152,18 @@ impl<'a> Search<'a> {
         if self.signal.exchange().is_some() {
             return Plan::shared(shape, &work);
         }
-        // Memory that is touched for the first time costs more than voxels that are smoothed twice: a volume of one block or two is
-        // cut into more.
-        let voxels: u64 = shape.iter().map(|&n| n as u64).product();
-        let small = SMALL_MEMORY.saturating_mul(rayon::current_num_threads() as u64);
-        let memory = memory.unwrap_or(voxels.saturating_mul(32).max(small).min(DEFAULT_MEMORY));
-        Plan::new(shape, &Work { memory: Some(memory), ..work })
+        if memory.is_none() {
+            // Memory that is touched for the first time costs more than voxels that are smoothed twice: a volume of one block or two
+            // is cut into more, where its stored pieces let that be.
+            let voxels: u64 = shape.iter().map(|&n| n as u64).product();
+            let small = SMALL_MEMORY.saturating_mul(rayon::current_num_threads() as u64);
+            let memory = Some(voxels.saturating_mul(32).max(small).min(DEFAULT_MEMORY));
+            let few = Work { halo: self.halo(), bytes_per_voxel, chunk, memory };
+            if let Ok(plan) = Plan::new(shape, &few) {
+                return Ok(plan);
+            }
+        }
+        Plan::new(shape, &work)
     }
 
     /// Voxels around a block that are read, before and after it: the halo, and beyond the ends of the volume just what a look at a
